@@ -1,0 +1,1 @@
+"""CCX: databases as a service that live behind your firewall."""

@@ -1,0 +1,1 @@
+"""One folder per engine; ``get(vendor)`` finds it."""

@@ -1,0 +1,81 @@
+"""What every engine can do. A job's steps call it; it knows neither jobs nor clouds. Every method may be repeated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ccx.cmon.node_channel import NodeChannel, Progress
+from ccx.cmon.spec import ClusterSpec, ClusterView, DatabaseInfo, DatabaseUser
+
+
+@dataclass(frozen=True)
+class Port:
+    """A port on a node and who may reach it."""
+
+    number: int
+    purpose: str
+    clients: bool = False
+    """The datastore's users, from the sources that they allowed."""
+    peers: bool = False
+    """The other nodes of the cluster."""
+    control: bool = False
+    """The control plane."""
+
+
+class Engine(Protocol):
+    """One vendor. ``token`` is the job's claim, passed on to every node that is changed."""
+
+    vendor: str
+    ports: tuple[Port, ...]
+    reserved_users: frozenset[str]
+    reserved_databases: frozenset[str]
+
+    def promise(self, size: int) -> str:
+        """What a cluster of that many nodes gives, for a person: ``1: no HA``; raises Invalid for a count it can't have."""
+
+    async def configure(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
+        """Writes everything that the node needs (configuration, certificates); starts nothing. Repeating it changes nothing."""
+
+    async def start(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
+        """Starts a new cluster on all its nodes at once; returns when the services run, not when they are healthy."""
+
+    async def finish(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
+        """After the primary accepts writes: the tenant's user, database and extensions."""
+
+    async def join(
+        self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int, progress: Progress | None = None
+    ) -> None:
+        """Adds a configured node to a running cluster as a replica; returns when it streams."""
+
+    async def forget(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
+        """Removes a lost member from the cluster's own records (consensus store, replication slots)."""
+
+    async def observe(self, cluster: ClusterSpec) -> ClusterView:
+        """One cheap request per cluster, at most 3 s. Never raises for an unreachable cluster: that is an observation."""
+
+    async def release_leader(self, cluster: ClusterSpec, dead: str) -> bool:
+        """After ``dead`` is confirmed off: ends its leadership at once, so that a replica takes over without waiting.
+
+        False when ``dead`` does not lead. Raises :class:`ccx.errors.Transient` when no survivor answered in 5 s.
+        """
+
+    async def peers_see(self, channel: NodeChannel, cluster: ClusterSpec, label: str) -> dict[str, bool]:
+        """Asks every other node whether it can reach ``label``; a node that does not answer is left out."""
+
+    async def switchover(self, cluster: ClusterSpec, to: str) -> None:
+        """Planned change of primary."""
+
+    async def users(self, channel: NodeChannel, cluster: ClusterSpec) -> list[DatabaseUser]: ...
+
+    async def put_user(
+        self, channel: NodeChannel, cluster: ClusterSpec, name: str, password: str, database: str | None, admin: bool, token: int
+    ) -> DatabaseUser: ...
+
+    async def drop_user(self, channel: NodeChannel, cluster: ClusterSpec, name: str, token: int) -> None: ...
+
+    async def databases(self, channel: NodeChannel, cluster: ClusterSpec) -> list[DatabaseInfo]: ...
+
+    async def put_database(self, channel: NodeChannel, cluster: ClusterSpec, name: str, owner: str | None, token: int) -> DatabaseInfo: ...
+
+    async def drop_database(self, channel: NodeChannel, cluster: ClusterSpec, name: str, token: int) -> None: ...

@@ -1,0 +1,45 @@
+"""Reads an instance's settings: ``ccx.yaml`` in its ``/etc`` folder, then the environment over it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from ccx.errors import Invalid
+from ccx.settings.model import Paths, Settings
+
+# Environment names that operators already use, and the setting each of them is.
+_ENVIRONMENT = {
+    "EXTERNAL_DNS_TTL": "external_dns_ttl",
+    "MAX_DATASTORES_PER_USER": "max_datastores_per_user",
+    "CLOUD_INIT_TIMEOUT_MINUTES": "cloud_init_timeout_minutes",
+    "LOG_LEVEL": "log_level",
+    "NATS_SERVER": "nats_url",
+    "CCX_DSN": "dsn",
+}
+
+
+def load(instance: str = "default", environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of ``instance``. Raises :class:`ccx.errors.Invalid` with the file's field and the remedy."""
+    paths = Paths.of(instance)
+    file = paths.etc / "ccx.yaml"
+    try:
+        raw = yaml.safe_load(file.read_text())
+    except FileNotFoundError:
+        raise Invalid(f"instance {instance!r} has no {file}", remedy=f"Start it once: ccx up --instance {instance}") from None
+    except yaml.YAMLError as error:
+        raise Invalid(f"{file} is not YAML: {error}", remedy="Correct the file") from None
+    if not isinstance(raw, dict):
+        raise Invalid(f"{file} must hold a mapping", remedy="Correct the file, or remove it and run ccx up again")
+    values: dict[str, Any] = {**raw, "instance": instance, "paths": paths.model_dump()}
+    values.update({field: environ[name] for name, field in _ENVIRONMENT.items() if name in environ})
+    try:
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise Invalid(first["msg"], field=where, remedy=f"Correct {where} in {file}") from None

@@ -1,0 +1,140 @@
+"""The settings' shape, in the names that operators already have in their values files and ``ccx.yaml``."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Region(_Part):
+    """A cloud's region: ``code`` is what requests name."""
+
+    code: str
+    name: str
+    country_code: str = ""
+    city: str = ""
+    availability_zones: tuple[str, ...] = ()
+
+
+class InstanceType(_Part):
+    """A size of server. ``code`` is ours, ``type`` the cloud's own word; a request may use either."""
+
+    code: str
+    name: str
+    type: str
+    cpu: int = Field(ge=1)
+    ram: int = Field(ge=1, description="GiB")
+    price: float = 0.0
+
+
+class VolumeType(_Part):
+    """A kind of volume, with the sizes it can have (GiB)."""
+
+    code: str
+    name: str
+    has_iops: bool = False
+    min: int = 10
+    max: int = 1000
+    default: int = 80
+    price: float = 0.0
+
+
+class CloudConfig(_Part):
+    """A cloud that datastores can be made on. ``type`` picks the driver (``local``, ``simulated``, ``aws`` ...)."""
+
+    code: str
+    type: str
+    name: str
+    regions: tuple[Region, ...]
+    instance_types: tuple[InstanceType, ...]
+    volume_types: tuple[VolumeType, ...]
+    network_types: tuple[str, ...] = ("public",)
+    endpoint: str = Field(default="", description="where the driver finds the cloud's API")
+
+
+class TypeOfCluster(_Part):
+    """A topology's code, as requests and answers carry it, and its display name."""
+
+    code: str
+    name: str
+
+
+class Database(_Part):
+    """A vendor on offer. ``versions`` oldest first: existing clients take the last."""
+
+    code: str
+    name: str
+    versions: tuple[str, ...]
+    num_nodes: tuple[int, ...]
+    types: tuple[TypeOfCluster, ...]
+    enabled: bool = True
+
+
+class AutoRepair(_Part):
+    """Replace a node that is lost for ``delay`` seconds."""
+
+    enabled: bool = True
+    delay: float = Field(default=300, gt=0, description="seconds")
+
+    @property
+    def after(self) -> timedelta:
+        return timedelta(seconds=self.delay)
+
+
+class Paths(_Part):
+    """Where an instance keeps what it has."""
+
+    etc: Path
+    var: Path
+    run: Path
+
+    @classmethod
+    def of(cls, instance: str) -> Paths:
+        return cls(etc=Path("/etc/ccx") / instance, var=Path("/var/lib/ccx") / instance, run=Path("/run/ccx") / instance)
+
+
+POSTGRES = Database(
+    code="postgres",
+    name="PostgreSQL",
+    versions=("17",),
+    num_nodes=(1, 2, 3),
+    types=(TypeOfCluster(code="postgres_streaming", name="Streaming Replication"),),
+)
+
+
+class Settings(_Part):
+    """Everything an operator can set. Built by :func:`ccx.settings.load`; a test may build its own."""
+
+    instance: str = "default"
+    paths: Paths
+    fqdn: str = Field(default="ccx.localhost", description="ccxFQDN: the control plane's own name")
+    user_domain: str = Field(default="db.ccx.localhost", description="ccx.userDomain: datastores' names end in it")
+    dsn: str = Field(default="", description="SQLAlchemy URL of the metadata database")
+    nats_url: str = Field(default="", description="nats://host:4222 of the JetStream server or cluster")
+    nats_credentials: Path | None = Field(default=None, description="file with 'user\\npassword', mode 0600")
+    control_address: str = Field(default="", description="the address at which nodes reach the control plane's 443")
+    resolver_address: str = Field(default="", description="the DNS server that nodes and clients ask")
+    public_url: str = Field(default="", description="the console's and API's URL, for users")
+    node_network: str = Field(default="", description="CIDR that the datastores' nodes get their addresses from")
+    clouds: tuple[CloudConfig, ...] = ()
+    databases: tuple[Database, ...] = (POSTGRES,)
+    auto_repair: AutoRepair = AutoRepair()
+    state_interval: float = Field(default=60, gt=0, description="seconds between two comparisons of desired and observed")
+    external_dns_ttl: int = Field(default=5, ge=1, description="EXTERNAL_DNS_TTL, seconds")
+    max_datastores_per_user: int = Field(default=50, ge=1, description="MAX_DATASTORES_PER_USER")
+    cloud_init_timeout_minutes: int = Field(default=15, ge=1, description="CLOUD_INIT_TIMEOUT_MINUTES")
+    log_level: str = "info"
+
+    def cloud(self, code: str) -> CloudConfig | None:
+        """The cloud of that code, or None."""
+        return next((c for c in self.clouds if c.code == code), None)
+
+    def database(self, code: str) -> Database | None:
+        """The vendor of that code, or None."""
+        return next((d for d in self.databases if d.code == code and d.enabled), None)
