@@ -1,0 +1,100 @@
+"""Datastores: the desired state, and what was last seen of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ccx.db import utc_now
+from ccx.errors import Conflict, NotFound
+from ccx.ids import new_short_id
+from ccx.stores import outbox
+from ccx.stores.models import GONE, Datastore, Desired, Status
+
+Owner = tuple[str, UUID]
+"""``("user" | "org", id)``."""
+
+
+async def add(tx: AsyncSession, owner: Owner, **values: Any) -> Datastore:
+    """Stores a new datastore that shall be present. Raises Conflict when the owner has one of that name."""
+    datastore = Datastore(owner_type=owner[0], owner_id=owner[1], short_id=new_short_id(), **values)
+    tx.add(datastore)
+    try:
+        async with tx.begin_nested():
+            await tx.flush()
+    except IntegrityError as error:
+        if "owner_name" not in str(error.orig):
+            raise
+        raise _taken(values["name"], "general.cluster_name") from None
+    await tx.refresh(datastore, ["nodes"])
+    outbox.emit(tx, datastore.id, "requested", {"name": datastore.name})
+    return datastore
+
+
+async def get(tx: AsyncSession, datastore_id: UUID, owner: Owner | None = None) -> Datastore:
+    """The datastore, deleted ones too. With an owner, somebody else's is as absent as one that never was (NotFound)."""
+    datastore = await tx.get(Datastore, datastore_id, populate_existing=True)
+    if datastore is None or (owner is not None and (datastore.owner_type, datastore.owner_id) != owner):
+        raise NotFound(f"there is no datastore {datastore_id}", remedy="List yours: ccx datastore list")
+    return datastore
+
+
+async def of(
+    tx: AsyncSession, owner: Owner | None, *, limit: int = 100, offset: int = 0
+) -> tuple[list[Datastore], int]:
+    """An owner's datastores (everybody's for None) that exist or are being made or deleted, oldest first; and how many there are."""
+    alive = select(Datastore).where(Datastore.status.not_in(GONE))
+    if owner is not None:
+        alive = alive.where(Datastore.owner_type == owner[0], Datastore.owner_id == owner[1])
+    total = await tx.scalar(select(func.count()).select_from(alive.subquery()))
+    rows = await tx.scalars(alive.order_by(Datastore.id).limit(limit).offset(offset))
+    return list(rows), total or 0
+
+
+async def watched(tx: AsyncSession) -> Sequence[Datastore]:
+    """The datastores whose state is compared with what is observed: made, and not being deleted."""
+    settled = select(Datastore).where(
+        Datastore.desired == Desired.PRESENT, Datastore.status.not_in((Status.CREATING, Status.DELETING, *GONE))
+    )
+    return (await tx.scalars(settled.order_by(Datastore.id))).all()
+
+
+async def rename(tx: AsyncSession, datastore: Datastore, name: str) -> None:
+    """Changes the name that people see. DNS and cloud names stay: they come from the short id."""
+    datastore.name = name
+    try:
+        async with tx.begin_nested():
+            await tx.flush()
+    except IntegrityError:
+        raise _taken(name, "cluster_name") from None
+    outbox.emit(tx, datastore.id, "renamed", {"name": name})
+
+
+def want_absent(tx: AsyncSession, datastore: Datastore) -> None:
+    """Records that the datastore shall go. The deletion itself is a job."""
+    datastore.desired = Desired.ABSENT
+    set_status(tx, datastore, Status.DELETING, "")
+
+
+def set_status(tx: AsyncSession, datastore: Datastore, status: Status, why: str = "") -> bool:
+    """Records a status with its reason, and reports the change. False when it was so already."""
+    if (datastore.status, datastore.status_text) == (status, why):
+        return False
+    before, datastore.status, datastore.status_text = datastore.status, status, why
+    if status is Status.DELETED:
+        datastore.deleted_at = utc_now()
+    outbox.emit(tx, datastore.id, "status", {"from": before.value, "to": status.value, "why": why})
+    return True
+
+
+def _taken(name: str, field: str) -> Conflict:
+    return Conflict(
+        f"you already have a datastore named {name!r}",
+        field=field,
+        remedy="Choose another name, or delete that one first",
+    )

@@ -1,0 +1,44 @@
+"""Events, written in the transaction of the change that they report, and later relayed in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ccx.db import utc_now
+from ccx.stores.models import Outbox
+
+CHANNEL = "ccx_outbox"
+"""PostgreSQL NOTIFY channel that wakes the relay."""
+
+
+def emit(tx: AsyncSession, datastore_id: UUID, what: str, payload: dict[str, Any] | None = None) -> None:
+    """Reports ``what`` about a datastore. ``payload`` is public to all services: never a secret."""
+    tx.add(
+        Outbox(
+            subject=f"ccx.datastore.{datastore_id}.{what}",
+            payload={"datastore": str(datastore_id), "what": what, "at": utc_now().isoformat(), **(payload or {})},
+        )
+    )
+
+
+async def pending(tx: AsyncSession, limit: int = 100) -> Sequence[Outbox]:
+    """The oldest unpublished events, locked, in order. Another relay waits: order would be lost otherwise."""
+    await tx.execute(text("select pg_advisory_xact_lock(hashtext('ccx.outbox'))"))
+    rows = select(Outbox).where(Outbox.published_at.is_(None)).order_by(Outbox.id).limit(limit)
+    return (await tx.scalars(rows)).all()
+
+
+async def published(tx: AsyncSession, ids: Sequence[int]) -> None:
+    """Marks events as published."""
+    await tx.execute(update(Outbox).where(Outbox.id.in_(ids)).values(published_at=utc_now()))
+
+
+async def prune(tx: AsyncSession, older_than_days: int = 7) -> None:
+    """Drops events that were published long ago."""
+    await tx.execute(delete(Outbox).where(Outbox.published_at < utc_now() - timedelta(days=older_than_days)))
