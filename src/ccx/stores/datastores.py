@@ -47,7 +47,7 @@ async def get(tx: AsyncSession, datastore_id: UUID, owner: Owner | None = None) 
 async def of(
     tx: AsyncSession, owner: Owner | None, *, limit: int = 100, offset: int = 0
 ) -> tuple[list[Datastore], int]:
-    """An owner's datastores (everybody's for None) that exist or are being made or deleted, oldest first; and how many there are."""
+    """An owner's datastores (everybody's for None) that are not gone, oldest first, and how many there are in all."""
     alive = select(Datastore).where(Datastore.status.not_in(GONE))
     if owner is not None:
         alive = alive.where(Datastore.owner_type == owner[0], Datastore.owner_id == owner[1])
