@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from ccx.pki import KeyPair as KeyPair
+
 
 @dataclass(frozen=True)
 class NodeSpec:
@@ -20,14 +22,6 @@ class NodeSpec:
     address: str
     host_key: str
     """OpenSSH public key (``ssh-ed25519 AAAA…``) that the connection is pinned to."""
-
-
-@dataclass(frozen=True, repr=False)
-class KeyPair:
-    """A certificate and its private key, PEM."""
-
-    certificate: str
-    key: str
 
 
 @dataclass(frozen=True, repr=False)
