@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ccx.clouds.base import Cloud
 from ccx.cmon.engines.base import Engine
@@ -41,5 +41,3 @@ class Services:
     installation: Installation
     engine: Callable[[str], Engine]
     """The engine of a vendor."""
-    user_data: Callable[..., str] = field(repr=False)
-    """:func:`ccx.cmon.bootstrap.user_data`, or the simulated cloud's."""

@@ -57,9 +57,10 @@ class Vault:
         rows = await tx.execute(columns.where(Secret.scope == scope))
         return {name: self._open(scope, name, version, nonce, ciphertext) for name, version, nonce, ciphertext in rows}
 
-    async def forget(self, tx: AsyncSession, scope: str) -> None:
-        """Removes all of a scope's secrets. Succeeds where there are none."""
-        await tx.execute(delete(Secret).where(Secret.scope == scope))
+    async def forget(self, tx: AsyncSession, scope: str, name: str | None = None) -> None:
+        """Removes that secret, or all of the scope's. Succeeds where there are none."""
+        which = Secret.scope == scope if name is None else (Secret.scope == scope) & (Secret.name == name)
+        await tx.execute(delete(Secret).where(which))
 
     async def rewrap(self, tx: AsyncSession) -> int:
         """Seals with the newest key what an older one sealed; returns how many. After it, older keys may go."""

@@ -138,6 +138,8 @@ class Node(Owned, Base):
     host_key: Mapped[str | None]
     """The SSH host's public key, which connections are pinned to."""
     phoned_home_at: Mapped[datetime | None]
+    bootstrap_error: Mapped[str | None]
+    """What the node reported when its bootstrap failed, in a user's words."""
     lost_since: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
 

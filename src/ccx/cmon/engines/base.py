@@ -54,6 +54,9 @@ class Engine(Protocol):
     async def observe(self, cluster: ClusterSpec) -> ClusterView:
         """One cheap request per cluster, at most 3 s. Never raises for an unreachable cluster: that is an observation."""
 
+    async def alive(self, cluster: ClusterSpec, label: str, within: float) -> bool:
+        """Whether that node's own health endpoint answers the control plane, whatever it answers, ``within`` seconds."""
+
     async def release_leader(self, cluster: ClusterSpec, dead: str) -> bool:
         """After ``dead`` is confirmed off: ends its leadership at once, so that a replica takes over without waiting.
 

@@ -1,0 +1,99 @@
+"""Creates a datastore: from a row that says what it shall be, to a cluster that serves."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ccx.jobs import Job, JobRecord, operation
+from ccx.runner.services import Services
+from ccx.runner.steps import cluster, network, reserve, servers
+from ccx.runner.subject import Subject, datastore_scope
+from ccx.stores import datastores
+from ccx.stores.models import Desired, Node, Status
+
+BOOT = timedelta(minutes=15)
+FORM = timedelta(minutes=5)
+
+
+async def give_up(tx: AsyncSession, job: JobRecord, error: dict[str, Any] | None) -> None:
+    """A create that failed leaves nothing to be kept: its name is free again, its reason stays readable."""
+    datastore = await datastores.get(tx, UUID(job.args["datastore_id"]))
+    wanted_gone = datastore.desired is Desired.ABSENT
+    datastore.desired = Desired.ABSENT
+    if not wanted_gone:
+        datastores.set_status(
+            tx, datastore, Status.DEPLOY_FAILED, (error or {}).get("err", "the creation was cancelled")
+        )
+
+
+@operation("create_datastore", deadline=timedelta(minutes=30), on_failed=give_up)
+async def create_datastore(job: Job, datastore_id: str) -> None:
+    """Reserve names and keys; firewall; volumes and servers; wait for them; build the cluster; name it; open it."""
+    services: Services = job.services
+    members = [UUID(m) for m in await job.transaction("reserve", *_reserve(services, datastore_id))]
+    subject = await Subject.load(services, datastore_id)
+    nodes = [subject.node(m) for m in members]
+
+    await job.step("firewall", network.put_firewall(subject, clients=False), undo=network.delete_firewall(subject))
+    await job.gather(*(_machine(job, subject, node) for node in nodes))
+    await job.nap_until("boot", servers.phoned_home(services, members), every=timedelta(seconds=0.25), within=BOOT)
+    await job.transaction("certificates", _certify(services, datastore_id, members))
+    await job.gather(
+        *(job.step(f"configure {n.label}", cluster.configure(services, datastore_id, members, n.id)) for n in nodes)
+    )
+    await job.step("start", cluster.start(services, datastore_id, members), timeout=120)
+    view = await job.nap_until(
+        "form", cluster.whole(services, datastore_id, members), every=timedelta(seconds=0.25), within=FORM
+    )
+    await job.step("users", cluster.finish(services, datastore_id, members))
+    await job.step("names", cluster.publish_names(services, datastore_id, members), undo=network.remove_names(subject))
+    await job.step("open", network.put_firewall(subject))
+
+    async def started(tx: AsyncSession) -> None:
+        await cluster.started(tx, datastore_id, members, view)
+
+    await job.transaction("started", started)
+
+
+def _reserve(services: Services, datastore_id: str) -> tuple[Any, Any]:
+    """Node rows, passwords, keys; and how to take them back."""
+
+    async def action(tx: AsyncSession) -> list[str]:
+        datastore = await datastores.get(tx, UUID(datastore_id))
+        await reserve.cluster_secrets(tx, services, datastore.id)
+        zones = datastore.zones or [""]
+        return [
+            str((await reserve.node(tx, services, datastore.id, index, zones[(index - 1) % len(zones)])).id)
+            for index in range(1, datastore.size + 1)
+        ]
+
+    async def undo(tx: AsyncSession) -> None:
+        datastore = await datastores.get(tx, UUID(datastore_id))
+        for node in datastore.nodes:
+            await reserve.release_node(tx, services, node.id)
+        await services.vault.forget(tx, datastore_scope(datastore.id))
+
+    return action, undo
+
+
+async def _machine(job: Job, subject: Subject, node: Node) -> None:
+    """One node's volume and server."""
+    await job.step(
+        f"volume {node.label}", servers.create_volume(subject, node), undo=servers.delete_volume(subject, node)
+    )
+    await job.step(
+        f"server {node.label}", servers.create_server(subject, node), undo=servers.delete_server(subject, node)
+    )
+
+
+def _certify(services: Services, datastore_id: str, members: list[UUID]) -> Any:
+    async def action(tx: AsyncSession) -> None:
+        subject = Subject(services, await datastores.get(tx, UUID(datastore_id)))
+        for member in members:
+            await reserve.certify_node(tx, subject, member)
+
+    return action

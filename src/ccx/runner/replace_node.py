@@ -1,0 +1,90 @@
+"""Replaces a node that is lost for good; the datastore keeps serving."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ccx.errors import Conflict
+from ccx.jobs import Job, operation
+from ccx.runner.services import Services
+from ccx.runner.steps import cluster, network, reserve, servers
+from ccx.runner.subject import Subject
+from ccx.stores import datastores, nodes
+from ccx.stores.models import NodeStatus
+
+BOOT = timedelta(minutes=15)
+
+
+@operation("replace_node", deadline=timedelta(minutes=60))
+async def replace_node(job: Job, datastore_id: str, node_id: str) -> None:
+    """Never gives up a quorum or the last synchronous copy: the lost node is forgotten only when the new one is ready to join."""
+    services: Services = job.services
+    plan: dict[str, Any] = await job.transaction("reserve", *_reserve(services, datastore_id, UUID(node_id)))
+    new_id, survivors = UUID(plan["new"]), [UUID(s) for s in plan["survivors"]]
+    members = [*survivors, new_id]
+    subject = await Subject.load(services, datastore_id)
+    new, lost = subject.node(new_id), subject.node(node_id)
+
+    # Off before anything takes its place: a node that comes back must find nobody who believes in it.
+    await job.step("fence", _power_off(subject, lost.server))
+    await job.step("volume", servers.create_volume(subject, new), undo=servers.delete_volume(subject, new))
+    await job.step("server", servers.create_server(subject, new), undo=servers.delete_server(subject, new))
+    await job.nap_until("boot", servers.phoned_home(services, [new_id]), every=timedelta(seconds=0.25), within=BOOT)
+    await job.transaction("certificate", _certify(services, datastore_id, new_id))
+    await job.step("configure", cluster.configure(services, datastore_id, members, new_id))
+    # Forgotten before the new one joins: of three members one is dead, and a fourth would raise the quorum above the living.
+    await job.pivot("retire", cluster.forget(services, datastore_id, survivors, UUID(node_id)))
+    await job.step("join", cluster.join(services, datastore_id, members, new_id), timeout=3600)
+    await job.step("remove old server", servers.delete_server(subject, lost))
+    await job.step("remove old volume", servers.delete_volume(subject, lost))
+    view = await job.nap_until(
+        "whole",
+        cluster.whole(services, datastore_id, members),
+        every=timedelta(seconds=0.5),
+        within=timedelta(hours=24),
+    )
+    await job.step("names", cluster.publish_names(services, datastore_id, members))
+
+    async def done(tx: AsyncSession) -> None:
+        await reserve.release_node(tx, services, UUID(node_id))
+        await cluster.started(tx, datastore_id, members, view)
+
+    await job.transaction("done", done)
+
+
+def _reserve(services: Services, datastore_id: str, lost_id: UUID) -> tuple[Any, Any]:
+    async def action(tx: AsyncSession) -> dict[str, Any]:
+        datastore = await datastores.get(tx, UUID(datastore_id))
+        lost = await nodes.get(tx, lost_id)
+        if lost.status is NodeStatus.RETIRED:
+            raise Conflict(f"node {lost.label} was replaced already", remedy="List the nodes: ccx node list")
+        survivors = [str(n.id) for n in nodes.members(datastore) if n.id != lost_id]
+        new = await reserve.node(tx, services, datastore.id, lost.index, lost.zone)
+        return {"new": str(new.id), "survivors": survivors}
+
+    async def undo(tx: AsyncSession) -> None:
+        datastore = await datastores.get(tx, UUID(datastore_id))
+        for node in datastore.nodes:
+            if node.status is NodeStatus.RESERVED:
+                await reserve.release_node(tx, services, node.id)
+
+    return action, undo
+
+
+def _power_off(subject: Subject, server: str) -> Any:
+    async def action(step: Any) -> None:
+        await subject.cloud.power_off(server, subject.tags(step.token))
+
+    return action
+
+
+def _certify(services: Services, datastore_id: str, node_id: UUID) -> Any:
+    async def action(tx: AsyncSession) -> None:
+        subject = Subject(services, await datastores.get(tx, UUID(datastore_id)))
+        await reserve.certify_node(tx, subject, node_id)
+
+    return action

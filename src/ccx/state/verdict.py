@@ -1,0 +1,55 @@
+"""What an observation means: the status that users read, and why. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from ccx.cmon.spec import ClusterView
+from ccx.stores.models import Status
+
+CERTIFICATE_WARNING = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    status: Status
+    why: str
+    """Names node and cause; empty while all is well."""
+
+
+def judge(view: ClusterView, *, size: int, certificates: dict[str, datetime], now: datetime) -> Verdict:
+    """STARTED only while a primary accepts writes, every replica streams, a synchronous copy exists, certificates are valid.
+
+    ``size`` is the number of nodes that there shall be, ``certificates`` each node's expiry by label.
+    """
+    reasons = [*view.problems, *_certificates(certificates, now)]
+    if view.primary is None:
+        return Verdict(Status.FAILURE, _join(reasons) or _silent(view))
+    serving = [m for m in view.members if m.healthy]
+    # A node that no longer answers is news only if the cluster has not said so itself.
+    named = " ".join(reasons)
+    reasons += [f"{label} does not answer the control plane" for label in view.unreachable if label not in named]
+    if len(serving) < size and not reasons:
+        reasons.append(f"{len(serving)} of {size} nodes serve")
+    return Verdict(Status.DEGRADED if reasons else Status.STARTED, _join(reasons))
+
+
+def _silent(view: ClusterView) -> str:
+    who = ", ".join(view.unreachable)
+    return f"no node answers the control plane ({who})" if view.answered_by is None else "no node is primary"
+
+
+def _certificates(expiries: dict[str, datetime], now: datetime) -> list[str]:
+    return [
+        f"the certificate of {label} expires on {expiry:%Y-%m-%d %H:%M} UTC"
+        if expiry > now
+        else f"the certificate of {label} expired on {expiry:%Y-%m-%d %H:%M} UTC"
+        for label, expiry in sorted(expiries.items())
+        if expiry - now < CERTIFICATE_WARNING
+    ]
+
+
+def _join(reasons: Sequence[str]) -> str:
+    return "; ".join(reasons)

@@ -1,0 +1,206 @@
+"""Watches one datastore: probes its primary, compares desired with observed, fences, repairs, moves its names."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from ccx import jobs, pki
+from ccx.clouds.base import ServerState
+from ccx.cmon.spec import ClusterSpec, ClusterView
+from ccx.db import utc_now
+from ccx.errors import CcxError, Transient
+from ccx.runner.services import Services
+from ccx.runner.steps import network
+from ccx.runner.subject import Subject
+from ccx.state import fence, repair, verdict
+from ccx.stores import audit, datastores, nodes
+from ccx.stores.models import Node, NodeStatus
+
+PROBE_EVERY = 1.0
+"""Seconds between two probes of the primary."""
+PROBE_WITHIN = 1.0
+"""Seconds that a probe may take."""
+UNSETTLED_EVERY = 2.0
+"""Seconds between two comparisons while not all is well."""
+SUSPECT_AFTER = 2
+"""Failed probes in a row before anybody is asked about the node."""
+
+log = structlog.get_logger()
+
+
+class Watcher:
+    """One per datastore. :meth:`run` until cancelled; :meth:`look` makes it compare at once."""
+
+    def __init__(self, services: Services, datastore_id: UUID) -> None:
+        self._services = services
+        self._id = datastore_id
+        self._awake = asyncio.Event()
+        self._due = True
+        """A comparison is wanted now."""
+        self._stopped: set[str] = set()
+        """Servers that the cloud reported as off, not dealt with yet."""
+        self._primary: str | None = None
+        self._failed = 0
+        self._only_we: str | None = None
+        """The label of a node that the control plane alone can't reach, with what was found."""
+        self._spec: ClusterSpec | None = None
+        self._subject: Subject | None = None
+
+    def look(self) -> None:
+        """Compare now."""
+        self._due = True
+        self._awake.set()
+
+    def server_stopped(self, server: str) -> None:
+        """The cloud reported that this machine is off: if it led, its leadership ends now."""
+        self._stopped.add(server)
+        self._awake.set()
+
+    def has_server(self, server: str) -> bool:
+        return self._subject is not None and any(n.server == server for n in self._subject.datastore.nodes)
+
+    async def run(self) -> None:
+        """Compares every ``state_interval``, and at once when told to; probes the primary in between."""
+        clock = asyncio.get_running_loop().time
+        next_look = 0.0
+        while True:
+            self._awake.clear()
+            try:
+                if self._stopped:
+                    await self._machine_stopped(self._stopped.pop())
+                elif self._due or clock() >= next_look:
+                    self._due = False
+                    settled = await self._compare()
+                    next_look = clock() + (self._services.settings.state_interval if settled else UNSETTLED_EVERY)
+                else:
+                    await self._probe()
+            except (CcxError, Transient, SQLAlchemyError, OSError, TimeoutError) as error:
+                log.warning("watching failed; trying again", datastore=str(self._id), reason=str(error))
+                next_look = clock() + UNSETTLED_EVERY
+            if not (self._stopped or self._due):
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(PROBE_EVERY):
+                        await self._awake.wait()
+
+    async def _machine_stopped(self, server: str) -> None:
+        subject, spec = await self._load()
+        node = next((n for n in nodes.members(subject.datastore) if n.server == server), None)
+        if node is not None:
+            await self._lost(subject, spec, node)
+
+    async def _load(self) -> tuple[Subject, ClusterSpec]:
+        subject = await Subject.load(self._services, self._id)
+        self._subject, self._spec = subject, await subject.cluster()
+        return self._subject, self._spec
+
+    async def _probe(self) -> None:
+        """One request to the primary's own health endpoint."""
+        subject, spec, label = self._subject, self._spec, self._primary
+        if subject is None or spec is None or label is None or all(n.label != label for n in spec.nodes):
+            return
+        if await subject.engine.alive(spec, label, PROBE_WITHIN):
+            self._failed = 0
+            if self._only_we == label:
+                self._only_we = None
+                self.look()
+            return
+        self._failed += 1
+        if self._failed >= SUSPECT_AFTER:
+            subject, spec = await self._load()
+            await self._lost(subject, spec, next(n for n in subject.datastore.nodes if n.label == label))
+
+    async def _lost(self, subject: Subject, spec: ClusterSpec, node: Node) -> None:
+        """A node is believed lost: fence it if that is right, and follow what the cluster makes of it."""
+        evidence = await fence.fence(subject, spec, node)
+        self._only_we = node.label if evidence.outcome is fence.Outcome.ONLY_WE else None
+        self._failed = 0
+        if evidence.outcome is fence.Outcome.RELEASED:
+            await self._follow_failover(subject, spec, node.label)
+        self.look()
+
+    async def _follow_failover(self, subject: Subject, spec: ClusterSpec, former: str) -> None:
+        """Waits for the new primary and moves the names to it: the sooner, the shorter the gap for those who use them."""
+        async with asyncio.timeout(60):
+            while True:
+                view = await subject.engine.observe(spec)
+                if view.primary is not None and view.primary.label != former:
+                    break
+                await asyncio.sleep(0.25)
+        await network.publish(subject, nodes.members(subject.datastore), view)
+        log.info("failed over", datastore=subject.datastore.short_id, was=former, now=view.primary.label)
+
+    async def _compare(self) -> bool:
+        """Observes once, records what it means, and acts on it. True when all is well."""
+        subject, spec = await self._load()
+        members = nodes.members(subject.datastore)
+        view = await subject.engine.observe(spec)
+        off = await self._off(subject, members, view)
+        expiries = {label: pki.expires_at(pair.certificate) for label, pair in spec.secrets.nodes.items()}
+        found = verdict.judge(view, size=subject.datastore.size, certificates=expiries, now=utc_now())
+        if self._only_we is not None and found.status is verdict.Status.STARTED:
+            found = verdict.Verdict(
+                verdict.Status.DEGRADED, f"the control plane can't reach {self._only_we}; its peers can"
+            )
+        await self._record(view, found, off)
+        if view.primary is not None and self._primary != view.primary.label:
+            self._primary, self._failed = view.primary.label, 0
+        await network.publish(subject, members, view)
+        await self._repair(view)
+        return found.status is verdict.Status.STARTED
+
+    async def _off(self, subject: Subject, members: list[Node], view: ClusterView) -> set[str]:
+        """Labels of the members that do not serve: off by the cloud's word, or silent to the cluster and to us."""
+        serving = {m.label for m in view.members if m.healthy}
+        doubtful = [n for n in members if n.label not in serving]
+        off = set()
+        for node in doubtful:
+            server = await subject.cloud.get_server(node.server)
+            stopped = server is None or server.state is ServerState.STOPPED
+            if stopped or node.label in view.unreachable:
+                off.add(node.label)
+        return off
+
+    async def _record(self, view: ClusterView, found: verdict.Verdict, off: set[str]) -> None:
+        async with self._services.sessions.begin() as tx:
+            datastore = await datastores.get(tx, self._id)
+            for node in nodes.members(datastore):
+                if node.label in off:
+                    node.status, node.lost_since = NodeStatus.LOST, node.lost_since or utc_now()
+                else:
+                    node.status, node.lost_since = NodeStatus.ACTIVE, None
+            datastore.observed, datastore.observed_at = view.to_json(), utc_now()
+            if datastores.set_status(tx, datastore, found.status, found.why):
+                log.info("status", datastore=datastore.short_id, status=found.status.value, why=found.why)
+
+    async def _repair(self, view: ClusterView) -> None:
+        """Starts the repair that is due, unless an operation runs or waits already."""
+        wanted = self._services.settings.auto_repair
+        if not wanted.enabled:
+            return
+        async with self._services.sessions.begin() as tx:
+            datastore = await datastores.get(tx, self._id)
+            members = nodes.members(datastore)
+            due = repair.decide(view, members, utc_now(), timedelta(seconds=wanted.delay))
+            if due is None or await jobs.active(tx, str(self._id)) is not None:
+                return
+            audit.record(tx, "ccx-state-worker", type(due).__name__, self._id, node=due.node.label)
+            if isinstance(due, repair.Replace):
+                await jobs.enqueue(
+                    tx,
+                    "replace_node",
+                    key=str(self._id),
+                    args={"datastore_id": str(self._id), "node_id": str(due.node.id)},
+                    owner=(datastore.owner_type, datastore.owner_id),
+                    label="JOB_TYPE_REPAIR_NODE",
+                    dedup=True,
+                )
+                return
+            token = await jobs.next_token(tx)
+        subject = Subject(self._services, datastore)
+        await subject.cloud.power_on(due.node.server, subject.tags(token))

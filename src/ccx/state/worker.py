@@ -1,0 +1,110 @@
+"""The state worker: leads or waits, keeps a watcher per datastore, and passes on what the clouds report."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from uuid import UUID
+
+import structlog
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from ccx.clouds.base import Cloud, ServerState, Unavailable
+from ccx.errors import CcxError, Transient
+from ccx.runner.services import Services
+from ccx.state.watcher import Watcher
+from ccx.stores import datastores
+
+_LEADER = "select pg_try_advisory_lock(hashtext('ccx.state'))"
+_STILL_LEADER = "select 1"
+
+log = structlog.get_logger()
+
+
+class StateWorker:
+    """One of them leads, by an advisory lock that its connection holds; the others ask again every few seconds."""
+
+    def __init__(self, services: Services, engine: AsyncEngine, nats: Client | None = None) -> None:
+        self._services = services
+        self._engine = engine
+        self._nats = nats
+        self._watchers: dict[UUID, tuple[Watcher, asyncio.Task[None]]] = {}
+        self._changed = asyncio.Event()
+
+    async def run(self, retry: float = 3.0) -> None:
+        """Runs until cancelled."""
+        while True:
+            try:
+                async with self._engine.connect() as connection:
+                    await connection.execution_options(isolation_level="AUTOCOMMIT")
+                    if (await connection.execute(text(_LEADER))).scalar():
+                        log.info("leading")
+                        async with asyncio.TaskGroup() as group:
+                            group.create_task(self._keep_watchers(connection))
+                            group.create_task(self._listen())
+                            for cloud in self._services.clouds.values():
+                                group.create_task(self._follow(cloud))
+            except* (SQLAlchemyError, OSError) as errors:
+                log.warning("lost the lead", reason=str(errors.exceptions[0]))
+            finally:
+                await self._stop_watchers()
+            await asyncio.sleep(retry)
+
+    async def _keep_watchers(self, leadership: AsyncConnection) -> None:
+        """A watcher for every datastore that is to be watched, and for no other. Ends when the lock's connection breaks."""
+        while True:
+            await leadership.execute(text(_STILL_LEADER))
+            async with self._services.sessions() as tx:
+                wanted = {d.id for d in await datastores.watched(tx)}
+            for gone in self._watchers.keys() - wanted:
+                self._watchers.pop(gone)[1].cancel()
+            for new in wanted - self._watchers.keys():
+                watcher = Watcher(self._services, new)
+                self._watchers[new] = (watcher, asyncio.create_task(watcher.run(), name=f"watch {new}"))
+            self._changed.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(5):
+                    await self._changed.wait()
+
+    async def _listen(self) -> None:
+        """Events of datastores wake their watchers at once."""
+        if self._nats is None:
+            return
+
+        async def heard(message: Msg) -> None:
+            self._changed.set()
+            _, _, datastore, what = message.subject.split(".", 3)
+            watcher = self._watchers.get(UUID(datastore))
+            if watcher is not None and what != "status":
+                watcher[0].look()
+
+        subscription = await self._nats.subscribe("ccx.datastore.>", cb=heard)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await subscription.unsubscribe()
+
+    async def _follow(self, cloud: Cloud) -> None:
+        """A machine that the cloud reports as stopped needs no probe to be believed lost."""
+        while True:
+            try:
+                async for event in cloud.events():
+                    for watcher, _ in list(self._watchers.values()):
+                        if watcher.has_server(event.server):
+                            if event.state is ServerState.STOPPED:
+                                watcher.server_stopped(event.server)
+                            watcher.look()
+            except (Unavailable, CcxError, Transient, TimeoutError) as error:
+                log.warning("the cloud's events stopped", cloud=cloud.code, reason=str(error))
+            await asyncio.sleep(1)
+
+    async def _stop_watchers(self) -> None:
+        tasks = [task for _, task in self._watchers.values()]
+        self._watchers.clear()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
