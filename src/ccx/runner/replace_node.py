@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ccx.errors import Conflict
 from ccx.jobs import Job, operation
 from ccx.runner.services import Services
-from ccx.runner.steps import cluster, network, reserve, servers
+from ccx.runner.steps import cluster, reserve, servers
 from ccx.runner.subject import Subject
 from ccx.stores import datastores, nodes
 from ccx.stores.models import NodeStatus
@@ -21,7 +21,10 @@ BOOT = timedelta(minutes=15)
 
 @operation("replace_node", deadline=timedelta(minutes=60))
 async def replace_node(job: Job, datastore_id: str, node_id: str) -> None:
-    """Never gives up a quorum or the last synchronous copy: the lost node is forgotten only when the new one is ready to join."""
+    """Never gives up a quorum or the last synchronous copy.
+
+    The lost node is forgotten only when the new one is ready to join.
+    """
     services: Services = job.services
     plan: dict[str, Any] = await job.transaction("reserve", *_reserve(services, datastore_id, UUID(node_id)))
     new_id, survivors = UUID(plan["new"]), [UUID(s) for s in plan["survivors"]]
@@ -36,7 +39,8 @@ async def replace_node(job: Job, datastore_id: str, node_id: str) -> None:
     await job.nap_until("boot", servers.phoned_home(services, [new_id]), every=timedelta(seconds=0.25), within=BOOT)
     await job.transaction("certificate", _certify(services, datastore_id, new_id))
     await job.step("configure", cluster.configure(services, datastore_id, members, new_id))
-    # Forgotten before the new one joins: of three members one is dead, and a fourth would raise the quorum above the living.
+    # Forgotten before the new one joins: of three members one is dead, and a fourth would raise the quorum
+    # above the number of the living.
     await job.pivot("retire", cluster.forget(services, datastore_id, survivors, UUID(node_id)))
     await job.step("join", cluster.join(services, datastore_id, members, new_id), timeout=3600)
     await job.step("remove old server", servers.delete_server(subject, lost))

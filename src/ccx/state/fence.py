@@ -1,8 +1,8 @@
 """When a primary is lost: make sure that it is off, and only then end its leadership.
 
-It fences only when the cloud says that the machine is off, or when the control plane *and* a majority of the node's peers
-have lost it; and then by having the cloud turn it off and confirm. A node that can't be fenced is left to the engine's own
-lease. A control plane that alone can't reach a node changes nothing, and says so.
+It fences only when the cloud says that the machine is off, or when the control plane *and* a majority of the node's
+peers have lost it; and then by having the cloud turn it off and confirm. A node that can't be fenced is left to the
+engine's own lease. A control plane that alone can't reach a node changes nothing, and says so.
 """
 
 from __future__ import annotations

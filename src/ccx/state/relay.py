@@ -1,4 +1,4 @@
-"""The outbox's way out: events to NATS JetStream, in order, at least once (and once within its window for duplicates)."""
+"""The outbox's way out: events to NATS JetStream, in order, at least once (its window drops duplicates)."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class Verdict:
 
 
 def judge(view: ClusterView, *, size: int, certificates: dict[str, datetime], now: datetime) -> Verdict:
-    """STARTED only while a primary accepts writes, every replica streams, a synchronous copy exists, certificates are valid.
+    """STARTED only while a primary accepts writes, replicas stream, a synchronous copy exists, certificates are valid.
 
     ``size`` is the number of nodes that there shall be, ``certificates`` each node's expiry by label.
     """

@@ -125,7 +125,7 @@ class Watcher:
         self.look()
 
     async def _follow_failover(self, subject: Subject, spec: ClusterSpec, former: str) -> None:
-        """Waits for the new primary and moves the names to it: the sooner, the shorter the gap for those who use them."""
+        """Waits for the new primary and moves the names to it: the sooner, the shorter the gap for their users."""
         async with asyncio.timeout(60):
             while True:
                 view = await subject.engine.observe(spec)

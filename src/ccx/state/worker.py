@@ -55,7 +55,7 @@ class StateWorker:
             await asyncio.sleep(retry)
 
     async def _keep_watchers(self, leadership: AsyncConnection) -> None:
-        """A watcher for every datastore that is to be watched, and for no other. Ends when the lock's connection breaks."""
+        """A watcher for each datastore that is to be watched, no other. Ends when the lock's connection breaks."""
         while True:
             await leadership.execute(text(_STILL_LEADER))
             async with self._services.sessions() as tx:

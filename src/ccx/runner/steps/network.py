@@ -16,7 +16,7 @@ SSH = 22
 
 
 def rules(settings: Settings, engine: Engine, sources: list[str]) -> tuple[Rule, ...]:
-    """What a datastore's nodes may send and receive; all else is denied. The same flows as the network contract declares."""
+    """What a datastore's nodes may send and receive, as the network contract declares it; all else is denied."""
     control, resolver = f"{settings.control_address}/32", f"{settings.resolver_address}/32"
     wanted = {
         Rule(Direction.INGRESS, "tcp", SSH, control),
@@ -55,7 +55,7 @@ def delete_firewall(subject: Subject) -> Action:
 
 
 def records(subject: Subject, members: list[Node], view: ClusterView) -> dict[str, list[str]]:
-    """The datastore's names: the primary's, the replicas' (the primary's too while it is alone), and each node's own."""
+    """The datastore's names: the primary's, the replicas' (the primary while it is alone), and each node's own."""
     address = {n.label: n.address for n in members if n.address}
     primary = [address[view.primary.label]] if view.primary and view.primary.label in address else []
     replicas = sorted(address[m.label] for m in view.replicas if m.healthy and m.label in address)

@@ -56,7 +56,7 @@ async def release_node(tx: AsyncSession, services: Services, node_id: UUID) -> N
 
 
 async def certify_node(tx: AsyncSession, subject: Subject, node_id: UUID) -> None:
-    """Issues the node's certificate, now that its address is known. It carries the datastore's names as well as its own."""
+    """Issues the node's certificate, now that its address is known. It carries the datastore's names too."""
     vault, member = subject.services.vault, await nodes.get(tx, node_id)
     assert member.address is not None
     kept = await vault.get_all(tx, datastore_scope(subject.datastore.id))

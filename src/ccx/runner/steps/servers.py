@@ -96,5 +96,5 @@ async def _raise_failures(tx: AsyncSession, node_ids: list[UUID]) -> None:
         if node.bootstrap_error:
             raise CcxError(
                 f"node {node.label} could not be set up: {node.bootstrap_error}",
-                remedy="Check that the node can reach its package repository and the control plane, then create it again",
+                remedy="Check that nodes can reach their package repository and the control plane, then try again",
             )
