@@ -1,0 +1,78 @@
+"""The supervisor's process, ``python -m ccx.embedded``: ``ccx up`` prepares everything, then becomes it."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+import time
+from pathlib import Path
+
+from ccx.embedded import namespace, record
+from ccx.embedded.layout import Layout, remembered
+from ccx.embedded.nats import Nats
+from ccx.embedded.postgres import Postgres
+from ccx.embedded.report import Report
+from ccx.embedded.sandbox import Sandbox
+from ccx.embedded.supervisor import Supervisor
+from ccx.errors import CcxError
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="ccx.embedded")
+    parser.add_argument("--instance", required=True)
+    parser.add_argument("--postgres", required=True, type=Path, help="folder of PostgreSQL's programs")
+    parser.add_argument("--detached", action="store_true", help="write to the log once everything is ready")
+    options = parser.parse_args()
+    layout = remembered(options.instance)
+    if layout is None:
+        print(f"instance {options.instance!r} is not installed", file=sys.stderr)
+        return 1
+    try:
+        asyncio.run(_supervise(layout, options.postgres, detached=options.detached))
+    except (CcxError, OSError) as error:
+        print(f"ccx up: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _supervise(layout: Layout, programs: Path, *, detached: bool) -> None:
+    os.umask(0o027)
+    report = Report()
+    entry, _lock = record.begin(layout.run, layout.listen, layout.public_url)
+    began = time.monotonic()
+    if left := await namespace.stop_leftovers(layout):
+        report.line(f"  ended {left} processes that an earlier supervisor left")
+    await namespace.ensure(layout)
+    report.ready("network", began, f"{layout.namespace} {layout.subnet}")
+    sandbox = Sandbox(layout)
+    supervisor = Supervisor(
+        [Postgres(layout, sandbox, programs), Nats(layout, sandbox)], entry, layout.run, layout.logs, report
+    )
+    ready = asyncio.Event()
+    announcing = asyncio.create_task(_announce(ready, layout, report, began, detached=detached))
+    try:
+        await supervisor.run(ready)
+    finally:
+        announcing.cancel()
+    report.line(f"instance {layout.instance!r} has stopped; its nodes go on")
+
+
+async def _announce(ready: asyncio.Event, layout: Layout, report: Report, began: float, *, detached: bool) -> None:
+    await ready.wait()
+    report.line(f"{layout.public_url} is up after {time.monotonic() - began:.1f} s")
+    if detached:
+        _leave_the_terminal(layout.logs / "supervisor.log")
+
+
+def _leave_the_terminal(log: Path) -> None:
+    """Who started us sees the end of our output, and returns."""
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    os.close(descriptor)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

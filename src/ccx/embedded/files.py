@@ -1,0 +1,172 @@
+"""Makes an instance's folders, keys, certificates and settings; what exists stays as it is."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import socket
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+
+from ccx.embedded.defaults import settings_text, with_public_url
+from ccx.embedded.layout import USER, Layout
+from ccx.embedded.nats import credentials_file
+from ccx.pki import KeyPair, issue, new_ca, new_ssh_key
+from ccx.secrets import KeyRing, export_recovery
+
+_RENEW_BEFORE = timedelta(days=60)
+_LEAF_VALID = timedelta(days=397)
+
+
+@dataclass(frozen=True)
+class Owner:
+    """User and group ids of a file."""
+
+    uid: int
+    gid: int
+
+
+class Files:
+    """The files of one instance. Secrets get mode 0600 before a byte is in them."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        user = pwd.getpwnam(USER)
+        self._ccx = Owner(user.pw_uid, user.pw_gid)
+        self._root = Owner(0, user.pw_gid)
+
+    @property
+    def wrapping_key(self) -> Path:
+        return self._layout.etc / "wrapping.key"
+
+    def make(self) -> None:
+        """Everything that is missing. Idempotent. Raises OSError, and :class:`ccx.errors.CcxError` of the keys."""
+        self._folders()
+        self._settings()
+        self._secrets()
+        self._certificates()
+        self._resolver()
+        self._layout.save()
+
+    def export_recovery(self, target: Path, passphrase: str) -> None:
+        """Writes the recovery copy of the wrapping keys, mode 0600. Raises FileExistsError."""
+        text = export_recovery(KeyRing.load(self.wrapping_key), passphrase)
+        _create(target, text, 0o600, Owner(os.getuid(), os.getgid()))
+
+    def _folders(self) -> None:
+        layout = self._layout
+        for shared in (layout.etc.parent, layout.var.parent, layout.run.parent):
+            shared.mkdir(mode=0o755, parents=True, exist_ok=True)
+        for folder in (layout.etc, layout.var, layout.run):
+            _folder(folder, 0o750, self._root)
+        _folder(layout.var / "cloud", 0o700, Owner(0, 0))
+        _folder(layout.var / "postgresql", 0o750, self._ccx)
+        for name in ("nats", "apt"):
+            _folder(layout.var / name, 0o750, self._ccx)
+        _folder(layout.logs, 0o750, self._ccx)
+        _folder(layout.postgres_socket, 0o750, self._ccx)
+
+    def _settings(self) -> None:
+        path = self._layout.etc / "ccx.yaml"
+        if not path.exists():
+            _create(path, settings_text(self._layout), 0o640, self._root)
+            return
+        text = path.read_text()
+        if (moved := with_public_url(text, self._layout.public_url)) != text:
+            _replace(path, moved, 0o640, self._root)
+
+    def _secrets(self) -> None:
+        if not self.wrapping_key.exists():
+            KeyRing.create(self.wrapping_key)
+        os.chown(self.wrapping_key, self._ccx.uid, self._ccx.gid)
+        if not (nats := credentials_file(self._layout)).exists():
+            _create(nats, f"ccx\n{secrets.token_urlsafe(32)}\n", 0o600, self._ccx)
+        if not (key := self._layout.etc / "ssh.key").exists():
+            private, public = new_ssh_key()
+            _replace(self._layout.etc / "ssh.pub", public + "\n", 0o644, self._root)
+            _create(key, private, 0o600, self._ccx)
+
+    def _certificates(self) -> None:
+        """The CA's key stays root's: a control plane that was broken into can't issue certificates with it."""
+        etc = self._layout.etc
+        certificate, key = etc / "ca.crt", etc / "ca.key"
+        if not key.exists():
+            made = new_ca(f"CCX installation {self._layout.instance}"[:64])
+            _replace(certificate, made.certificate, 0o644, self._root)
+            _create(key, made.key, 0o600, Owner(0, 0))
+        ca = KeyPair(certificate.read_text(), key.read_text())
+        names, addresses = self._own_names()
+        if self._tls_is_good(ca, names, addresses):
+            return
+        leaf = issue(ca, "ccx", dns_names=names, addresses=addresses, valid=_LEAF_VALID, client=False)
+        _replace(etc / "tls.key", leaf.key, 0o600, self._ccx)
+        _replace(etc / "tls.crt", leaf.certificate + ca.certificate, 0o644, self._root)
+
+    def _tls_is_good(self, ca: KeyPair, names: list[str], addresses: list[str]) -> bool:
+        try:
+            current = x509.load_pem_x509_certificate((self._layout.etc / "tls.crt").read_bytes())
+        except FileNotFoundError:
+            return False
+        if current.issuer != x509.load_pem_x509_certificate(ca.certificate.encode()).subject:
+            return True  # the operator's own
+        alternative = current.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        known = set(alternative.get_values_for_type(x509.DNSName)) | {
+            str(address) for address in alternative.get_values_for_type(x509.IPAddress)
+        }
+        fresh = current.not_valid_after_utc - datetime.now(UTC) > _RENEW_BEFORE
+        return fresh and known >= {*names, *addresses}
+
+    def _own_names(self) -> tuple[list[str], list[str]]:
+        """What the public listener and the nodes' one may be called."""
+        listen = self._layout.listen_address[0]
+        addresses = {"127.0.0.1", str(self._layout.control)}
+        if listen in ("0.0.0.0", "::", ""):  # noqa: S104 - compared, not bound
+            addresses |= _machine_addresses()
+        else:
+            addresses.add(listen)
+        return sorted({"localhost", "ccx.localhost", socket.gethostname().lower()}), sorted(addresses)
+
+    def _resolver(self) -> None:
+        """What the control plane itself resolves names with: the instance's own resolver."""
+        _replace(self._layout.run / "resolv.conf", f"nameserver {self._layout.router}\n", 0o644, self._root)
+
+
+def _machine_addresses() -> set[str]:
+    """The address that this machine is reached at, if it has a way out. Sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            return set()
+        return {probe.getsockname()[0]}
+
+
+def _folder(path: Path, mode: int, owner: Owner) -> None:
+    path.mkdir(mode=mode, exist_ok=True)
+    os.chown(path, owner.uid, owner.gid)
+    path.chmod(mode)
+
+
+def _create(path: Path, text: str, mode: int, owner: Owner) -> None:
+    """Whole or not at all: a start that is killed leaves no half a key."""
+    partial = path.with_name(f".{path.name}.new")
+    partial.unlink(missing_ok=True)
+    with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        os.fchown(file.fileno(), owner.uid, owner.gid)
+        file.write(text)
+        file.flush()
+        os.fchmod(file.fileno(), mode)
+        os.fsync(file.fileno())
+    os.link(partial, path)
+    partial.unlink()
+
+
+def _replace(path: Path, text: str, mode: int, owner: Owner) -> None:
+    fresh = path.with_name(f".{path.name}.fresh")
+    fresh.unlink(missing_ok=True)
+    _create(fresh, text, mode, owner)
+    fresh.replace(path)

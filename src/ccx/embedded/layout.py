@@ -1,0 +1,111 @@
+"""Where one instance has what on this machine: folders, addresses, namespaces, sockets. Pure; light to import."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+
+USER = "ccx"
+"""The system user (and group) that every process of the control plane runs as."""
+
+HTTP_PORT = 18091
+HTTPS_PORT = 443
+NATS_PORT = 4222
+
+
+@dataclass(frozen=True)
+class Layout:
+    """One installed instance. ``subnet`` is its /20, ``listen`` the host's public HTTPS listener (``address:port``)."""
+
+    instance: str
+    subnet: IPv4Network
+    listen: str
+    resolve: bool = False
+    """Whether this machine itself resolves the datastores' names."""
+
+    @cached_property
+    def etc(self) -> Path:
+        return Path("/etc/ccx") / self.instance
+
+    @cached_property
+    def var(self) -> Path:
+        return Path("/var/lib/ccx") / self.instance
+
+    @cached_property
+    def run(self) -> Path:
+        return Path("/run/ccx") / self.instance
+
+    @property
+    def logs(self) -> Path:
+        return self.var / "log"
+
+    @property
+    def namespace(self) -> str:
+        """Name of the control plane's network namespace, as ``ip netns`` shows it."""
+        return f"ccx-{self.instance}"
+
+    @property
+    def namespace_file(self) -> Path:
+        return Path("/run/netns") / self.namespace
+
+    @property
+    def router(self) -> IPv4Address:
+        """The local cloud's router; also the DNS server that nodes, control plane and clients ask."""
+        return self.subnet[1]
+
+    @property
+    def control(self) -> IPv4Address:
+        """Where nodes reach the control plane (443)."""
+        return self.subnet[2]
+
+    @property
+    def listen_address(self) -> tuple[str, int]:
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    @property
+    def public_url(self) -> str:
+        """The API's URL as a person on this machine pastes it."""
+        host, port = self.listen_address
+        host = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared, not bound
+        host = f"[{host}]" if ":" in host else host
+        return f"https://{host}" if port == HTTPS_PORT else f"https://{host}:{port}"
+
+    @property
+    def postgres_socket(self) -> Path:
+        return self.run / "postgresql"
+
+    @property
+    def dsn(self) -> str:
+        return f"postgresql+psycopg://ccx@/ccx?host={self.postgres_socket}"
+
+    def save(self) -> None:
+        """Remembers the choices for the next start. Raises OSError."""
+        text = json.dumps(
+            {"subnet": str(self.subnet), "listen": self.listen, "resolve": self.resolve}, indent=2, sort_keys=True
+        )
+        target = _file(self.instance)
+        partial = target.with_suffix(".new")
+        partial.write_text(text + "\n")
+        partial.replace(target)
+
+
+def remembered(instance: str) -> Layout | None:
+    """The layout that this instance was installed with; None where there is no such instance."""
+    try:
+        saved = json.loads(_file(instance).read_text())
+    except FileNotFoundError:
+        return None
+    return Layout(instance, IPv4Network(saved["subnet"]), saved["listen"], bool(saved.get("resolve")))
+
+
+def installed() -> list[str]:
+    """The names of all instances on this machine."""
+    return sorted(file.parent.name for file in Path("/etc/ccx").glob("*/installation.json"))
+
+
+def _file(instance: str) -> Path:
+    return Path("/etc/ccx") / instance / "installation.json"

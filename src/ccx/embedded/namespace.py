@@ -1,0 +1,113 @@
+"""The control plane's network namespace: made once, joined by every part, its egress decided by the kernel."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from ccx.embedded import processes
+from ccx.embedded.layout import Layout
+from ccx.embedded.shell import run
+
+_CLONE_NEWNET = 0x40000000
+_BACKLOG = 512
+
+
+async def ensure(layout: Layout) -> None:
+    """Makes the namespace where it is missing. Everything in it may go on running."""
+    if not layout.namespace_file.exists():
+        await run("ip", "netns", "add", layout.namespace)
+    await run("ip", "-n", layout.namespace, "link", "set", "lo", "up")
+
+
+async def enforce(layout: Layout, rules: Path) -> None:
+    """Loads the plan's rules into the namespace's kernel tables, in place of earlier ones, all at once."""
+    await run("ip", "netns", "exec", layout.namespace, "nft", "-f", str(rules))
+
+
+async def remove(layout: Layout) -> None:
+    """Removes the namespace, and with it the addresses, links and rules inside."""
+    if layout.namespace_file.exists():
+        await run("ip", "netns", "delete", layout.namespace)
+
+
+def listening_socket(address: tuple[str, int], namespace_file: Path | None = None) -> socket.socket:
+    """A TCP socket that listens on ``address``, in another network namespace when that is given. Raises OSError.
+
+    A socket belongs for ever to the namespace that it was made in, whoever uses it later.
+    """
+    made: list[socket.socket | OSError] = []
+
+    def listen() -> None:
+        try:
+            if namespace_file is not None:
+                _join(namespace_file)
+            family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+            made.append(socket.create_server(address, family=family, backlog=_BACKLOG))
+        except OSError as error:
+            made.append(error)
+
+    _in_a_thread(listen)
+    if isinstance(result := made[0], OSError):
+        raise result
+    return result
+
+
+async def answers(layout: Layout, port: int) -> bool:
+    """Whether something accepts connections on the namespace's loopback at ``port``."""
+    made: list[socket.socket] = []
+
+    def create() -> None:
+        _join(layout.namespace_file)
+        made.append(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+
+    _in_a_thread(create)
+    with made[0] as probe:
+        probe.setblocking(False)
+        try:
+            await asyncio.wait_for(asyncio.get_running_loop().sock_connect(probe, ("127.0.0.1", port)), 2)
+        except (OSError, TimeoutError):
+            return False
+        return True
+
+
+async def stop_leftovers(layout: Layout, patience: float = 15) -> int:
+    """Ends what a killed supervisor left in the namespace; returns how many there were.
+
+    They have their signal from the kernel already; who has not gone after ``patience`` seconds is killed.
+    """
+    found = [known for pid in processes.inside_network(layout.namespace_file) if (known := processes.identify(pid))]
+    patient_until = time.monotonic() + patience
+    while remaining := [process for process in found if process.alive]:
+        if time.monotonic() > patient_until:
+            for process in remaining:
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL)
+        await asyncio.sleep(0.05)
+    return len(found)
+
+
+def _join(namespace_file: Path) -> None:
+    """Moves the calling thread, which must end afterwards."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor = os.open(namespace_file, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        if libc.setns(descriptor, _CLONE_NEWNET) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+    finally:
+        os.close(descriptor)
+
+
+def _in_a_thread(work: Callable[[], None]) -> None:
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()

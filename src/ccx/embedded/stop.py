@@ -1,0 +1,53 @@
+"""What ``ccx down`` does. Works after any crash: it looks at what is there, not at what should be."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+
+from ccx.embedded import namespace, record
+from ccx.embedded.layout import Layout, remembered
+from ccx.embedded.processes import Identity
+from ccx.errors import NotFound
+
+_PATIENCE = 60.0
+
+
+async def down(instance: str, *, purge: bool, say: Callable[[str], None]) -> None:
+    """Stops the control plane; with ``purge`` removes the instance and all that it made. Idempotent with ``purge``."""
+    layout = remembered(instance)
+    if layout is None:
+        raise NotFound(f"there is no instance {instance!r} on this machine", remedy="See the folders of /etc/ccx")
+    running = record.running(layout.run)
+    if running is not None:
+        await _stop(running.supervisor)
+    ended = await namespace.stop_leftovers(layout, patience=5)
+    if running is None and not ended and not purge:
+        say(f"instance {instance!r} was not running")
+    else:
+        say(f"instance {instance!r} has stopped")
+    if purge:
+        await _purge(layout)
+        say(f"instance {instance!r} is removed")
+
+
+async def _stop(supervisor: Identity) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(supervisor.pid, signal.SIGTERM)
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            while supervisor.alive:  # noqa: ASYNC110 - not our child: nothing tells when it ends
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        with suppress(ProcessLookupError):
+            os.kill(supervisor.pid, signal.SIGKILL)
+
+
+async def _purge(layout: Layout) -> None:
+    await namespace.remove(layout)
+    for folder in (layout.run, layout.var, layout.etc):
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
