@@ -1,0 +1,38 @@
+"""``ccx node``: the nodes of a datastore."""
+
+from __future__ import annotations
+
+from cyclopts import App
+
+from ccx.cli import output, resolve
+from ccx.cli.datastore import Wanted
+from ccx.cli.options import DEFAULT, Common
+
+app = App(name="node", help="The nodes of a datastore.", help_epilogue="")
+
+
+@app.command(name="list")
+def list_(datastore: Wanted, /, *, common: Common = DEFAULT) -> None:
+    """List a datastore's nodes with their roles and addresses.
+
+    Try:
+      ccx node list orders
+    """
+    with common.api() as api:
+        uuid = resolve.identity(api, datastore)
+        nodes = api.get(f"/deployment/v2/data-stores/{uuid}/nodes").get("database_nodes") or []
+    output.rows(
+        nodes,
+        [
+            ("NODE", "hostname"),
+            ("ROLE", "role"),
+            ("STATUS", "host_status"),
+            ("ADDRESS", lambda n: n.get("private_ip") or n.get("public_ip")),
+            ("PORT", "port"),
+            ("ZONE", "host_az"),
+            ("SIZE", "instance_type"),
+            ("UUID", "host_uuid"),
+        ],
+        common.output,
+        empty="It has no nodes yet.",
+    )
