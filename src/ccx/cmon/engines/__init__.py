@@ -1,1 +1,27 @@
 """One folder per engine; ``get(vendor)`` finds it."""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+
+from ccx.cmon.engines.base import Engine
+from ccx.errors import Invalid
+
+# One line per engine: the vendor's code, and where its class is. Imported when asked for.
+ENGINES = {
+    "postgres": "ccx.cmon.engines.postgres:PostgresEngine",
+}
+
+
+@cache
+def get(vendor: str) -> Engine:
+    """The engine of a vendor; the same object each time. Raises Invalid for a vendor that there is none for."""
+    if vendor not in ENGINES:
+        raise Invalid(f"there is no engine for {vendor!r}", remedy=f"Choose one of: {', '.join(sorted(ENGINES))}")
+    module, name = ENGINES[vendor].split(":")
+    engine: Engine = getattr(import_module(module), name)()
+    missing = [duty for duty in Engine.__protocol_attrs__ if not hasattr(engine, duty)]  # type: ignore[attr-defined]
+    if missing:
+        raise TypeError(f"the engine of {vendor} lacks {', '.join(sorted(missing))}")
+    return engine

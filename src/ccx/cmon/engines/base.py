@@ -72,13 +72,22 @@ class Engine(Protocol):
     async def users(self, channel: NodeChannel, cluster: ClusterSpec) -> list[DatabaseUser]: ...
 
     async def put_user(
-        self, channel: NodeChannel, cluster: ClusterSpec, name: str, password: str, database: str | None, admin: bool, token: int
+        self,
+        channel: NodeChannel,
+        cluster: ClusterSpec,
+        name: str,
+        password: str,
+        database: str | None,
+        admin: bool,
+        token: int,
     ) -> DatabaseUser: ...
 
     async def drop_user(self, channel: NodeChannel, cluster: ClusterSpec, name: str, token: int) -> None: ...
 
     async def databases(self, channel: NodeChannel, cluster: ClusterSpec) -> list[DatabaseInfo]: ...
 
-    async def put_database(self, channel: NodeChannel, cluster: ClusterSpec, name: str, owner: str | None, token: int) -> DatabaseInfo: ...
+    async def put_database(
+        self, channel: NodeChannel, cluster: ClusterSpec, name: str, owner: str | None, token: int
+    ) -> DatabaseInfo: ...
 
     async def drop_database(self, channel: NodeChannel, cluster: ClusterSpec, name: str, token: int) -> None: ...

@@ -1,0 +1,73 @@
+"""Work that outlives the connection that asked for it: a named systemd unit, started once, asked about, cleared away.
+
+``start`` is idempotent by name, so a caller whose connection broke asks again and finds the same task.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+
+from .errors import AgentError
+from .process import output
+from .verb import Args, Progress, Verb, text
+
+
+def _unit(name: str) -> str:
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,60}", name):
+        raise AgentError(f"{name!r} is no name for a task")
+    return f"ccx-task-{name}.service"
+
+
+def start(name: str, command: Sequence[str]) -> None:
+    """Starts the task unless it is there already, running or ended."""
+    if check(name) == "absent":
+        output(["systemd-run", "--quiet", "--no-block", "--unit", _unit(name), "-p", "RemainAfterExit=yes", *command])
+
+
+def check(name: str) -> str:
+    """``absent``, ``running``, ``succeeded`` or ``failed``."""
+    shown = output(["systemctl", "show", "-p", "LoadState,ActiveState,SubState", _unit(name)])
+    found = dict(line.split("=", 1) for line in shown.splitlines() if line)
+    if found.get("LoadState") == "not-found":
+        return "absent"
+    match found.get("ActiveState"), found.get("SubState"):
+        case "failed", _:
+            return "failed"
+        case "active", "exited":
+            return "succeeded"
+        case "inactive", _:
+            return "absent"
+    return "running"
+
+
+def clean(name: str) -> None:
+    """Forgets an ended task; a running one is stopped."""
+    output(["systemctl", "stop", _unit(name)], check=False)
+    output(["systemctl", "reset-failed", _unit(name)], check=False)
+
+
+def finish(name: str, command: Sequence[str], progress: Progress) -> None:
+    """Starts the task, or finds the one that an earlier call started, waits for its end and clears it away."""
+    start(name, command)
+    while (state := check(name)) == "running":
+        progress({"task": name, "state": state})
+        time.sleep(0.2)
+    if state == "failed":
+        journal = output(["journalctl", "-q", "-o", "cat", "-n", "3", "-u", _unit(name)], check=False).strip()
+        clean(name)
+        raise AgentError(f"{name} failed: {journal[-500:] or 'no word why'}")
+    clean(name)
+
+
+def task_check(args: Args, _progress: Progress) -> dict[str, object]:
+    return {"state": check(text(args, "name"))}
+
+
+def task_clean(args: Args, _progress: Progress) -> dict[str, object]:
+    clean(text(args, "name"))
+    return {}
+
+
+VERBS = {"task-check": Verb(task_check, mutates=False), "task-clean": Verb(task_clean, mutates=True)}
