@@ -1,0 +1,116 @@
+"""Settings to rows: what has to be open, and what it is for. A pure function; every output is a view of its result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from ccx.errors import Invalid
+from ccx.network import catalogue
+from ccx.network.endpoint import Endpoint
+from ccx.network.hosts import covers
+from ccx.network.kinds import GROUPS, Direction, Group, Mirror, Plane, Protocol, Status
+
+if TYPE_CHECKING:
+    from ccx.settings import Settings
+
+_PLANES = list(Plane)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One host and port that has to be open. The attributes are the declaration's; see :class:`Endpoint`."""
+
+    id: str
+    section: int | None
+    host: str
+    """A name, ``*.name``, an address, or ``group:<name>``."""
+    port: int
+    protocol: Protocol
+    direction: Direction
+    plane: Plane
+    service: str
+    purpose: str
+    required: bool
+    condition: str
+    when_blocked: str
+    mirror: Mirror
+    behind: tuple[str, ...]
+    source: str
+    status: Status
+    path: str
+    group: Group | None = None
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The host and what stands behind it: all of them have to be allowed."""
+        return (self.host, *self.behind)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The rows, sorted by plane, section and id, and what the settings know about groups."""
+
+    rows: tuple[Row, ...]
+    groups: Mapping[Group, tuple[str, ...]] = field(default_factory=dict)
+
+    def select(
+        self,
+        *planes: Plane,
+        direction: Direction | None = None,
+        status: Status | None = None,
+    ) -> tuple[Row, ...]:
+        """The rows of these planes (none given: of all), in that direction and of that status where one is given."""
+        return tuple(
+            row
+            for row in self.rows
+            if (not planes or row.plane in planes)
+            and (direction is None or row.direction is direction)
+            and (status is None or row.status is status)
+        )
+
+    def find(self, host: str, port: int | None = None) -> tuple[Row, ...]:
+        """The rows that cover a destination; the members of groups count as far as the settings know them."""
+        return tuple(
+            row
+            for row in self.rows
+            if port in (None, row.port) and any(covers(name, host) for name in (*self._members(row), *row.hosts))
+        )
+
+    def _members(self, row: Row) -> tuple[str, ...]:
+        return self.groups.get(row.group, ()) if row.group else ()
+
+
+def plan(settings: Settings, endpoints: Iterable[Endpoint] | None = None) -> Plan:
+    """What ``settings`` need. ``endpoints`` are the whole catalogue unless given.
+
+    Raises Invalid where settings can't be right: a host that is none, a cloud that no declaration knows.
+    """
+    known = list(catalogue.load().values() if endpoints is None else endpoints)
+    if endpoints is None:
+        _refuse_unknown_clouds(settings, known)
+    rows = [row for endpoint in known if endpoint.needed(settings) for row in _rows(endpoint, settings)]
+    rows.sort(key=lambda r: (_PLANES.index(r.plane), r.section or 99, r.id, r.host, r.port))
+    return Plan(tuple(rows), {group: members for group in GROUPS if (members := group.members(settings))})
+
+
+def _rows(endpoint: Endpoint, settings: Settings) -> Iterable[Row]:
+    for target in endpoint.targets(settings):
+        yield Row(
+            id=endpoint.id, section=endpoint.section, host=target.host, port=target.port, protocol=endpoint.protocol,
+            direction=endpoint.direction, plane=endpoint.plane, service=endpoint.service, purpose=endpoint.purpose,
+            required=endpoint.required, condition=endpoint.condition, when_blocked=endpoint.when_blocked,
+            mirror=endpoint.mirror, behind=endpoint.behind, source=endpoint.source, status=endpoint.status,
+            path=target.path, group=target.group,
+        )  # fmt: skip
+
+
+def _refuse_unknown_clouds(settings: Settings, endpoints: list[Endpoint]) -> None:
+    types = {endpoint.id.split(".")[1] for endpoint in endpoints if endpoint.id.startswith("cloud.")}
+    for index, cloud in enumerate(settings.clouds):
+        if cloud.type not in types:
+            raise Invalid(
+                f"the contract has no rows for a cloud of type {cloud.type!r}: its plan would be empty",
+                field=f"clouds.{index}.type", remedy=f"Types are: {', '.join(sorted(types))}",
+            )  # fmt: skip

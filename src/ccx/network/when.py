@@ -1,0 +1,40 @@
+"""Conditions over settings that can also say in words when they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ccx.settings import Settings
+
+
+@dataclass(frozen=True)
+class When:
+    """A predicate over settings, and its words for a person."""
+
+    predicate: Callable[[Settings], bool]
+    words: str
+
+    def __call__(self, settings: Settings) -> bool:
+        return self.predicate(settings)
+
+    def __and__(self, other: When) -> When:
+        return When(lambda s: self(s) and other(s), f"{self.words} and {other.words}")
+
+    def __or__(self, other: When) -> When:
+        return When(lambda s: self(s) or other(s), f"{self.words} or {other.words}")
+
+
+ALWAYS = When(lambda _: True, "always")
+
+
+def on_cloud(*types: str) -> When:
+    """A cloud of one of these types is configured."""
+    return When(lambda s: any(c.type in types for c in s.clouds), f"a cloud of type {' or '.join(types)} is configured")
+
+
+def for_vendor(*codes: str) -> When:
+    """One of these vendors is on offer."""
+    return When(lambda s: any(s.database(c) is not None for c in codes), f"{' or '.join(codes)} is on offer")
