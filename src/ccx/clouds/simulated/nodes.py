@@ -1,0 +1,79 @@
+"""The machines' insides: an agent that runs verbs one at a time, as ``ccx-agent`` does on a real node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ccx.clouds.simulated.database import Database
+from ccx.clouds.simulated.state import Document, State
+from ccx.errors import CcxError
+
+Args = dict[str, Any]
+Result = dict[str, Any]
+
+
+class NodeUnreachable(Exception):
+    """The machine is absent, off, frozen, or cut from the network."""
+
+
+class NodeRefused(CcxError):
+    """The verb ran and failed, or came with a claim that is no longer valid."""
+
+    status = 502
+
+
+class Nodes:
+    """Every verb runs inside one transaction of the state."""
+
+    def __init__(self, state: State, database: Database) -> None:
+        self._state = state
+        self._database = database
+        self._verbs: dict[str, Callable[[str, Document, Args], Result | None]] = {
+            "ping": self._ping,
+            "reach": self._reach,
+            "configure": database.configure,
+            "start": database.start,
+            "join": database.join,
+            "forget": database.forget,
+            "observe": database.observe,
+            "release_leader": database.release_leader,
+            "switchover": database.switchover,
+            "list": database.list_objects,
+            "put": database.put_object,
+            "drop": database.drop_object,
+        }
+
+    def at(self, address: str) -> tuple[str, Document]:
+        """The machine that answers at an address. Raises :class:`NodeUnreachable`."""
+        for name, server in self._state.all("server").items():
+            if server["private_ip"] == address:
+                if not server["alive"] or server["cut"]:
+                    raise NodeUnreachable(f"{name} does not answer")
+                return name, server
+        raise NodeUnreachable(f"nothing answers at {address}")
+
+    def run(self, address: str, verb: str, args: Args, token: int | None) -> Result:
+        """Runs a verb there. A token lower than the last that the node saw is refused, also after a restart."""
+        name, server = self.at(address)
+        if token is not None:
+            if token < server["node"]["token"]:
+                raise NodeRefused(f"token {token} is older than {server['node']['token']}")
+            server["node"]["token"] = token
+            self._state.put("server", name, server)
+        if verb not in self._verbs:
+            raise NodeRefused(f"unknown verb {verb}")
+        try:
+            return self._verbs[verb](name, server, args) or {}
+        except (KeyError, ValueError) as error:
+            raise NodeRefused(f"{verb}: {error}") from error
+
+    def _ping(self, name: str, server: Document, args: Args) -> Result:
+        return {"hostname": server["hostname"], "token": server["node"]["token"]}
+
+    def _reach(self, name: str, server: Document, args: Args) -> Result:
+        try:
+            self.at(args["address"])
+        except NodeUnreachable:
+            return {"reached": False}
+        return {"reached": True}
