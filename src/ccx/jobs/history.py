@@ -1,0 +1,58 @@
+"""The read side, for the API and the CLI."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ccx.jobs.records import JobRecord, StepRecord
+
+
+async def get(session: AsyncSession, job_id: UUID) -> JobRecord | None:
+    """A job by its id."""
+    rows = await session.execute(text("select * from jobs.job where id = :id"), {"id": job_id})
+    row = rows.mappings().one_or_none()
+    return JobRecord.of(row) if row else None
+
+
+async def active(session: AsyncSession, key: str) -> JobRecord | None:
+    """The job of that key that has begun and not ended, if there is one."""
+    rows = await session.execute(
+        text("select * from jobs.job where key = :key and status in ('running', 'undoing')"), {"key": key}
+    )
+    row = rows.mappings().one_or_none()
+    return JobRecord.of(row) if row else None
+
+
+async def history(session: AsyncSession, key: str, limit: int = 50, offset: int = 0) -> tuple[list[JobRecord], int]:
+    """The jobs of a key, newest first, and how many there are in all."""
+    parameters: dict[str, Any] = {"key": key, "limit": limit, "offset": offset}
+    rows = await session.execute(
+        text("select * from jobs.job where key = :key order by created_at desc, id desc limit :limit offset :offset"),
+        parameters,
+    )
+    total = await session.scalar(text("select count(*) from jobs.job where key = :key"), {"key": key})
+    return [JobRecord.of(row) for row in rows.mappings()], int(total or 0)
+
+
+async def flagged(session: AsyncSession, limit: int = 100) -> list[JobRecord]:
+    """Jobs that an operator should look at, the longest flagged last seen first."""
+    rows = await session.execute(
+        text(
+            "select * from jobs.job where status in ('queued', 'running', 'undoing') and flagged is not null"
+            " order by created_at limit :limit"
+        ),
+        {"limit": limit},
+    )
+    return [JobRecord.of(row) for row in rows.mappings()]
+
+
+async def steps(session: AsyncSession, job_id: UUID) -> list[StepRecord]:
+    """A job's steps in the order of their beginning, those of its undo included (``undo: <name>``)."""
+    rows = await session.execute(
+        text("select * from jobs.step where job_id = :id order by number, name"), {"id": job_id}
+    )
+    return [StepRecord.of(row) for row in rows.mappings()]
