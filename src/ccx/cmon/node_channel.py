@@ -36,8 +36,8 @@ class NodeChannel(Protocol):
     ) -> dict[str, Any]:
         """Runs ``ccx-agent <verb>`` and returns its result.
 
-        ``args`` go over standard input (never the command line). ``token`` is the job's claim; the agent refuses one that
-        is lower than the last it saw. Raises :class:`NodeUnreachable` (retry) or :class:`NodeRefused`.
+        ``args`` go over standard input (never the command line). ``token`` is the job's claim; the agent refuses one
+        that is lower than the last it saw. Raises :class:`NodeUnreachable` (retry) or :class:`NodeRefused`.
         """
 
     async def close(self) -> None:

@@ -21,7 +21,8 @@ def get(vendor: str) -> Engine:
         raise Invalid(f"there is no engine for {vendor!r}", remedy=f"Choose one of: {', '.join(sorted(ENGINES))}")
     module, name = ENGINES[vendor].split(":")
     engine: Engine = getattr(import_module(module), name)()
-    missing = [duty for duty in Engine.__protocol_attrs__ if not hasattr(engine, duty)]  # type: ignore[attr-defined]
+    duties = {duty for duty in vars(Engine) if not duty.startswith("_")} | set(Engine.__annotations__)
+    missing = [duty for duty in duties if not hasattr(engine, duty)]
     if missing:
         raise TypeError(f"the engine of {vendor} lacks {', '.join(sorted(missing))}")
     return engine

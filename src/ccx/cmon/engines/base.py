@@ -32,10 +32,10 @@ class Engine(Protocol):
     reserved_databases: frozenset[str]
 
     def promise(self, size: int) -> str:
-        """What a cluster of that many nodes gives, for a person: ``1: no HA``; raises Invalid for a count it can't have."""
+        """What a cluster of that many nodes gives, for a person: ``1: no HA``. Raises Invalid for an impossible count."""
 
     async def configure(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
-        """Writes everything that the node needs (configuration, certificates); starts nothing. Repeating it changes nothing."""
+        """Writes everything that the node needs (configuration, certificates); starts nothing. May be repeated."""
 
     async def start(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
         """Starts a new cluster on all its nodes at once; returns when the services run, not when they are healthy."""
@@ -52,10 +52,10 @@ class Engine(Protocol):
         """Removes a lost member from the cluster's own records (consensus store, replication slots)."""
 
     async def observe(self, cluster: ClusterSpec) -> ClusterView:
-        """One cheap request per cluster, at most 3 s. Never raises for an unreachable cluster: that is an observation."""
+        """One cheap request per node, at most 3 s. Never raises for an unreachable cluster: that is an observation."""
 
     async def alive(self, cluster: ClusterSpec, label: str, within: float) -> bool:
-        """Whether that node's own health endpoint answers the control plane, whatever it answers, ``within`` seconds."""
+        """Whether that node's own health endpoint answers us, whatever it answers, ``within`` seconds."""
 
     async def release_leader(self, cluster: ClusterSpec, dead: str) -> bool:
         """After ``dead`` is confirmed off: ends its leadership at once, so that a replica takes over without waiting.

@@ -1,0 +1,219 @@
+"""Everything that is written to a node: pure functions from the cluster's specification to files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from pathlib import PurePosixPath
+from typing import Any
+
+import yaml
+
+from ccx.cmon.engines.postgres import tuning
+from ccx.cmon.engines.postgres.layout import (
+    CONFIGURATION,
+    DATA,
+    ETCD_CLIENT,
+    ETCD_CONFIGURATION,
+    NAMESPACE,
+    PATRONI,
+    POSTGRES,
+    REPLICATION_USER,
+    REWIND_USER,
+    carries_etcd,
+    client_url,
+    data_directory,
+    etcd_members,
+    peer_url,
+)
+from ccx.cmon.engines.postgres.units import UNITS
+from ccx.cmon.spec import ClusterSpec, NodeSpec
+
+SOCKET = "/run/postgresql"
+
+
+@dataclass(frozen=True, repr=False)
+class NodeFile:
+    """A file on a node. No repr: most of them hold a secret."""
+
+    path: str
+    content: str
+    mode: str = "0644"
+    owner: str = "root"
+
+    def to_json(self) -> dict[str, str]:
+        return {"path": self.path, "content": self.content, "mode": self.mode, "owner": self.owner}
+
+
+def node_files(cluster: ClusterSpec, label: str) -> list[NodeFile]:
+    """All files of a node. An etcd that was initialised already ignores what they say of the initial cluster."""
+    node = cluster.node(label)
+    files = [
+        *_tls(cluster, label, CONFIGURATION, "postgres"),
+        NodeFile(f"{CONFIGURATION}/patroni.yml", patroni_yaml(cluster, node), "0600", "postgres"),
+        NodeFile(f"{CONFIGURATION}/etcd-ready.json", _etcd_ready(cluster), "0644"),
+        *(NodeFile(f"/etc/systemd/system/{name}", text) for name, text in UNITS.items()),
+    ]
+    if carries_etcd(cluster, label):
+        initial = {member.label: peer_url(member) for member in etcd_members(cluster.nodes)}
+        files += [*_tls(cluster, label, ETCD_CONFIGURATION, "etcd"), etcd_environment(cluster, node, initial)]
+    return files
+
+
+def _tls(cluster: ClusterSpec, label: str, folder: PurePosixPath, owner: str) -> list[NodeFile]:
+    pair = cluster.secrets.nodes[label]
+    return [
+        NodeFile(f"{folder}/ca.crt", cluster.secrets.ca),
+        NodeFile(f"{folder}/node.crt", pair.certificate),
+        NodeFile(f"{folder}/node.key", pair.key, "0600", owner),
+    ]
+
+
+def etcd_environment(
+    cluster: ClusterSpec, node: NodeSpec, initial: dict[str, str], *, joining: bool = False
+) -> NodeFile:
+    """etcd's settings. ``initial``: peer URLs by label, of all members at its first start."""
+    tls = {"CERT_FILE": "node.crt", "KEY_FILE": "node.key", "TRUSTED_CA_FILE": "ca.crt"}
+    settings = {
+        "NAME": node.label,
+        "DATA_DIR": f"{DATA}/etcd/data",
+        "LISTEN_CLIENT_URLS": client_url(node),
+        "ADVERTISE_CLIENT_URLS": client_url(node),
+        "LISTEN_PEER_URLS": peer_url(node),
+        "INITIAL_ADVERTISE_PEER_URLS": peer_url(node),
+        "INITIAL_CLUSTER": ",".join(f"{label}={url}" for label, url in initial.items()),
+        "INITIAL_CLUSTER_STATE": "existing" if joining else "new",
+        "INITIAL_CLUSTER_TOKEN": f"ccx-{cluster.short_id}",
+        "CLIENT_CERT_AUTH": "true",
+        "PEER_CLIENT_CERT_AUTH": "true",
+        **{name: f"{ETCD_CONFIGURATION}/{file}" for name, file in tls.items()},
+        **{f"PEER_{name}": f"{ETCD_CONFIGURATION}/{file}" for name, file in tls.items()},
+        "TLS_MIN_VERSION": "TLS1.2",
+        "HEARTBEAT_INTERVAL": "50",
+        "ELECTION_TIMEOUT": "500",
+        "AUTO_COMPACTION_MODE": "periodic",
+        "AUTO_COMPACTION_RETENTION": "30m",
+        "LOG_LEVEL": "warn",
+    }
+    text = "".join(f"ETCD_{name}={value}\n" for name, value in settings.items())
+    return NodeFile(f"{ETCD_CONFIGURATION}/etcd.env", text)
+
+
+def _etcd_ready(cluster: ClusterSpec) -> str:
+    args = {
+        "endpoints": [client_url(member) for member in etcd_members(cluster.nodes)],
+        "ca": f"{CONFIGURATION}/ca.crt",
+        "certificate": f"{CONFIGURATION}/node.crt",
+        "key": f"{CONFIGURATION}/node.key",
+        "limit": 100,
+    }
+    return json.dumps({"args": args})
+
+
+def patroni_yaml(cluster: ClusterSpec, node: NodeSpec) -> str:
+    """Patroni's own file. What must be the same on all members is in :func:`dynamic`, from the first start on."""
+    secrets = cluster.secrets
+    tls = {"cafile": "ca.crt", "certfile": "node.crt", "keyfile": "node.key"}
+    files = {name: f"{CONFIGURATION}/{file}" for name, file in tls.items()}
+    verify = {"sslmode": "verify-full", "sslrootcert": files["cafile"]}
+    config: dict[str, Any] = {
+        "scope": cluster.short_id,
+        "namespace": NAMESPACE,
+        "name": node.label,
+        "restapi": {
+            "listen": f"{node.address}:{PATRONI}",
+            "connect_address": f"{node.address}:{PATRONI}",
+            "verify_client": "required",
+            **files,
+        },
+        "ctl": {"cacert": files["cafile"], "certfile": files["certfile"], "keyfile": files["keyfile"]},
+        "etcd3": {
+            "hosts": [f"{member.address}:{ETCD_CLIENT}" for member in etcd_members(cluster.nodes)],
+            "protocol": "https",
+            "cacert": files["cafile"],
+            "cert": files["certfile"],
+            "key": files["keyfile"],
+        },
+        "bootstrap": {
+            "dcs": dynamic(cluster),
+            "initdb": [
+                {"encoding": "UTF8"},
+                {"locale-provider": "builtin"},
+                {"builtin-locale": "C.UTF-8"},
+                {"locale": "C.UTF-8"},
+                "data-checksums",
+            ],
+        },
+        "postgresql": {
+            "listen": f"{node.address},127.0.0.1:{POSTGRES}",
+            "connect_address": f"{node.address}:{POSTGRES}",
+            "data_dir": str(data_directory(cluster.version)),
+            "bin_dir": f"/usr/lib/postgresql/{cluster.version}/bin",
+            "pgpass": "/run/ccx-patroni/pgpass",
+            "use_unix_socket": True,
+            "use_unix_socket_repl": True,
+            "authentication": {
+                "superuser": {"username": "postgres", "password": secrets.superuser},
+                "replication": {"username": REPLICATION_USER, "password": secrets.replication, **verify},
+                "rewind": {"username": REWIND_USER, "password": secrets.rewind, **verify},
+            },
+            "basebackup": [{"checkpoint": "fast"}],
+            "parameters": {
+                **tuning.own(cluster.memory_mib, cluster.cpus),
+                "unix_socket_directories": SOCKET,
+                "ssl": "on",
+                "ssl_ca_file": files["cafile"],
+                "ssl_cert_file": files["certfile"],
+                "ssl_key_file": files["keyfile"],
+                "ssl_min_protocol_version": "TLSv1.2",
+            },
+        },
+        "watchdog": {"mode": "off"},
+        "log": {"level": "INFO"},
+    }
+    return yaml.safe_dump(config, sort_keys=False)
+
+
+def dynamic(cluster: ClusterSpec) -> dict[str, Any]:
+    """The configuration that the cluster keeps in etcd: changed there, it reaches all members at once.
+
+    From three nodes on, synchronous mode is strict: writes wait rather than go on without a second copy. With two,
+    losing the replica must not stop the primary.
+    """
+    size = len(cluster.nodes)
+    return {
+        "ttl": 20,
+        "loop_wait": 1,
+        "retry_timeout": 3,
+        "maximum_lag_on_failover": 16 * 1024 * 1024,
+        "synchronous_mode": size >= 2,
+        "synchronous_mode_strict": size >= 3,
+        "synchronous_node_count": 1,
+        "postgresql": {
+            "use_pg_rewind": True,
+            "use_slots": True,
+            "pg_hba": access_list(cluster.nodes, cluster.client_sources),
+            "parameters": {**tuning.shared(cluster.memory_mib, cluster.cpus), "max_slot_wal_keep_size": "2GB"},
+        },
+    }
+
+
+def access_list(nodes: Iterable[NodeSpec], sources: Iterable[str]) -> list[str]:
+    """``pg_hba.conf``: members by their addresses, clients from their sources; over TLS, with SCRAM; nobody else."""
+    lines = [
+        "local all postgres peer",
+        f"local replication {REPLICATION_USER} scram-sha-256",
+        f"local all {REWIND_USER} scram-sha-256",
+    ]
+    for address in ["127.0.0.1", *sorted({node.address for node in nodes})]:
+        network = f"{address}/{ip_address(address).max_prefixlen}"
+        lines += [
+            f"hostssl replication {REPLICATION_USER} {network} scram-sha-256",
+            f"hostssl postgres {REWIND_USER} {network} scram-sha-256",
+        ]
+    own = f"postgres,{REPLICATION_USER},{REWIND_USER}"
+    lines += [f"host all {own} 0.0.0.0/0 reject", f"host all {own} ::/0 reject"]
+    lines += [f"hostssl all all {ip_network(source, strict=False)} scram-sha-256" for source in sources]
+    return lines

@@ -1,0 +1,186 @@
+"""PostgreSQL with Patroni and etcd on the data nodes: failover needs no control plane."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from ccx.cmon.engines.base import Port
+from ccx.cmon.engines.postgres import config, leadership, membership, patroni, tenants
+from ccx.cmon.engines.postgres.clients import Clients
+from ccx.cmon.engines.postgres.layout import (
+    ETCD_CLIENT,
+    ETCD_PEER,
+    ETCD_UNIT,
+    PATRONI,
+    PATRONI_UNIT,
+    POSTGRES,
+    carries_etcd,
+)
+from ccx.cmon.engines.postgres.view import to_view
+from ccx.cmon.node_channel import NodeChannel, Progress
+from ccx.cmon.spec import ClusterSpec, ClusterView, DatabaseInfo, DatabaseUser, NodeSpec, Role
+from ccx.errors import CcxError, Invalid, Transient
+
+_OBSERVE = 2.0
+_STRAGGLERS = 0.5
+"""Seconds: for the first answer to an observation; and for the others once there is one."""
+
+_PROMISES = {
+    1: "1: no high availability; if the node is lost, a backup is what is left",
+    2: "2: a synchronous copy, but no automatic failover: of two, neither can tell which one is cut off",
+}
+
+
+class PostgresEngine:
+    """Implements :class:`ccx.cmon.engines.base.Engine`. Keeps connections; one per process is enough."""
+
+    vendor = "postgres"
+    ports = (
+        Port(POSTGRES, "PostgreSQL", clients=True, peers=True),
+        Port(PATRONI, "Patroni's REST API", peers=True, control=True),
+        Port(ETCD_CLIENT, "etcd, for Patroni and fencing", peers=True, control=True),
+        Port(ETCD_PEER, "etcd, between its members", peers=True),
+    )
+    reserved_users = tenants.RESERVED_USERS
+    reserved_databases = tenants.RESERVED_DATABASES
+
+    def __init__(self) -> None:
+        self._clients = Clients()
+
+    def promise(self, size: int) -> str:
+        if not 1 <= size <= 9:
+            raise Invalid(
+                f"PostgreSQL can't have {size} nodes",
+                field="general.cluster_size",
+                remedy="Choose 1 (no high availability), 2 (no automatic failover) or 3 to 9 (highly available)",
+            )
+        lost = (1 if size <= 4 else 2) if size >= 3 else 0
+        return _PROMISES.get(size) or f"{size}: highly available; fails over by itself, survives {lost} lost at once"
+
+    async def configure(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
+        node = cluster.node(label)
+        directories = [{"path": "postgresql", "owner": "postgres", "mode": "0700"}]
+        if carries_etcd(cluster, label):
+            directories.append({"path": "etcd", "owner": "etcd", "mode": "0700"})
+        files = [file.to_json() for file in config.node_files(cluster, label)]
+        await asyncio.gather(
+            channel.call(node, "prepare-data", {"directories": directories}, token=token, timeout=300),
+            channel.call(node, "write-files", {"files": files}, token=token),
+        )
+
+    async def start(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
+        await asyncio.gather(*(self._start(channel, cluster, node, token) for node in cluster.nodes))
+
+    async def _start(self, channel: NodeChannel, cluster: ClusterSpec, node: NodeSpec, token: int) -> None:
+        units = [ETCD_UNIT] * carries_etcd(cluster, node.label) + [PATRONI_UNIT]
+        await channel.call(node, "services", {"enable": units, "start": units}, token=token, timeout=150)
+
+    async def finish(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
+        name, password, database = cluster.admin_user, cluster.secrets.admin, cluster.admin_database
+        primary = await self._primary(cluster)
+        await tenants.put_user(channel, primary, name, password, None, True, token)
+        await tenants.put_database(channel, primary, database, name, token)
+
+    async def join(
+        self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int, progress: Progress | None = None
+    ) -> None:
+        await membership.join(self._clients.of(cluster), channel, cluster, label, token, progress)
+
+    async def forget(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
+        await membership.forget(self._clients.of(cluster), cluster, label)
+        await channel.call(await self._primary(cluster), "postgres-slot-drop", {"slot": label}, token=token)
+
+    async def observe(self, cluster: ClusterSpec) -> ClusterView:
+        http = self._clients.of(cluster)
+        calls = {asyncio.ensure_future(patroni.cluster(http, node, _OBSERVE)): node.label for node in cluster.nodes}
+        reports: dict[str, dict[str, Any]] = {}
+        pending, limit = set(calls), _OBSERVE + _STRAGGLERS
+        try:
+            deadline = asyncio.get_running_loop().time() + limit
+            while pending:
+                left = deadline - asyncio.get_running_loop().time()
+                done, pending = await asyncio.wait(pending, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+                if not done:
+                    break
+                reports |= {calls[call]: call.result() for call in done if call.exception() is None}
+                if reports:
+                    deadline = min(deadline, asyncio.get_running_loop().time() + _STRAGGLERS)
+        finally:
+            for call in calls:
+                call.cancel()
+        unreachable = [node.label for node in cluster.nodes if node.label not in reports]
+        first = next(iter(reports), None)
+        return to_view(cluster, reports[first] if first else None, first, unreachable)
+
+    async def alive(self, cluster: ClusterSpec, label: str, within: float) -> bool:
+        return await patroni.answers(self._clients.of(cluster), cluster.node(label), within)
+
+    async def release_leader(self, cluster: ClusterSpec, dead: str) -> bool:
+        etcd = membership.etcd_of(self._clients.of(cluster), cluster, without=dead)
+        return await leadership.release(etcd, cluster.short_id, dead)
+
+    async def peers_see(self, channel: NodeChannel, cluster: ClusterSpec, label: str) -> dict[str, bool]:
+        target = cluster.node(label).address
+        args = {"targets": [[target, PATRONI], [target, POSTGRES]], "limit": 1.0}
+
+        async def ask(peer: NodeSpec) -> tuple[str, bool] | None:
+            try:
+                found = await channel.call(peer, "reachable", args, timeout=3)
+            except (Transient, CcxError):
+                return None
+            return peer.label, any(seen for _, _, seen in found["reachable"])
+
+        votes = await asyncio.gather(*(ask(peer) for peer in cluster.nodes if peer.label != label))
+        return dict(vote for vote in votes if vote is not None)
+
+    async def switchover(self, cluster: ClusterSpec, to: str) -> None:
+        leader = await self._primary(cluster)
+        if leader.label != to:
+            await patroni.switchover(self._clients.of(cluster), leader, cluster.node(to))
+
+    async def users(self, channel: NodeChannel, cluster: ClusterSpec) -> list[DatabaseUser]:
+        return await tenants.users(channel, await self._primary(cluster))
+
+    async def put_user(
+        self,
+        channel: NodeChannel,
+        cluster: ClusterSpec,
+        name: str,
+        password: str,
+        database: str | None,
+        admin: bool,
+        token: int,
+    ) -> DatabaseUser:
+        tenants.check_user(name)
+        return await tenants.put_user(channel, await self._primary(cluster), name, password, database, admin, token)
+
+    async def drop_user(self, channel: NodeChannel, cluster: ClusterSpec, name: str, token: int) -> None:
+        tenants.check_user(name)
+        await tenants.drop_user(channel, await self._primary(cluster), cluster, name, token)
+
+    async def databases(self, channel: NodeChannel, cluster: ClusterSpec) -> list[DatabaseInfo]:
+        return await tenants.databases(channel, await self._primary(cluster))
+
+    async def put_database(
+        self, channel: NodeChannel, cluster: ClusterSpec, name: str, owner: str | None, token: int
+    ) -> DatabaseInfo:
+        tenants.check_database(name)
+        primary = await self._primary(cluster)
+        return await tenants.put_database(channel, primary, name, owner or cluster.admin_user, token)
+
+    async def drop_database(self, channel: NodeChannel, cluster: ClusterSpec, name: str, token: int) -> None:
+        tenants.check_database(name)
+        await channel.call(await self._primary(cluster), "postgres-database-drop", {"name": name}, token=token)
+
+    async def close(self) -> None:
+        """Ends the connections that are kept."""
+        await self._clients.close()
+
+    async def _primary(self, cluster: ClusterSpec) -> NodeSpec:
+        """The node that accepts writes now."""
+        view = await self.observe(cluster)
+        found = next((m for m in view.members if m.role is Role.PRIMARY and m.healthy), None)
+        if found is None:
+            raise Transient("the cluster has no primary at the moment: " + "; ".join(view.problems))
+        return cluster.node(found.label)

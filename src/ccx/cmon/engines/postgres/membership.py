@@ -1,0 +1,147 @@
+"""Who is a member: joining a running cluster, and being forgotten by it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+
+from ccx.cmon.engines.postgres import config, patroni
+from ccx.cmon.engines.postgres.etcd import Etcd, EtcdRefused, EtcdSilent
+from ccx.cmon.engines.postgres.layout import (
+    ETCD_UNIT,
+    NAMESPACE,
+    PATRONI_UNIT,
+    carries_etcd,
+    client_url,
+    etcd_members,
+    peer_url,
+)
+from ccx.cmon.node_channel import NodeChannel, Progress
+from ccx.cmon.spec import ClusterSpec, NodeSpec
+from ccx.errors import Transient
+
+_SILENCE = 120.0
+"""Seconds without any word of the new member after which joining is given up for this time."""
+
+_POLL = 0.2
+
+
+def etcd_of(http: httpx.AsyncClient, cluster: ClusterSpec, without: str | None = None) -> Etcd:
+    """The cluster's etcd, by its members on all nodes but ``without``. Nodes that carry none just don't answer."""
+    return Etcd(http, [client_url(node) for node in cluster.nodes if node.label != without])
+
+
+async def join_etcd(
+    http: httpx.AsyncClient, channel: NodeChannel, cluster: ClusterSpec, node: NodeSpec, token: int
+) -> None:
+    """Makes the node's etcd a voting member. A learner first: the majority changes only once it has caught up."""
+    etcd = etcd_of(http, cluster, without=node.label)
+    members = await etcd.members()
+    if all(peer_url(node) not in member.peer_urls for member in members):
+        await etcd.add_learner(peer_url(node))
+        members = await etcd.members()
+    own = next(member for member in members if peer_url(node) in member.peer_urls)
+    initial = {node.label: peer_url(node)} | {m.name: m.peer_urls[0] for m in members if m.name and m.id != own.id}
+    environment = config.etcd_environment(cluster, node, initial, joining=True)
+    await channel.call(node, "write-files", {"files": [environment.to_json()]}, token=token)
+    await channel.call(node, "services", {"enable": [ETCD_UNIT], "start": [ETCD_UNIT]}, token=token, timeout=120)
+    if own.learner:
+        await _promote(etcd, own.id)
+
+
+async def _promote(etcd: Etcd, member_id: str, limit: float = 60) -> None:
+    try:
+        async with asyncio.timeout(limit):
+            while True:
+                try:
+                    return await etcd.promote(member_id)
+                except (EtcdRefused, EtcdSilent) as error:
+                    if "can only promote a learner" in str(error):
+                        return None
+                    await asyncio.sleep(_POLL)
+    except TimeoutError:
+        raise Transient(f"the new etcd member did not catch up in {limit:g} s") from None
+
+
+async def admit(http: httpx.AsyncClient, cluster: ClusterSpec, without: str) -> None:
+    """Lets all of the cluster's present nodes in to replicate."""
+    part = {"postgresql": {"pg_hba": config.access_list(cluster.nodes, cluster.client_sources)}}
+    last: Transient | None = None
+    for node in cluster.nodes:
+        if node.label != without:
+            try:
+                return await patroni.change(http, node, part)
+            except Transient as error:
+                last = error
+    raise last or Transient("there is no other node to ask")
+
+
+async def join(
+    http: httpx.AsyncClient,
+    channel: NodeChannel,
+    cluster: ClusterSpec,
+    label: str,
+    token: int,
+    progress: Progress | None,
+) -> None:
+    """Adds a configured node to the running cluster; returns when it streams."""
+    node = cluster.node(label)
+    await admit(http, cluster, without=label)
+    if carries_etcd(cluster, label):
+        await join_etcd(http, channel, cluster, node, token)
+    await channel.call(node, "services", {"enable": [PATRONI_UNIT], "start": [PATRONI_UNIT]}, token=token, timeout=150)
+    await _until_streaming(http, cluster, label, progress)
+
+
+async def _until_streaming(
+    http: httpx.AsyncClient, cluster: ClusterSpec, label: str, progress: Progress | None
+) -> None:
+    loop = asyncio.get_running_loop()
+    heard, reported = loop.time(), ""
+    while True:
+        entry = await _entry(http, cluster, label)
+        state = str(entry.get("state", "")) if entry else ""
+        if state == "streaming":
+            return
+        if state and state not in ("stopped", "start failed", "crashed"):
+            heard = loop.time()
+        elif loop.time() - heard > _SILENCE:
+            raise Transient(f"{label} does not come up as a replica: PostgreSQL there is {state or 'silent'}")
+        note = _note(label, state, entry)
+        if progress is not None and note != reported:
+            progress({"done": 0, "unit": "", "note": note})
+            reported = note
+        await asyncio.sleep(_POLL)
+
+
+def _note(label: str, state: str, entry: dict[str, Any] | None) -> str:
+    lag = (entry or {}).get("lag")
+    behind = f", {lag // 2**20} MiB behind" if isinstance(lag, int) and lag else ""
+    return f"{label}: {state or 'waiting for its first word'}{behind}"
+
+
+async def _entry(http: httpx.AsyncClient, cluster: ClusterSpec, label: str) -> dict[str, Any] | None:
+    for node in cluster.nodes:
+        try:
+            report = await patroni.cluster(http, node)
+        except Transient:
+            continue
+        return next((entry for entry in report["members"] if entry["name"] == label), None)
+    return None
+
+
+async def forget(http: httpx.AsyncClient, cluster: ClusterSpec, label: str) -> None:
+    """Removes what etcd and Patroni remember of a member that is gone. ``cluster`` need not name it any more."""
+    etcd = etcd_of(http, cluster, without=label)
+    for member in await etcd.members():
+        if member.name == label:
+            await etcd.remove(member.id)
+    await etcd.delete(f"{NAMESPACE}{cluster.short_id}/members/{label}")
+
+
+async def whole_etcd(http: httpx.AsyncClient, cluster: ClusterSpec) -> bool:
+    """Whether every node that should carry an etcd member does, with a vote."""
+    voters = {member.name for member in await etcd_of(http, cluster).members() if not member.learner}
+    return voters >= {node.label for node in etcd_members(cluster.nodes)}

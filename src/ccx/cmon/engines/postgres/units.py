@@ -1,0 +1,55 @@
+"""The systemd units. Debian's own are not used: they know nothing of the volume, of our files and of the order."""
+
+from __future__ import annotations
+
+from ccx.cmon.engines.postgres.layout import CONFIGURATION, DATA, ETCD_CONFIGURATION, ETCD_UNIT, PATRONI_UNIT
+
+_ETCD = f"""[Unit]
+Description=CCX: etcd member
+After=network.target
+RequiresMountsFor={DATA}
+
+[Service]
+Type=notify
+User=etcd
+EnvironmentFile={ETCD_CONFIGURATION}/etcd.env
+ExecStart=/usr/bin/etcd
+Restart=always
+RestartSec=1
+TimeoutStartSec=90
+LimitNOFILE=65536
+NoNewPrivileges=yes
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+# Patroni stops PostgreSQL itself when it is stopped, and finds it again when it was killed alone.
+_PATRONI = f"""[Unit]
+Description=CCX: Patroni, which runs PostgreSQL
+After=network.target {ETCD_UNIT}
+RequiresMountsFor={DATA}
+
+[Service]
+Type=exec
+User=postgres
+RuntimeDirectory=ccx-patroni
+RuntimeDirectoryMode=0700
+RuntimeDirectoryPreserve=yes
+ExecStartPre=/bin/sh -c 'exec /usr/bin/ccx-agent etcd-ready < {CONFIGURATION}/etcd-ready.json'
+ExecStart=/usr/bin/patroni {CONFIGURATION}/patroni.yml
+ExecReload=/bin/kill -s HUP $MAINPID
+KillMode=process
+KillSignal=SIGINT
+Restart=always
+RestartSec=1
+TimeoutStartSec=120
+TimeoutStopSec=60
+OOMScoreAdjust=-600
+LimitNOFILE=65536
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+UNITS = {ETCD_UNIT: _ETCD, PATRONI_UNIT: _PATRONI}

@@ -1,0 +1,155 @@
+"""The node channel over SSH: one connection per node, kept and shared, its host key pinned."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import asyncssh
+
+from ccx.cmon.node_channel import NodeRefused, NodeUnreachable, Progress
+from ccx.cmon.spec import NodeSpec
+
+PROTOCOL = 1
+"""Of the conversation with the agent. It understands this version and the one before."""
+
+USER = "ccx-agent"
+CONNECT_LIMIT = 5.0
+_KEEPALIVE = 5
+_SESSIONS = 16
+"""Verbs that run side by side on one connection."""
+
+Check = Callable[[str, int], None]
+
+# asyncssh writes commands and addresses at INFO; we say what we do ourselves.
+logging.getLogger("asyncssh").setLevel(logging.WARNING)
+
+
+@dataclass
+class _Link:
+    """What there is of a connection to one node."""
+
+    address: str
+    host_key: str
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    sessions: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_SESSIONS))
+    connection: asyncssh.SSHClientConnection | None = None
+
+
+class SshChannel:
+    """Implements :class:`ccx.cmon.node_channel.NodeChannel`.
+
+    ``key`` is the control plane's private key (OpenSSH PEM). ``check`` is the network contract's: it is called with
+    host and port before each connection, and raises when that is not declared.
+    """
+
+    def __init__(self, key: str, check: Check | None = None, port: int = 22) -> None:
+        self._key = asyncssh.import_private_key(key)
+        self._check = check
+        self._port = port
+        self._links: dict[str, _Link] = {}
+
+    async def call(
+        self,
+        node: NodeSpec,
+        verb: str,
+        args: dict[str, Any] | None = None,
+        *,
+        token: int | None = None,
+        timeout: float = 30,  # noqa: ASYNC109 - the limit travels to the node as well
+        progress: Progress | None = None,
+    ) -> dict[str, Any]:
+        request: dict[str, Any] = {"protocol": PROTOCOL, "args": args or {}, "timeout": timeout}
+        if token is not None:
+            request["token"] = token
+        link = self._link(node)
+        try:
+            async with link.sessions, asyncio.timeout(timeout + CONNECT_LIMIT):
+                connection = await self._connected(link, node)
+                answer = await _converse(connection, verb, request, progress)
+        except TimeoutError:
+            self._drop(link)
+            raise NodeUnreachable(f"{node.label} did not finish {verb} in {timeout:g} s") from None
+        except (asyncssh.Error, OSError) as error:
+            self._drop(link)
+            raise NodeUnreachable(f"{node.label} can't be reached: {_reason(error)}") from error
+        if "error" in answer:
+            refusal = answer["error"]
+            raise NodeRefused(f"{node.label}: {refusal.get('err')}", remedy=refusal.get("remedy") or None)
+        result: dict[str, Any] = answer["result"]
+        return result
+
+    async def close(self) -> None:
+        links, self._links = self._links, {}
+        for link in links.values():
+            self._drop(link)
+
+    def _link(self, node: NodeSpec) -> _Link:
+        """The node's link; a new one when its address or host key is another than it was."""
+        kept = self._links.get(node.id)
+        if kept is not None and (kept.address, kept.host_key) == (node.address, node.host_key):
+            return kept
+        if kept is not None:
+            self._drop(kept)
+        link = self._links[node.id] = _Link(node.address, node.host_key)
+        return link
+
+    async def _connected(self, link: _Link, node: NodeSpec) -> asyncssh.SSHClientConnection:
+        async with link.lock:
+            if link.connection is None or link.connection.is_closed():
+                link.connection = await self._connect(node)
+            return link.connection
+
+    async def _connect(self, node: NodeSpec) -> asyncssh.SSHClientConnection:
+        if self._check is not None:
+            self._check(node.address, self._port)
+        async with asyncio.timeout(CONNECT_LIMIT):
+            return await asyncssh.connect(
+                node.address,
+                self._port,
+                username=USER,
+                client_keys=[self._key],
+                known_hosts=([asyncssh.import_public_key(node.host_key)], [], []),
+                config=None,
+                agent_path=None,
+                preferred_auth="publickey",
+                server_host_key_algs=["ssh-ed25519"],
+                compression_algs=["none"],
+                keepalive_interval=_KEEPALIVE,
+                keepalive_count_max=2,
+            )
+
+    @staticmethod
+    def _drop(link: _Link) -> None:
+        connection, link.connection = link.connection, None
+        if connection is not None:
+            connection.abort()
+
+
+async def _converse(
+    connection: asyncssh.SSHClientConnection, verb: str, request: dict[str, Any], progress: Progress | None
+) -> dict[str, Any]:
+    """Runs the verb; returns its last line. Lines before it are progress."""
+    async with connection.create_process(f"sudo -n /usr/bin/ccx-agent {verb}") as process:
+        process.stdin.write(json.dumps(request))
+        process.stdin.write_eof()
+        async for line in process.stdout:
+            with suppress(ValueError):
+                said = json.loads(line)
+                if "result" in said or "error" in said:
+                    return dict(said)
+                if progress is not None:
+                    progress(said)
+        complaint = (await process.stderr.read()).strip().splitlines()
+    raise ConnectionError(f"{verb} ended without an answer: {complaint[-1] if complaint else 'not a word'}")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, asyncssh.HostKeyNotVerifiable):
+        return "its host key is not the one that we gave it"
+    return str(error) or type(error).__name__
