@@ -1,0 +1,74 @@
+"""Slows guessing down: after too many failed log-ins an address has to wait, for one login or for all.
+
+Counted in the database, so that it holds over all processes of the API. A login alone is never blocked: or anybody
+could lock others out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import timedelta
+
+from sqlalchemy import case, delete, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ccx.auth.models import LoginFailure
+from ccx.db import utc_now
+from ccx.errors import CcxError
+
+WINDOW = timedelta(minutes=15)
+PER_LOGIN = 5
+"""Failures in the window, for one login from one address."""
+PER_ADDRESS = 50
+
+
+class TooManyFailures(CcxError):
+    """Wait before the next try (429). ``detail`` has ``retry_after``, seconds."""
+
+    status = 429
+
+
+async def check(tx: AsyncSession, login: str, address: str) -> None:
+    """Raises :class:`TooManyFailures` while the limit is reached."""
+    limits = _limits(login, address)
+    rows = await tx.scalars(
+        select(LoginFailure).where(LoginFailure.subject.in_(limits), LoginFailure.since > utc_now() - WINDOW)
+    )
+    over = [row.since for row in rows if row.failures >= limits[row.subject]]
+    if over:
+        wait = max(1, round((max(over) + WINDOW - utc_now()).total_seconds()))
+        raise TooManyFailures(
+            "too many failed log-ins", remedy=f"Wait {wait} s, then try again", detail={"retry_after": wait}
+        )
+
+
+async def failed(tx: AsyncSession, login: str, address: str) -> None:
+    """Counts a failure, and drops the counts that no longer matter."""
+    now = utc_now()
+    await tx.execute(delete(LoginFailure).where(LoginFailure.since <= now - WINDOW))
+    for subject in sorted(_limits(login, address)):
+        row = insert(LoginFailure).values(subject=subject, failures=1, since=now)
+        over = LoginFailure.since <= now - WINDOW
+        await tx.execute(
+            row.on_conflict_do_update(
+                index_elements=["subject"],
+                set_={
+                    "failures": case((over, 1), else_=LoginFailure.failures + 1),
+                    "since": case((over, now), else_=LoginFailure.since),
+                },
+            )
+        )
+
+
+async def succeeded(tx: AsyncSession, login: str, address: str) -> None:
+    """Forgets this login's failures from this address; the address's own count stays, whoever has one good account."""
+    await tx.execute(delete(LoginFailure).where(LoginFailure.subject == _subject(login, address)))
+
+
+def _limits(login: str, address: str) -> dict[str, int]:
+    return {_subject(login, address): PER_LOGIN, _subject("", address): PER_ADDRESS}
+
+
+def _subject(login: str, address: str) -> str:
+    return hashlib.sha256(f"{address} {login}".encode()).hexdigest()

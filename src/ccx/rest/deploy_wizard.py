@@ -1,0 +1,146 @@
+"""Everything that a new datastore can be made of. Clients build their choices from it and match them exactly."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from ccx.rest.deps import Config
+from ccx.rest.routing import OwnerRoute
+from ccx.rest.routing import router as make_router
+from ccx.settings import CloudConfig, Database, Settings
+
+router: APIRouter = make_router(OwnerRoute, "/api/content/api/v1", "deploy wizard")
+
+
+class Named(BaseModel):
+    code: str
+    name: str
+
+
+class Vendor(Named):
+    version: str
+    """The default: the last of ``versions``."""
+    versions: list[str]
+    """Oldest first: existing clients take the last."""
+    num_nodes: list[int]
+    types: list[Named]
+
+
+class RegionView(Named):
+    country_code: str
+    city: str
+
+
+class Provider(Named):
+    full_name: str
+    type: str
+    regions: list[RegionView]
+
+
+class InstanceSize(Named):
+    type: str
+    cpu: int
+    ram: int
+    """GiB."""
+    price: float
+
+
+class VolumeKind(Named):
+    has_iops: bool
+    price: float
+
+
+class VolumeSizes(BaseModel):
+    min: int
+    max: int
+    default: int
+    unit: str = "GiB"
+
+
+class NetworkKind(BaseModel):
+    code: str
+    enabled: bool = True
+
+
+class Zone(BaseModel):
+    code: str
+
+
+class DatabaseOffer(BaseModel):
+    vendors: list[Vendor]
+
+
+class CloudOffer(BaseModel):
+    cloud_providers: list[Provider]
+
+
+class InstanceOffer(BaseModel):
+    """By cloud (and by volume type)."""
+
+    instance_sizes: dict[str, list[InstanceSize]]
+    volume_types: dict[str, list[VolumeKind]]
+    volume_sizes: dict[str, dict[str, VolumeSizes]]
+
+
+class NetworkOffer(BaseModel):
+    """By cloud (and by region)."""
+
+    network: dict[str, list[NetworkKind]]
+    availability_zones: dict[str, dict[str, list[Zone]]]
+
+
+class Wizard(BaseModel):
+    database: DatabaseOffer
+    cloud: CloudOffer
+    instance: InstanceOffer
+    network: NetworkOffer
+
+
+@router.get("/deploy-wizard")
+async def deploy_wizard(settings: Config) -> Wizard:
+    """What can be created here."""
+    return _wizard(settings)
+
+
+def _wizard(settings: Settings) -> Wizard:
+    clouds = settings.clouds
+    return Wizard(
+        database=DatabaseOffer(vendors=[_vendor(d) for d in settings.databases if d.enabled]),
+        cloud=CloudOffer(cloud_providers=[_provider(c) for c in clouds]),
+        instance=InstanceOffer(
+            instance_sizes={c.code: [InstanceSize(**i.model_dump()) for i in c.instance_types] for c in clouds},
+            volume_types={
+                c.code: [
+                    VolumeKind(code=v.code, name=v.name, has_iops=v.has_iops, price=v.price) for v in c.volume_types
+                ]
+                for c in clouds
+            },
+            volume_sizes={
+                c.code: {v.code: VolumeSizes(min=v.min, max=v.max, default=v.default) for v in c.volume_types}
+                for c in clouds
+            },
+        ),
+        network=NetworkOffer(
+            network={c.code: [NetworkKind(code=n) for n in c.network_types] for c in clouds},
+            availability_zones={
+                c.code: {r.code: [Zone(code=z) for z in r.availability_zones] for r in c.regions} for c in clouds
+            },
+        ),
+    )
+
+
+def _vendor(database: Database) -> Vendor:
+    return Vendor(
+        code=database.code,
+        name=database.name,
+        version=database.versions[-1],
+        versions=list(database.versions),
+        num_nodes=list(database.num_nodes),
+        types=[Named(code=t.code, name=t.name) for t in database.types],
+    )
+
+
+def _provider(cloud: CloudConfig) -> Provider:
+    regions = [RegionView(code=r.code, name=r.name, country_code=r.country_code, city=r.city) for r in cloud.regions]
+    return Provider(code=cloud.code, name=cloud.name, full_name=cloud.name, type=cloud.type, regions=regions)

@@ -1,0 +1,93 @@
+"""What is on offer here: vendors, versions, topologies, clouds, sizes, volumes; and what clients call them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from ccx.errors import Invalid
+from ccx.settings import CloudConfig, Database, InstanceType, Region, Settings, VolumeType
+
+VENDOR_ALIASES = {
+    "mysql": "percona", "psql": "postgres", "pgsql": "postgres", "postgresql": "postgres", "mssql": "microsoft",
+}  # fmt: skip
+
+DEFAULT_TYPES = {"mariadb": "replication", "percona": "replication", "postgres": "postgres_streaming"}
+"""The topology of clients that name none."""
+
+T = TypeVar("T")
+
+
+def vendor(settings: Settings, word: str) -> Database:
+    """The vendor of that name or alias."""
+    code = VENDOR_ALIASES.get(word.lower(), word.lower())
+    found = settings.database(code)
+    if found is None:
+        raise _unknown("general.db_vendor", word, (d.code for d in settings.databases if d.enabled))
+    return found
+
+
+def version(database: Database, word: str) -> str:
+    """The version; ``""`` and ``latest`` mean the newest."""
+    if word.lower() in ("", "latest"):
+        return database.versions[-1]
+    if word not in database.versions:
+        raise _unknown("general.db_version", word, database.versions)
+    return word
+
+
+def cluster_type(database: Database, word: str) -> str:
+    """The topology's code; ``""`` and the vendor's own name mean the default one."""
+    codes = [t.code for t in database.types]
+    meant = word.lower()
+    if meant in ("", database.code) or VENDOR_ALIASES.get(meant) == database.code:
+        default = DEFAULT_TYPES.get(database.code, codes[0])
+        return default if default in codes else codes[0]
+    return _pick("general.cluster_type", word, database.types, lambda t: (t.code,)).code
+
+
+def cloud(settings: Settings, word: str) -> CloudConfig:
+    return _pick("cloud.cloud_provider", word, settings.clouds, lambda c: (c.code,))
+
+
+def region(cloud: CloudConfig, word: str) -> Region:
+    return _pick("cloud.cloud_region", word, cloud.regions, lambda r: (r.code,))
+
+
+def instance(cloud: CloudConfig, word: str) -> InstanceType:
+    """The size, by our code or by the cloud's own word."""
+    return _pick("instance.instance_size", word, cloud.instance_types, lambda i: (i.code, i.type))
+
+
+def volume(cloud: CloudConfig, word: str) -> VolumeType:
+    """The volume type; ``""`` means the first."""
+    if not word:
+        return cloud.volume_types[0]
+    return _pick("instance.volume_type", word, cloud.volume_types, lambda v: (v.code,))
+
+
+def volume_size(kind: VolumeType, size: int | None, field: str) -> int:
+    """GiB; None means the type's default."""
+    if size is None:
+        return kind.default
+    if not kind.min <= size <= kind.max:
+        raise Invalid(
+            f"{size} GiB is outside of what {kind.code} volumes can have",
+            field=field,
+            remedy=f"Choose {kind.min} to {kind.max} GiB",
+        )
+    return size
+
+
+def _pick(field: str, word: str, things: Iterable[T], names: Callable[[T], tuple[str, ...]]) -> T:
+    """The thing of that name, in any case."""
+    things = list(things)
+    for thing in things:
+        if word.lower() in (name.lower() for name in names(thing)):
+            return thing
+    raise _unknown(field, word, (names(thing)[0] for thing in things))
+
+
+def _unknown(field: str, word: str, known: Iterable[str]) -> Invalid:
+    there_is = ", ".join(known) or "nothing"
+    return Invalid(f"{word!r} is not offered here", field=field, remedy=f"There is: {there_is}")
