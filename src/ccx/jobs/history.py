@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -27,14 +28,17 @@ async def active(session: AsyncSession, key: str) -> JobRecord | None:
     return JobRecord.of(row) if row else None
 
 
-async def history(session: AsyncSession, key: str, limit: int = 50, offset: int = 0) -> tuple[list[JobRecord], int]:
-    """The jobs of a key, newest first, and how many there are in all."""
-    parameters: dict[str, Any] = {"key": key, "limit": limit, "offset": offset}
+async def history(
+    session: AsyncSession, key: str, limit: int = 50, offset: int = 0, *, without: Sequence[str] = ()
+) -> tuple[list[JobRecord], int]:
+    """The jobs of a key, newest first, and how many there are in all; those with a label in ``without`` left out."""
+    chosen = "from jobs.job where key = :key and label <> all(cast(:without as text[]))"
+    parameters: dict[str, Any] = {"key": key, "limit": limit, "offset": offset, "without": list(without)}
     rows = await session.execute(
-        text("select * from jobs.job where key = :key order by created_at desc, id desc limit :limit offset :offset"),
+        text(f"select * {chosen} order by created_at desc, id desc limit :limit offset :offset"),
         parameters,
     )
-    total = await session.scalar(text("select count(*) from jobs.job where key = :key"), {"key": key})
+    total = await session.scalar(text(f"select count(*) {chosen}"), parameters)
     return [JobRecord.of(row) for row in rows.mappings()], int(total or 0)
 
 
