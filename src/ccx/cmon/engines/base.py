@@ -32,7 +32,7 @@ class Engine(Protocol):
     reserved_databases: frozenset[str]
 
     def promise(self, size: int) -> str:
-        """What a cluster of that many nodes gives, for a person: ``1: no HA``. Raises Invalid for an impossible count."""
+        """What a cluster of that many nodes gives, for a person: ``1: no HA``. Invalid for an impossible count."""
 
     async def configure(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
         """Writes everything that the node needs (configuration, certificates); starts nothing. May be repeated."""

@@ -1,37 +1,48 @@
-"""HTTP clients to clusters' Patroni and etcd: one per cluster, kept, with mutual TLS."""
+"""HTTP clients to clusters' Patroni and etcd: a pair per cluster, kept, with mutual TLS."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import httpx
 
+from ccx.cmon.engines.postgres.endpoints import ETCD, PATRONI_REST
 from ccx.cmon.spec import ClusterSpec
 from ccx.cmon.tls import client_context
+from ccx.settings import Settings
+
+
+@dataclass(frozen=True)
+class Pair:
+    patroni: httpx.AsyncClient
+    etcd: httpx.AsyncClient
 
 
 class Clients:
-    """Hands out a cluster's client; makes a new one when its CA or our certificate changed."""
+    """Hands out a cluster's clients; makes new ones when its CA or our certificate changed."""
 
-    def __init__(self) -> None:
-        self._kept: dict[str, tuple[tuple[str, str], httpx.AsyncClient]] = {}
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._kept: dict[str, tuple[tuple[str, str], Pair]] = {}
 
-    def of(self, cluster: ClusterSpec) -> httpx.AsyncClient:
+    def of(self, cluster: ClusterSpec) -> Pair:
         secrets = cluster.secrets
         identity = (secrets.ca, secrets.control.certificate)
         kept = self._kept.get(cluster.id)
-        if kept is not None and kept[0] == identity and not kept[1].is_closed:
+        if kept is not None and kept[0] == identity:
             return kept[1]
-        # The old client, if any, ends its connections when the calls that use it are done with it.
-        client = httpx.AsyncClient(
-            verify=client_context(secrets.ca, secrets.control),
-            timeout=3,
-            trust_env=False,
-            follow_redirects=False,
-            limits=httpx.Limits(max_connections=64, max_keepalive_connections=16, keepalive_expiry=30),
+        # Old clients, if any, end their connections when the calls that use them are done.
+        context = client_context(secrets.ca, secrets.control)
+        limits = httpx.Limits(max_connections=64, max_keepalive_connections=16, keepalive_expiry=30)
+        pair = Pair(
+            PATRONI_REST.client(self._settings, verify=context, limits=limits),
+            ETCD.client(self._settings, verify=context, limits=limits),
         )
-        self._kept[cluster.id] = (identity, client)
-        return client
+        self._kept[cluster.id] = (identity, pair)
+        return pair
 
     async def close(self) -> None:
         kept, self._kept = self._kept, {}
-        for _, client in kept.values():
-            await client.aclose()
+        for _, pair in kept.values():
+            await pair.patroni.aclose()
+            await pair.etcd.aclose()

@@ -21,6 +21,7 @@ from ccx.cmon.engines.postgres.view import to_view
 from ccx.cmon.node_channel import NodeChannel, Progress
 from ccx.cmon.spec import ClusterSpec, ClusterView, DatabaseInfo, DatabaseUser, NodeSpec, Role
 from ccx.errors import CcxError, Invalid, Transient
+from ccx.settings import Settings
 
 _OBSERVE = 2.0
 _STRAGGLERS = 0.5
@@ -45,8 +46,8 @@ class PostgresEngine:
     reserved_users = tenants.RESERVED_USERS
     reserved_databases = tenants.RESERVED_DATABASES
 
-    def __init__(self) -> None:
-        self._clients = Clients()
+    def __init__(self, settings: Settings) -> None:
+        self._clients = Clients(settings)
 
     def promise(self, size: int) -> str:
         if not 1 <= size <= 9:
@@ -88,11 +89,11 @@ class PostgresEngine:
         await membership.join(self._clients.of(cluster), channel, cluster, label, token, progress)
 
     async def forget(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
-        await membership.forget(self._clients.of(cluster), cluster, label)
+        await membership.forget(self._clients.of(cluster).etcd, cluster, label)
         await channel.call(await self._primary(cluster), "postgres-slot-drop", {"slot": label}, token=token)
 
     async def observe(self, cluster: ClusterSpec) -> ClusterView:
-        http = self._clients.of(cluster)
+        http = self._clients.of(cluster).patroni
         calls = {asyncio.ensure_future(patroni.cluster(http, node, _OBSERVE)): node.label for node in cluster.nodes}
         reports: dict[str, dict[str, Any]] = {}
         pending, limit = set(calls), _OBSERVE + _STRAGGLERS
@@ -114,10 +115,10 @@ class PostgresEngine:
         return to_view(cluster, reports[first] if first else None, first, unreachable)
 
     async def alive(self, cluster: ClusterSpec, label: str, within: float) -> bool:
-        return await patroni.answers(self._clients.of(cluster), cluster.node(label), within)
+        return await patroni.answers(self._clients.of(cluster).patroni, cluster.node(label), within)
 
     async def release_leader(self, cluster: ClusterSpec, dead: str) -> bool:
-        etcd = membership.etcd_of(self._clients.of(cluster), cluster, without=dead)
+        etcd = membership.etcd_of(self._clients.of(cluster).etcd, cluster, without=dead)
         return await leadership.release(etcd, cluster.short_id, dead)
 
     async def peers_see(self, channel: NodeChannel, cluster: ClusterSpec, label: str) -> dict[str, bool]:
@@ -137,7 +138,7 @@ class PostgresEngine:
     async def switchover(self, cluster: ClusterSpec, to: str) -> None:
         leader = await self._primary(cluster)
         if leader.label != to:
-            await patroni.switchover(self._clients.of(cluster), leader, cluster.node(to))
+            await patroni.switchover(self._clients.of(cluster).patroni, leader, cluster.node(to))
 
     async def users(self, channel: NodeChannel, cluster: ClusterSpec) -> list[DatabaseUser]:
         return await tenants.users(channel, await self._primary(cluster))

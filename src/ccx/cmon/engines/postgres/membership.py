@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from ccx.cmon.engines.postgres import config, patroni
+from ccx.cmon.engines.postgres.clients import Pair
 from ccx.cmon.engines.postgres.etcd import Etcd, EtcdRefused, EtcdSilent
 from ccx.cmon.engines.postgres.layout import (
     ETCD_UNIT,
@@ -15,7 +16,6 @@ from ccx.cmon.engines.postgres.layout import (
     PATRONI_UNIT,
     carries_etcd,
     client_url,
-    etcd_members,
     peer_url,
 )
 from ccx.cmon.node_channel import NodeChannel, Progress
@@ -79,7 +79,7 @@ async def admit(http: httpx.AsyncClient, cluster: ClusterSpec, without: str) -> 
 
 
 async def join(
-    http: httpx.AsyncClient,
+    clients: Pair,
     channel: NodeChannel,
     cluster: ClusterSpec,
     label: str,
@@ -88,11 +88,11 @@ async def join(
 ) -> None:
     """Adds a configured node to the running cluster; returns when it streams."""
     node = cluster.node(label)
-    await admit(http, cluster, without=label)
+    await admit(clients.patroni, cluster, without=label)
     if carries_etcd(cluster, label):
-        await join_etcd(http, channel, cluster, node, token)
+        await join_etcd(clients.etcd, channel, cluster, node, token)
     await channel.call(node, "services", {"enable": [PATRONI_UNIT], "start": [PATRONI_UNIT]}, token=token, timeout=150)
-    await _until_streaming(http, cluster, label, progress)
+    await _until_streaming(clients.patroni, cluster, label, progress)
 
 
 async def _until_streaming(
@@ -139,9 +139,3 @@ async def forget(http: httpx.AsyncClient, cluster: ClusterSpec, label: str) -> N
         if member.name == label:
             await etcd.remove(member.id)
     await etcd.delete(f"{NAMESPACE}{cluster.short_id}/members/{label}")
-
-
-async def whole_etcd(http: httpx.AsyncClient, cluster: ClusterSpec) -> bool:
-    """Whether every node that should carry an etcd member does, with a vote."""
-    voters = {member.name for member in await etcd_of(http, cluster).members() if not member.learner}
-    return voters >= {node.label for node in etcd_members(cluster.nodes)}
