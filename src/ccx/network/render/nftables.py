@@ -65,7 +65,9 @@ def render(
     ]
     if log_group is not None:
         lines.append(f'    limit rate 100/second burst 200 packets log prefix "ccx refused: " group {log_group}')
-    return "\n".join([*lines, "    reject with icmpx type admin-prohibited", "  }", "}", ""])
+    # A TCP connect would take an ICMP error for a passing trouble and go on until it times out; a reset ends it.
+    reject = ["    meta l4proto tcp reject with tcp reset", "    reject with icmpx type admin-prohibited"]
+    return "\n".join([*lines, *reject, "  }", "}", ""])
 
 
 def egress(plan: Plan, plane: Plane) -> tuple[Row, ...]:
