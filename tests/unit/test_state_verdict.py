@@ -1,0 +1,75 @@
+"""What an observation means for the status that users read."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ccx.cmon.spec import ClusterView, MemberView, Role
+from ccx.state.verdict import judge
+from ccx.stores.models import Status
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+VALID = {f"n{i}g1": NOW + timedelta(days=300) for i in (1, 2, 3)}
+
+
+def member(index: int, role: Role = Role.REPLICA, *, healthy: bool = True) -> MemberView:
+    return MemberView(f"n{index}g1", role, "streaming", f"10.0.0.{index}", healthy, synchronous=index == 2)
+
+
+WHOLE = ClusterView((member(1, Role.PRIMARY), member(2), member(3)), answered_by="n1g1")
+
+
+def test_a_whole_cluster_is_started_without_a_reason() -> None:
+    found = judge(WHOLE, size=3, certificates=VALID, now=NOW)
+    assert (found.status, found.why) == (Status.STARTED, "")
+
+
+def test_without_a_primary_it_is_a_failure_that_says_so() -> None:
+    view = ClusterView((member(2), member(3)), answered_by="n2g1", unreachable=("n1g1",))
+    found = judge(view, size=3, certificates=VALID, now=NOW)
+    assert found.status is Status.FAILURE
+    assert "no node is primary" in found.why
+
+
+def test_when_nobody_answers_the_silent_nodes_are_named() -> None:
+    view = ClusterView((), answered_by=None, unreachable=("n1g1", "n2g1"))
+    found = judge(view, size=2, certificates=VALID, now=NOW)
+    assert found.status is Status.FAILURE
+    assert "n1g1, n2g1" in found.why
+
+
+def test_a_reason_that_names_a_silent_node_is_not_repeated() -> None:
+    view = ClusterView(
+        (member(1, Role.PRIMARY), member(2)), "n1g1", unreachable=("n3g1",), problems=("n3g1 is stopped",)
+    )
+    assert judge(view, size=3, certificates=VALID, now=NOW).why == "n3g1 is stopped"
+
+
+def test_a_missing_member_degrades_even_if_nobody_complains() -> None:
+    view = ClusterView((member(1, Role.PRIMARY), member(2)), "n1g1")
+    found = judge(view, size=3, certificates=VALID, now=NOW)
+    assert (found.status, found.why) == (Status.DEGRADED, "2 of 3 nodes serve")
+
+
+def test_a_certificate_that_expired_is_named_with_its_time() -> None:
+    expiries = {**VALID, "n2g1": NOW - timedelta(hours=1)}
+    found = judge(WHOLE, size=3, certificates=expiries, now=NOW)
+    assert found.status is Status.DEGRADED
+    assert found.why == "the certificate of n2g1 expired on 2026-11-24 11:00 UTC"
+
+
+@given(
+    healthy=st.lists(st.booleans(), min_size=3, max_size=3),
+    problems=st.lists(st.sampled_from(["n2g1 lags 1 GiB behind", "no synchronous copy exists"]), max_size=2),
+    unreachable=st.sets(st.sampled_from(["n1g1", "n2g1", "n3g1"])),
+)
+def test_started_means_that_nothing_at_all_is_amiss(
+    healthy: list[bool], problems: list[str], unreachable: set[str]
+) -> None:
+    roles = (Role.PRIMARY, Role.REPLICA, Role.REPLICA)
+    members = tuple(member(i + 1, roles[i], healthy=healthy[i]) for i in range(3))
+    view = ClusterView(members, "n1g1", tuple(sorted(unreachable)), tuple(problems))
+    found = judge(view, size=3, certificates=VALID, now=NOW)
+    assert (found.status is Status.STARTED) == (all(healthy) and not problems and not unreachable)
+    assert (found.why == "") == (found.status is Status.STARTED)
