@@ -19,8 +19,7 @@ from pg_roles r where rolcanlogin and rolname <> 'postgres' and rolname not like
 """
 
 PUT_USER = r"""
-\set missing true
-select false as missing from pg_roles where rolname = :'name' \gset
+select not exists (select from pg_roles where rolname = :'name') as missing \gset
 begin;
 set local log_statement = 'none';
 \if :missing
@@ -40,16 +39,14 @@ grant all on schema public to :"name";
 """
 
 DROP_USER = r"""
-\set found false
-select true as found from pg_roles where rolname = :'name' \gset
+select exists (select from pg_roles where rolname = :'name') as found \gset
 \if :found
 drop role :"name";
 \endif
 """
 
 RELEASE = r"""
-\set found false
-select true as found from pg_roles where rolname = :'name' \gset
+select exists (select from pg_roles where rolname = :'name') as found \gset
 \if :found
 reassign owned by :"name" to :"heir";
 drop owned by :"name";
@@ -69,8 +66,7 @@ where c.relkind in ('r', 'p') and not c.relispartition
 """
 
 PUT_DATABASE = r"""
-\set missing true
-select false as missing from pg_database where datname = :'name' \gset
+select not exists (select from pg_database where datname = :'name') as missing \gset
 \if :missing
 create database :"name" owner :"owner";
 \else
