@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
 from ccx.cmon.spec import NodeSpec
 from ccx.errors import CcxError, Transient
 
-Progress = Callable[[dict[str, Any]], None]
+Progress = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class NodeUnreachable(Transient):

@@ -43,7 +43,7 @@ class SimulatedChannel:
             raise NodeUnreachable(f"{node.label}: {result['err']}")
         for step in result.pop("progress", []):
             if progress is not None:
-                progress(step)
+                await progress(step)
         return result
 
     async def close(self) -> None:

@@ -144,7 +144,7 @@ async def _converse(
                 if "result" in said or "error" in said:
                     return dict(said)
                 if progress is not None:
-                    progress(said)
+                    await progress(said)
         complaint = (await process.stderr.read()).strip().splitlines()
     raise ConnectionError(f"{verb} ended without an answer: {complaint[-1] if complaint else 'not a word'}")
 

@@ -49,7 +49,7 @@ async def enqueue(
         args: the operation's keyword arguments: JSON, and never a secret.
         owner: whose job it is.
         label: the kind in the API's words; the kind itself if empty.
-        dedup: if such a job of this kind and key is queued already (not yet begun), that one is meant: its arguments stay.
+        dedup: if a job of this kind and key is queued already (not yet begun), that one is meant: its arguments stay.
         run_at: not before then; at once if not given.
 
     Returns:
@@ -118,7 +118,7 @@ async def _cancel(session: AsyncSession, jobs: list[JobRecord]) -> int:
 
 
 async def wake(session: AsyncSession, key: str) -> None:
-    """Let the napping job of a key look again now, because what it waits for may have come. Never lost, never too early."""
+    """Let the napping job of a key look again now, because what it waits for may have come. No wake is ever lost."""
     await session.execute(
         text(
             "update jobs.job set wakes = wakes + 1, run_at = case when lease_until is null then now() else run_at end"
@@ -146,3 +146,8 @@ async def release(session: AsyncSession, runner_name: str) -> int:
     for key in keys:
         await session.execute(_NOTIFY, {"key": key})
     return len(keys)
+
+
+async def next_token(session: AsyncSession) -> int:
+    """A token higher than every claim's so far: for who acts on a key outside a job, while none of it runs."""
+    return (await session.execute(text("select nextval('jobs.token')"))).scalar_one()  # type: ignore[no-any-return]

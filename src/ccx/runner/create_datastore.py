@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ccx.jobs import Job, JobRecord, operation
+from ccx.jobs import Job, JobRecord, TransactionBody, operation
 from ccx.runner.services import Services
 from ccx.runner.steps import cluster, network, reserve, servers
 from ccx.runner.subject import Subject, datastore_scope
@@ -34,7 +34,8 @@ async def give_up(tx: AsyncSession, job: JobRecord, error: dict[str, Any] | None
 async def create_datastore(job: Job, datastore_id: str) -> None:
     """Reserve names and keys; firewall; volumes and servers; wait for them; build the cluster; name it; open it."""
     services: Services = job.services
-    members = [UUID(m) for m in await job.transaction("reserve", *_reserve(services, datastore_id))]
+    reserved = await job.transaction("reserve", _reserve(services, datastore_id), undo=_release(services, datastore_id))
+    members = [UUID(m) for m in reserved]
     subject = await Subject.load(services, datastore_id)
     nodes = [subject.node(m) for m in members]
 
@@ -59,8 +60,8 @@ async def create_datastore(job: Job, datastore_id: str) -> None:
     await job.transaction("started", started)
 
 
-def _reserve(services: Services, datastore_id: str) -> tuple[Any, Any]:
-    """Node rows, passwords, keys; and how to take them back."""
+def _reserve(services: Services, datastore_id: str) -> TransactionBody:
+    """Node rows, passwords, keys."""
 
     async def action(tx: AsyncSession) -> list[str]:
         datastore = await datastores.get(tx, UUID(datastore_id))
@@ -71,13 +72,17 @@ def _reserve(services: Services, datastore_id: str) -> tuple[Any, Any]:
             for index in range(1, datastore.size + 1)
         ]
 
+    return action
+
+
+def _release(services: Services, datastore_id: str) -> TransactionBody:
     async def undo(tx: AsyncSession) -> None:
         datastore = await datastores.get(tx, UUID(datastore_id))
         for node in datastore.nodes:
             await reserve.release_node(tx, services, node.id)
         await services.vault.forget(tx, datastore_scope(datastore.id))
 
-    return action, undo
+    return undo
 
 
 async def _machine(job: Job, subject: Subject, node: Node) -> None:
@@ -90,7 +95,7 @@ async def _machine(job: Job, subject: Subject, node: Node) -> None:
     )
 
 
-def _certify(services: Services, datastore_id: str, members: list[UUID]) -> Any:
+def _certify(services: Services, datastore_id: str, members: list[UUID]) -> TransactionBody:
     async def action(tx: AsyncSession) -> None:
         subject = Subject(services, await datastores.get(tx, UUID(datastore_id)))
         for member in members:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ccx.errors import Conflict
-from ccx.jobs import Job, operation
+from ccx.jobs import Job, Step, TransactionBody, operation
 from ccx.runner.services import Services
 from ccx.runner.steps import cluster, reserve, servers
 from ccx.runner.subject import Subject
@@ -26,7 +25,9 @@ async def replace_node(job: Job, datastore_id: str, node_id: str) -> None:
     The lost node is forgotten only when the new one is ready to join.
     """
     services: Services = job.services
-    plan: dict[str, Any] = await job.transaction("reserve", *_reserve(services, datastore_id, UUID(node_id)))
+    plan = await job.transaction(
+        "reserve", _reserve(services, datastore_id, UUID(node_id)), undo=_release(services, datastore_id)
+    )
     new_id, survivors = UUID(plan["new"]), [UUID(s) for s in plan["survivors"]]
     members = [*survivors, new_id]
     subject = await Subject.load(services, datastore_id)
@@ -60,8 +61,8 @@ async def replace_node(job: Job, datastore_id: str, node_id: str) -> None:
     await job.transaction("done", done)
 
 
-def _reserve(services: Services, datastore_id: str, lost_id: UUID) -> tuple[Any, Any]:
-    async def action(tx: AsyncSession) -> dict[str, Any]:
+def _reserve(services: Services, datastore_id: str, lost_id: UUID) -> TransactionBody:
+    async def action(tx: AsyncSession) -> dict[str, object]:
         datastore = await datastores.get(tx, UUID(datastore_id))
         lost = await nodes.get(tx, lost_id)
         if lost.status is NodeStatus.RETIRED:
@@ -70,23 +71,27 @@ def _reserve(services: Services, datastore_id: str, lost_id: UUID) -> tuple[Any,
         new = await reserve.node(tx, services, datastore.id, lost.index, lost.zone)
         return {"new": str(new.id), "survivors": survivors}
 
+    return action
+
+
+def _release(services: Services, datastore_id: str) -> TransactionBody:
     async def undo(tx: AsyncSession) -> None:
         datastore = await datastores.get(tx, UUID(datastore_id))
         for node in datastore.nodes:
             if node.status is NodeStatus.RESERVED:
                 await reserve.release_node(tx, services, node.id)
 
-    return action, undo
+    return undo
 
 
-def _power_off(subject: Subject, server: str) -> Any:
-    async def action(step: Any) -> None:
+def _power_off(subject: Subject, server: str) -> servers.Action:
+    async def action(step: Step) -> None:
         await subject.cloud.power_off(server, subject.tags(step.token))
 
     return action
 
 
-def _certify(services: Services, datastore_id: str, node_id: UUID) -> Any:
+def _certify(services: Services, datastore_id: str, node_id: UUID) -> TransactionBody:
     async def action(tx: AsyncSession) -> None:
         subject = Subject(services, await datastores.get(tx, UUID(datastore_id)))
         await reserve.certify_node(tx, subject, node_id)

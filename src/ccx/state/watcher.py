@@ -20,7 +20,7 @@ from ccx.runner.steps import network
 from ccx.runner.subject import Subject
 from ccx.state import fence, repair, verdict
 from ccx.stores import audit, datastores, nodes
-from ccx.stores.models import Node, NodeStatus
+from ccx.stores.models import Node, NodeStatus, Status
 
 PROBE_EVERY = 1.0
 """Seconds between two probes of the primary."""
@@ -143,16 +143,14 @@ class Watcher:
         off = await self._off(subject, members, view)
         expiries = {label: pki.expires_at(pair.certificate) for label, pair in spec.secrets.nodes.items()}
         found = verdict.judge(view, size=subject.datastore.size, certificates=expiries, now=utc_now())
-        if self._only_we is not None and found.status is verdict.Status.STARTED:
-            found = verdict.Verdict(
-                verdict.Status.DEGRADED, f"the control plane can't reach {self._only_we}; its peers can"
-            )
+        if self._only_we is not None and found.status is Status.STARTED:
+            found = verdict.Verdict(Status.DEGRADED, f"the control plane can't reach {self._only_we}; its peers can")
         await self._record(view, found, off)
         if view.primary is not None and self._primary != view.primary.label:
             self._primary, self._failed = view.primary.label, 0
         await network.publish(subject, members, view)
         await self._repair(view)
-        return found.status is verdict.Status.STARTED
+        return found.status is Status.STARTED
 
     async def _off(self, subject: Subject, members: list[Node], view: ClusterView) -> set[str]:
         """Labels of the members that do not serve: off by the cloud's word, or silent to the cluster and to us."""

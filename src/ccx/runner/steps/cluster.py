@@ -53,9 +53,9 @@ def join(services: Services, datastore_id: str, members: list[UUID], node_id: UU
         subject = await Subject.load(services, datastore_id)
         cluster = await subject.cluster([subject.node(m) for m in members])
 
-        def report(progress: dict[str, Any]) -> None:
-            step.progress(
-                progress.get("done", 0), progress.get("total"), progress.get("unit", ""), progress.get("note", "")
+        async def report(progress: dict[str, Any]) -> None:
+            await step.progress(
+                progress.get("done", 0), progress.get("total"), progress.get("unit"), progress.get("note")
             )
 
         await subject.engine.join(services.channel, cluster, subject.node(node_id).label, step.token, report)

@@ -111,7 +111,7 @@ async def _until_streaming(
             raise Transient(f"{label} does not come up as a replica: PostgreSQL there is {state or 'silent'}")
         note = _note(label, state, entry)
         if progress is not None and note != reported:
-            progress({"done": 0, "unit": "", "note": note})
+            await progress({"done": 0, "unit": "", "note": note})
             reported = note
         await asyncio.sleep(_POLL)
 
