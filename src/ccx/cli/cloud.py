@@ -29,14 +29,14 @@ def inventory(
     """
     with common.api() as api:
         answer = api.get("/admin/cloud/inventory")
-    found = answer["resources"] if isinstance(answer, dict) else answer
+    found = answer["resources"]
     output.rows(
         found,
         [
             ("KIND", "kind"),
             ("NAME", "name"),
             ("CLOUD", "cloud"),
-            ("DATASTORE", "datastore"),
+            ("DATASTORE", lambda r: r.get("datastore_name") or r.get("datastore_uuid")),
             ("OWNER", "owner"),
             ("DETAIL", "detail"),
             ("", lambda r: "ORPHANED" if r["orphaned"] else ""),

@@ -133,6 +133,7 @@ def create(
         for rule in rules:
             api.post(f"/firewall/api/v1/firewall/{uuid}", {"source": rule, "description": ""})
         if wait:
+            output.say("Waiting until it is STARTED; it goes on without this command too.")
             _follow(api, uuid, "JOB_TYPE_DEPLOY_DATASTORE", timeout)
         found = api.get(f"{resolve.STORES}/{uuid}")
     _without_password(found)
@@ -249,7 +250,7 @@ def connect(
 
 
 def _follow(api: Any, uuid: str, kind: str, timeout: float | None, *, gone_is_done: bool = False) -> None:
-    jobs = f"/deployment/v2/data-stores/{uuid}/jobs"
+    jobs = progress.jobs_of(uuid)
     job = progress.newest(api.get(jobs, limit=10, offset=0)["jobs"], kind)
     progress.follow(api, f"{jobs}/{job['job_id']}", timeout=timeout, gone_is_done=gone_is_done)
 

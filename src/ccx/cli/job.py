@@ -2,26 +2,50 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import App, Parameter
 
 from ccx.cli import output, progress, resolve
 from ccx.cli.datastore import Timeout, Wanted
 from ccx.cli.options import DEFAULT, Common, Output
+from ccx.errors import CcxError, Invalid, NotFound
+
+if TYPE_CHECKING:
+    from ccx.cli.client import Api
+    from ccx.cli.progress import Job
 
 app = App(name="job", help="What is being done to a datastore, step by step.", help_epilogue="")
 
-JobId = Annotated[str, Parameter(help="The job's id, as ccx job list shows it.")]
+JobId = Annotated[str | None, Parameter(help="The job's id; else the newest one of --datastore.")]
+Of = Annotated[str | None, Parameter(help="Whose job it is: name, uuid or part of it. Needed once that is deleted.")]
 
 _FIELDS: list[output.Column] = [
     ("job", "job_id"),
     ("type", "type"),
     ("status", "status"),
+    ("state", "state"),
     ("error", "error"),
-    ("datastore", "datastore_uuid"),
-    ("started", lambda j: output.age(j.get("started_at") or j.get("created_at"))),
+    ("remedy", "remedy"),
+    ("progress", lambda j: f"{j['progress']}%" if "progress" in j else ""),
+    ("started", lambda j: output.age(j.get("started_at"))),
     ("ended", lambda j: output.age(j.get("finished_at"))),
+    ("took", lambda j: progress.duration(progress.seconds_of(j))),
+]
+_COLUMNS: list[output.Column] = [
+    ("JOB", "job_id"),
+    ("TYPE", "type"),
+    ("STATUS", "status"),
+    ("STARTED", lambda j: output.age(j.get("started_at") or j.get("created_at"))),
+    ("TOOK", lambda j: progress.duration(progress.seconds_of(j))),
+    ("ERROR", "error"),
+]
+_STEPS: list[output.Column] = [
+    ("STEP", "name"),
+    ("STATE", "state"),
+    ("TOOK", lambda s: progress.duration(progress.seconds_of(s))),
+    ("STARTED", lambda s: output.age(s.get("started_at"))),
+    ("ERROR", "error"),
 ]
 
 
@@ -30,7 +54,7 @@ def list_(
     datastore: Wanted,
     /,
     *,
-    limit: Annotated[int, Parameter(help="How many, newest first.")] = 20,
+    limit: Annotated[int, Parameter(help="How many, newest first; at most 100.")] = 20,
     common: Common = DEFAULT,
 ) -> None:
     """List a datastore's jobs, newest first.
@@ -39,60 +63,59 @@ def list_(
       ccx job list orders
     """
     with common.api() as api:
-        uuid = resolve.identity(api, datastore)
-        jobs = api.get(f"/deployment/v2/data-stores/{uuid}/jobs", limit=limit, offset=0).get("jobs") or []
-    output.rows(
-        jobs,
-        [
-            ("JOB", "job_id"),
-            ("TYPE", "type"),
-            ("STATUS", "status"),
-            ("STARTED", lambda j: output.age(j.get("started_at") or j.get("created_at"))),
-            ("ERROR", "error"),
-        ],
-        common.output,
-        empty="Nothing was done to it yet.",
-    )
+        found = api.get(progress.jobs_of(resolve.identity(api, datastore)), limit=limit, offset=0).get("jobs") or []
+    output.rows(found, _COLUMNS, common.output, empty="Nothing was done to it yet.")
 
 
 @app.command
-def show(job: JobId, /, *, common: Common = DEFAULT) -> None:
+def show(job: JobId = None, /, *, datastore: Of = None, common: Common = DEFAULT) -> None:
     """Show a job and the time that each of its steps took.
 
     Try:
-      ccx job show 0197f3a2-5c1b-7e7e-9b4c-6d1f0a2b3c4d
+      ccx job show --datastore orders
+      ccx job show 0197f3a2-5c1b-7e7e-9b4c-6d1f0a2b3c4d --output json
     """
     with common.api() as api:
-        _print(api.get(path(job)), common.output)
+        _print(api.get(_path(api, job, datastore)), common.output)
 
 
 @app.command
-def follow(job: JobId, /, *, timeout: Timeout = None, common: Common = DEFAULT) -> None:
+def follow(job: JobId = None, /, *, datastore: Of = None, timeout: Timeout = None, common: Common = DEFAULT) -> None:
     """Wait until a job ends, showing its steps. Ends with 1 if the job failed.
 
     Try:
+      ccx job follow --datastore orders
       ccx job follow 0197f3a2-5c1b-7e7e-9b4c-6d1f0a2b3c4d --timeout 600
     """
     with common.api() as api:
-        _print(progress.follow(api, path(job), timeout=timeout), common.output)
+        _print(progress.follow(api, _path(api, job, datastore), timeout=timeout), common.output)
 
 
-def path(job: str) -> str:
-    """Where the API has one job, with its steps."""
-    return f"/deployment/v2/jobs/{job}"
+def _path(api: Api, job: str | None, datastore: str | None) -> str:
+    """Where the API has the job that is meant. It knows jobs by their datastore, so without one all are asked."""
+    if datastore is not None:
+        jobs = progress.jobs_of(resolve.identity(api, datastore))
+        return f"{jobs}/{job or progress.newest(api.get(jobs, limit=1, offset=0)['jobs'])['job_id']}"
+    if job is None:
+        raise Invalid("say which job", field="job", remedy="Give its id, or --datastore for the newest one")
+    for store in resolve.every(api):
+        path = f"{progress.jobs_of(store['uuid'])}/{job}"
+        try:
+            api.get(path)
+        except CcxError as error:
+            if error.status != 404:
+                raise
+        else:
+            return path
+    raise NotFound(
+        f"none of your datastores has a job {job!r}",
+        field="job",
+        remedy="List them: ccx job list DATASTORE. For a deleted datastore's, give --datastore UUID",
+    )
 
 
-def _print(job: Any, form: Output) -> None:
+def _print(job: Job, form: Output) -> None:
     output.record(job, _FIELDS, form)
     if form is Output.TABLE and job.get("steps"):
         print()
-        output.rows(
-            job["steps"],
-            [
-                ("STEP", "name"),
-                ("TIME", lambda s: progress.duration(progress.seconds_of(s))),
-                ("STARTED", lambda s: output.age(s.get("started_at"))),
-            ],
-            form,
-            empty="",
-        )
+        output.rows(job["steps"], _STEPS, form, empty="")

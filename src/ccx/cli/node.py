@@ -24,14 +24,16 @@ def list_(datastore: Wanted, /, *, common: Common = DEFAULT) -> None:
     output.rows(
         nodes,
         [
-            ("NODE", "hostname"),
+            ("NODE", lambda n: n.get("label") or n.get("hostname")),
             ("ROLE", "role"),
             ("STATUS", "host_status"),
+            ("COPY", lambda n: "synchronous" if n.get("synchronous") else ""),
+            ("LAG", lambda n: "" if n.get("lag_bytes") is None else output.size(n["lag_bytes"])),
             ("ADDRESS", lambda n: n.get("private_ip") or n.get("public_ip")),
             ("PORT", "port"),
             ("ZONE", "host_az"),
             ("SIZE", "instance_type"),
-            ("UUID", "host_uuid"),
+            ("HOST NAME", "hostname"),
         ],
         common.output,
         empty="It has no nodes yet.",

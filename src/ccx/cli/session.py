@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from cyclopts import Parameter
@@ -14,9 +14,6 @@ from ccx.cli.contexts import Context
 from ccx.cli.options import DEFAULT, Common
 from ccx.errors import CcxError, Invalid
 
-if TYPE_CHECKING:
-    from ccx.cli.client import Api
-
 
 def login(
     *,
@@ -24,7 +21,7 @@ def login(
     instance: Annotated[str | None, Parameter(help="The instance on this machine; else 'default'.")] = None,
     login: Annotated[str | None, Parameter(help="Who you are; asked for if left out.")] = None,
     password_file: Annotated[str | None, Parameter(help="File with the password (- is stdin); else asked for.")] = None,
-    sign_up: Annotated[bool, Parameter(negative=(), help="Register first.")] = False,
+    sign_up: Annotated[bool, Parameter(negative=(), help="Register first; you accept the operator's terms.")] = False,
     first_name: Annotated[str, Parameter(help="For --sign-up.")] = "",
     last_name: Annotated[str, Parameter(help="For --sign-up.")] = "",
     ca_file: Annotated[str | None, Parameter(help="PEM file of the CA that signs the control plane.")] = None,
@@ -145,10 +142,11 @@ def _enter(where: Context, who: str, password: str, sign_up: tuple[str, str] | N
     from ccx.cli.client import SESSION_COOKIE, Api
 
     with Api(Context(where.url, ca_file=where.ca_file)) as api:
-        if sign_up is not None:
-            _register(api, who, password, *sign_up)
         try:
-            response = api.send("POST", "/v2/auth/login", body={"login": who, "password": password})
+            if sign_up is not None:
+                response = api.send("POST", "/auth/register", body=_registration(who, password, *sign_up))
+            else:
+                response = api.send("POST", "/v2/auth/login", body={"login": who, "password": password})
         except CcxError as error:
             if error.status == 401:
                 error.remedy = "Check login and password, or register: ccx login --sign-up"
@@ -163,19 +161,16 @@ def _enter(where: Context, who: str, password: str, sign_up: tuple[str, str] | N
     return Context(where.url, ca_file=where.ca_file, login=who, owner=owner, session=session)
 
 
-def _register(api: Api, who: str, password: str, first_name: str, last_name: str) -> None:
-    api.post(
-        "/auth/register",
-        {
-            "login": who,
-            "password": password,
-            "firstName": first_name,
-            "lastName": last_name,
-            "termsAccepted": True,
-            "allowNewsletters": False,
-            "origin": "cli",
-        },
-    )
+def _registration(who: str, password: str, first_name: str, last_name: str) -> dict[str, Any]:
+    return {
+        "login": who,
+        "password": password,
+        "firstName": first_name,
+        "lastName": last_name,
+        "termsAccepted": True,
+        "allowNewsletters": False,
+        "origin": "cli",
+    }
 
 
 def _ask(question: str, default: str) -> str:

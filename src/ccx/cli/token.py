@@ -39,8 +39,7 @@ def list_(*, common: Common = DEFAULT) -> None:
       ccx token list
     """
     with common.api() as api:
-        answer = api.get(_PATH)
-    found = answer["clients"] if isinstance(answer, dict) else answer
+        found = api.get(_PATH)["clients"]
     output.rows(
         found,
         [("NAME", "name"), ("CLIENT ID", "client_id"), ("CREATED", lambda c: output.age(c.get("created_at")))],

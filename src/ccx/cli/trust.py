@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import ssl
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from ccx.cli import contexts, output
 from ccx.cli.exits import Unreachable
 from ccx.errors import CcxError, Invalid, NotFound
-
-CA_PATH = "/ca.pem"
-"""Where a control plane shows its installation's CA to who doesn't trust it yet."""
 
 
 def local_instance(instance: str) -> tuple[str, str]:
@@ -33,7 +32,7 @@ def local_instance(instance: str) -> tuple[str, str]:
             field="url",
             remedy="Start one: ccx up. For a remote control plane: ccx login --url https://ccx.example.net",
         )
-    return layout.public_url, str(layout.etc / "ca.pem")
+    return layout.public_url, str(layout.etc / "ca.crt")
 
 
 def keep(pem: str, context: str) -> str:
@@ -100,18 +99,27 @@ def _digits(text: str) -> str:
 
 
 def _shown_by(url: str) -> str:
-    import httpx
-
+    """The last certificate of the chain that ``url`` shows, PEM. Unverified on purpose: its fingerprint is confirmed."""
+    parts = urlsplit(url)
+    unverified = ssl.create_default_context()
+    unverified.check_hostname = False
+    unverified.verify_mode = ssl.CERT_NONE
+    address = (parts.hostname or "", parts.port or 443)
     try:
-        # Unverified on purpose: what comes is only trusted once its fingerprint is confirmed.
-        response = httpx.get(url + CA_PATH, verify=False, timeout=10, trust_env=False)  # noqa: S501
-        response.raise_for_status()
-        fingerprint(response.text)
-    except (httpx.HTTPError, ValueError) as error:
-        raise Unreachable(
-            f"{url} does not show its CA: {error}", remedy="Get the CA's file from its operator and give --ca-file"
-        ) from None
-    return response.text
+        with (
+            socket.create_connection(address, timeout=10) as line,
+            unverified.wrap_socket(line, server_hostname=parts.hostname) as channel,
+        ):
+            return ssl.DER_cert_to_PEM_cert(_chain(channel)[-1])
+    except OSError as error:
+        raise Unreachable(f"{url} can't be reached: {error}", remedy="Check the URL and the network") from None
+
+
+def _chain(channel: Any) -> list[bytes]:
+    """The peer's certificates, DER. Python 3.13 made this public; before, it has another name and shape."""
+    if hasattr(channel, "get_unverified_chain"):
+        return list(channel.get_unverified_chain())
+    return [ssl.PEM_cert_to_DER_cert(link.public_bytes()) for link in channel._sslobj.get_unverified_chain()]
 
 
 def is_trusted(error: CcxError) -> bool:
