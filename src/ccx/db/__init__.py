@@ -1,4 +1,4 @@
-"""The metadata database: engine, session, base model. One Alembic environment; each package owns a schema of its own."""
+"""The metadata database: engine, session, base model; one Alembic environment. Each package owns a schema."""
 
 from ccx.db.base import Base, utc_now
 from ccx.db.engine import SessionFactory, make_engine, make_session_factory

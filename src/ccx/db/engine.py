@@ -8,7 +8,7 @@ SessionFactory = async_sessionmaker[AsyncSession]
 
 
 def make_engine(dsn: str, *, pool_size: int = 5, max_overflow: int = 15) -> AsyncEngine:
-    """An engine for ``postgresql+psycopg://…``. A connection that a database restart broke is replaced, not handed out."""
+    """An engine for ``postgresql+psycopg://…``. A connection that a restart broke is replaced, not handed out."""
     return create_async_engine(
         dsn,
         pool_size=pool_size,

@@ -15,7 +15,7 @@ from pathlib import Path
 def installed(into: Path) -> Path:
     """Make sure that ``into`` holds the wheel's PostgreSQL, and return the directory of its programs.
 
-    The copy is named after the wheel's version, so a new wheel is copied beside the old one (which ``pg_upgrade`` needs).
+    The copy is named after the wheel's version: a new wheel is copied beside the old one, which ``pg_upgrade`` needs.
     Several processes may ask at once: the copy appears complete or not at all. Everybody may read it. Takes a fraction
     of a second the first time, and blocks: call it in a thread from a coroutine.
     """

@@ -25,7 +25,7 @@ def parameters(engine: AsyncEngine) -> dict[str, Any]:
 
 
 class Connections:
-    """Runs single statements, each a transaction of its own. A statement that a restart of the database broke runs again.
+    """Runs single statements, each a transaction of its own. One that a restart of the database broke runs again.
 
     So every statement must bear being run twice. Writes do, as they name what they make and carry the token.
     """

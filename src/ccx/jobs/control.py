@@ -1,4 +1,4 @@
-"""How a job leaves the operation's code before its end. Not errors: code that catches ``Exception`` must not catch these."""
+"""How a job leaves the operation's code before its end. Not errors: ``except Exception`` must not catch these."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Interrupted(Control):
 
 
 class Nap(Control):
-    """Go on later, or when somebody wakes it more often than ``wakes``. The job keeps its key, but no task and no lease."""
+    """Go on later, or once it has been woken more than ``wakes`` times. The job keeps its key, but no task or lease."""
 
     def __init__(self, pause: timedelta, wakes: int) -> None:
         super().__init__(str(pause))

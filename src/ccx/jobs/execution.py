@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -22,9 +21,11 @@ from ccx.jobs.failures import (
 )
 from ccx.jobs.job import Job
 from ccx.jobs.ledger import Ledger, encode
+from ccx.jobs.memory import Memory
 from ccx.jobs.models import JobStatus
 from ccx.jobs.records import JobRecord
 from ccx.jobs.registry import Operation
+from ccx.jobs.undoing import take_back
 
 logger = structlog.get_logger(__name__)
 
@@ -42,7 +43,7 @@ class Execution:
         self._woken = woken
 
     async def run(self) -> float | None:
-        """Go as far as it goes. Returns in how many seconds to look again if the job naps, or ``None`` if it is over."""
+        """Go as far as it goes. Returns in how many seconds to look again if the job naps; ``None`` if it is over."""
         try:
             try:
                 await self._advance()
@@ -79,14 +80,14 @@ class Execution:
         await self._undo()
         await self._end(done=False)
 
-    async def _job(self, *, replay: bool) -> Job:
-        return Job(self._ledger, await self._ledger.steps(), self._services, self._sessions, self._woken, replay=replay)
+    def _job(self, memory: Memory) -> Job:
+        return Job(self._ledger, memory, self._services, self._sessions, self._woken)
 
     async def _forward(self) -> Error | None:
         """Run the operation. Returns why it must be undone, or ``None`` when the job has ended."""
         if self._record.cancel and not self._ledger.forced:
             return CANCELLED
-        job = await self._job(replay=False)
+        job = self._job(Memory(await self._ledger.steps()))
         try:
             result = encode(await self._operation.function(job, **job.args))
         except Interrupted as interrupted:
@@ -102,7 +103,8 @@ class Execution:
 
     async def _undo(self) -> None:
         """Replay the operation to learn what was begun, and take it back, the last first."""
-        job = await self._job(replay=True)
+        memory = Memory(await self._ledger.steps(), replay=True)
+        job = self._job(memory)
         try:
             await self._operation.function(job, **job.args)
         except (EndOfReplay, Interrupted):
@@ -112,9 +114,9 @@ class Execution:
                 raise
             # It failed as it did before, or stumbles over what is undone already. What it named is known.
             logger.info("replay ended", job=str(job.id), token=job.token, error=type(exc).__name__)
-        missing = job.missing_undos()
-        for undo in sorted(job.undos.values(), key=lambda undo: -undo.number):
-            await job.take_back(undo)
+        missing = memory.missing_undos()
+        for undo in sorted(memory.undos.values(), key=lambda undo: -undo.number):
+            await take_back(self._ledger, memory, self._sessions, undo)
         if missing:
             names = ", ".join(f"'{name}'" for name in missing)
             raise TryAgain(
@@ -130,8 +132,10 @@ class Execution:
             async with self._sessions.begin() as tx:
                 record = await self._ledger.end_in(tx, done=done, result=result)
                 await handler(tx, record, record.error)
-        took: timedelta | None = record.finished_at and record.started_at and record.finished_at - record.started_at
+        took_s = (
+            (record.finished_at - record.started_at).total_seconds() if record.finished_at and record.started_at else 0
+        )
         logger.info(
             "job ended", job=str(record.id), kind=record.kind, token=record.token, status=str(record.status),
-            seconds=round(took.total_seconds(), 3) if took else None,
+            seconds=round(took_s, 3),
         )  # fmt: skip

@@ -60,7 +60,7 @@ class Ledger:
         return [StepRecord.of(row) for row in await self._connections.fetch(sql.STEPS, self._own)]
 
     async def begin(self, name: str, number: int, *, undoable: bool, pivot: bool = False) -> Row:
-        """Note that the step begins; raises :class:`Interrupted` if it may not. The row has ``attempts`` and ``age_s``."""
+        """Note that the step begins, or raise :class:`Interrupted`. The row has ``attempts`` and ``age_s``."""
         row = await self._write(
             sql.BEGIN_STEP, name=name, number=number, undoable=undoable, forced=self.forced, pivot=pivot
         )
@@ -143,7 +143,7 @@ class Ledger:
     async def lock(self, tx: AsyncSession, name: str) -> StepRecord | None:
         """Lock the job's row and check the token. Returns the step if an earlier commit got through unheard."""
         self._pulse.check()
-        row = await self._in(tx, f"with {sql.MINE} select * from mine")
+        row = await self._in(tx, sql.LOCK)
         if not self.forced:
             self._interrupt(row, name)
         connection = await tx.connection()
@@ -180,6 +180,7 @@ class Ledger:
             "step", job=str(self.record.id), kind=self.record.kind, token=self.record.token, step=step, state=str(state)
         )
 
-    def trace_committed(self, step: str) -> None:
-        """Trace a step that a transaction of the caller's recorded, after its commit."""
+    async def committed(self, step: str) -> None:
+        """To be called after the commit of a transaction of the caller's that recorded the step."""
         self._trace(step, StepState.DONE)
+        await self.calm()

@@ -18,7 +18,7 @@ def boot_time_s() -> float:
 
 
 def leave() -> None:
-    """End the process at once, without tidying: whatever it holds may be somebody else's. A supervisor starts it again."""
+    """End the process at once, without tidying: what it holds may be somebody else's. A supervisor starts it again."""
     os._exit(75)
 
 

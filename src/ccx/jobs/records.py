@@ -54,10 +54,10 @@ class JobRecord:
         return self.status in (JobStatus.RUNNING, JobStatus.UNDOING)
 
     @classmethod
-    def of(cls, row: Mapping[str, Any]) -> JobRecord:
+    def of(cls, row: Mapping[Any, Any]) -> JobRecord:
         """From a row of ``jobs.job``."""
         owner = (row["owner_type"], row["owner_id"]) if row["owner_type"] is not None else None
-        special = {"owner": owner, "status": JobStatus(row["status"])}
+        special: dict[str, Any] = {"owner": owner, "status": JobStatus(row["status"])}
         return cls(**special, **{name: row[name] for name in cls.__dataclass_fields__ if name not in special})
 
 
@@ -83,9 +83,9 @@ class StepRecord:
     error: dict[str, Any] | None
 
     @classmethod
-    def of(cls, row: Mapping[str, Any]) -> StepRecord:
+    def of(cls, row: Mapping[Any, Any]) -> StepRecord:
         """From a row of ``jobs.step``."""
-        special = {
+        special: dict[str, Any] = {
             "state": StepState(row["state"]),
             "started": row["started_at"],
             "finished": row["finished_at"],

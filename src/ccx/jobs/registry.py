@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ccx.jobs.records import JobRecord
 
 Handler = Callable[[AsyncSession, JobRecord, dict[str, Any] | None], Awaitable[None]]
-"""Called in the transaction that writes the job's final status: what it writes is there if, and only if, the status is."""
+"""Called in the transaction that writes the job's final status: what it writes is there if, and only if, that is."""
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any]])
 

@@ -97,9 +97,13 @@ class Runner:
         others = [
             asyncio.create_task(helper)
             for helper in (
-                self._stopping.wait(), self._pulse.beat(), self._listen(), self._tick_schedules(), self._claim_for_ever()
+                self._stopping.wait(),
+                self._pulse.beat(),
+                self._listen(),
+                self._tick_schedules(),
+                self._claim_for_ever(),
             )
-        ]  # fmt: skip
+        ]
         try:
             # None of them ends by itself but the first: if one does, it is a defect, and this raises it.
             ended, _ = await asyncio.wait([heartbeat, *others], return_when=asyncio.FIRST_COMPLETED)

@@ -59,7 +59,7 @@ async def put(
     timezone: str = "UTC",
     jitter: timedelta = timedelta(0),
 ) -> datetime:
-    """Enqueue ``kind`` at each time of ``cron``, in the caller's transaction from now on; replaces the one of that name.
+    """Enqueue ``kind`` at each time of ``cron``, in the caller's transaction; replaces the schedule of that name.
 
     A firing is dropped while the one before is still queued. Those missed during an outage are made up for by one.
 

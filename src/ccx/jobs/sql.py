@@ -1,5 +1,7 @@
 """The statements of runners. Every write after the claim carries id and token: no rows means that the job is lost."""
 
+# ruff: noqa: S608 - what is put into these statements is the constant below, and nothing else.
+
 MINE = """
 mine as (
     select id, cancel, pivoted, wakes, coalesce(deadline < now(), false) as late
@@ -18,7 +20,8 @@ with due as (
             not exists (select from jobs.job a where a.key = j.key and a.status in ('running', 'undoing'))
             and not exists (
                 select from jobs.job q
-                where q.key = j.key and q.status = 'queued' and q.run_at <= now() and (q.run_at, q.id) < (j.run_at, j.id)
+                where q.key = j.key and q.status = 'queued' and q.run_at <= now()
+                  and (q.run_at, q.id) < (j.run_at, j.id)
             )
           else
             j.lease_until is null
@@ -45,7 +48,7 @@ where j.id = due.id and kind.kind = j.kind
 returning j.*
 """
 
-# Rows that a step's own transaction has locked are left out: nobody can claim those, and they must not hold up the others.
+# Rows that a step's own transaction has locked are left out: nobody can claim those, and they mustn't hold up others.
 HEARTBEAT = """
 with held as (
     select * from unnest(%(ids)s::uuid[], %(tokens)s::bigint[]) as h(id, token)
@@ -73,6 +76,8 @@ where runner = %(runner)s and status in ('running', 'undoing') and not id = any(
 returning pg_notify('ccx_jobs', key)
 """
 
+LOCK = f"with {MINE} select * from mine"
+
 STEPS = "select * from jobs.step where job_id = %(id)s order by number"
 
 # A step begins only while the job is wanted and on time; undo and what follows the pivot (`forced`) always do.
@@ -86,7 +91,8 @@ with {MINE}, begun as (
         set state = 'begun', token = excluded.token, attempts = step.attempts + 1
     returning step.attempts, extract(epoch from now() - step.started_at)::float8 as age_s
 ), pivot as (
-    update jobs.job set pivoted = true where id in (select id from mine) and %(pivot)s::boolean and exists (select from begun)
+    update jobs.job set pivoted = true
+    where id in (select id from mine) and %(pivot)s::boolean and exists (select from begun)
 )
 select mine.cancel, mine.late, mine.wakes, begun.attempts, begun.age_s from mine left join begun on true
 """

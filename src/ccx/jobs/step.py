@@ -16,8 +16,8 @@ class Step:
 
     Attributes:
         name: its name in the job.
-        token: of this claim of the job; pass it to whatever can check it (tags on cloud resources, ``ccx-agent``). A later
-            claim, of whichever job, has a higher one.
+        token: of this claim of the job; pass it to whatever can check it (tags on cloud resources, ``ccx-agent``). A
+            later claim, of whichever job, has a higher one.
         attempt: 1 at the first try.
     """
 

@@ -1,0 +1,62 @@
+"""Single tries, and the pauses between them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from ccx.errors import CcxError
+from ccx.jobs.failures import Error, describe, is_database_trouble, is_transient, pause_s
+from ccx.jobs.ledger import Ledger, encode
+from ccx.jobs.memory import Action
+from ccx.jobs.step import Step
+
+logger = structlog.get_logger(__name__)
+
+
+async def attempt(
+    ledger: Ledger, name: str, number: int, action: Action, limit_s: float
+) -> tuple[str | None, dict[str, Any] | None]:
+    """Call the action once. Returns its result as JSON, and its last progress."""
+    async with asyncio.timeout(limit_s) as limit:
+        step = Step(name, ledger.record.token or 0, number, ledger, limit, limit_s)
+        value = await action(step)
+    return encode(value), step.latest
+
+
+class Retrying:
+    """The tries of one step in this process; transient errors are tried again for ``retry_for`` seconds."""
+
+    def __init__(self, retry_for: float) -> None:
+        self._until = asyncio.get_running_loop().time() + retry_for
+        self._tries = 0
+
+    async def again(self, exc: Exception, ledger: Ledger) -> bool:
+        """Whether to try again; waits before it says so."""
+        self._tries += 1
+        if is_database_trouble(exc):
+            # Ours to outlast: a restart of the database makes no job fail. The deadline still holds.
+            await ledger.ready()
+        elif not is_transient(exc) or asyncio.get_running_loop().time() >= self._until:
+            return False
+        await asyncio.sleep(pause_s(self._tries, longest=15.0))
+        return True
+
+
+async def pause(event: asyncio.Event, seconds: float) -> None:
+    """Wait for the event, at most that long."""
+    try:
+        async with asyncio.timeout(seconds):
+            await event.wait()
+    except TimeoutError:
+        return
+
+
+def explain(exc: Exception, job_id: UUID, token: int, step: str) -> Error:
+    """Log the failure with all its detail, and return what a user may see of it."""
+    expected = isinstance(exc, CcxError) or is_transient(exc)
+    logger.log(30 if expected else 40, "step failed", job=str(job_id), token=token, step=step, exc_info=exc)
+    return describe(exc, step)
