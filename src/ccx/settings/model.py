@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ccx.settings.features import Kubernetes, License, Notify
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +58,7 @@ class CloudConfig(_Part):
     volume_types: tuple[VolumeType, ...]
     network_types: tuple[str, ...] = ("public",)
     endpoint: str = Field(default="", description="where the driver finds the cloud's API")
+    s3_endpoint: str = Field(default="", description="<CODE>_S3_ENDPOINT: the object store for backups")
 
 
 class TypeOfCluster(_Part):
@@ -130,6 +133,12 @@ class Settings(_Part):
     max_datastores_per_user: int = Field(default=50, ge=1, description="MAX_DATASTORES_PER_USER")
     cloud_init_timeout_minutes: int = Field(default=15, ge=1, description="CLOUD_INIT_TIMEOUT_MINUTES")
     log_level: str = "info"
+    kubernetes: Kubernetes = Kubernetes()
+    notify: Notify = Notify()
+    license: License = License()
+    stripe: bool = Field(default=False, description="ccx.services.billing.stripe")
+    piwik_url: str = Field(default="", description="REACT_APP_PIWIK_PRO_URL: the console's analytics; empty: off")
+    percona_telemetry: bool = Field(default=False, description="let Percona's agent on the nodes call home")
 
     def cloud(self, code: str) -> CloudConfig | None:
         """The cloud of that code, or None."""

@@ -1,0 +1,48 @@
+"""What can be switched on: Kubernetes' extras, notifications, billing, the licence. All off by default."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Feature(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ExternalDns(Feature):
+    """``external-dns`` of the ccxdeps chart."""
+
+    enabled: bool = False
+    provider: str = Field(default="", description="external-dns.provider.name: aws, azure, cloudflare, google ...")
+    api: str = Field(default="", description="URL of the provider's API, where it is none of the known ones")
+
+
+class Kubernetes(Feature):
+    """An installation by the Helm charts, as opposed to ``ccx up`` on one machine."""
+
+    enabled: bool = False
+    image_registry: str = Field(default="", description="global.imageRegistry (host:port): where all images are mirrored")
+    cert_manager: bool = Field(default=False, description="cert-manager.enabled")
+    mysql_operator: bool = Field(default=False, description="oracle-mysql-operator.enabled")
+    mysql_innodbcluster: bool = Field(default=False, description="mysql-innodbcluster.enabled")
+    external_dns: ExternalDns = ExternalDns()
+
+
+class Notify(Feature):
+    """Notification channels, by the notify worker's environment."""
+
+    email_enabled: bool = Field(default=False, description="ENABLE_EMAIL")
+    smtp_host: str = Field(default="", description="SMTP_HOST")
+    smtp_port: int = Field(default=587, ge=1, le=65535, description="SMTP_PORT")
+    slack_enabled: bool = Field(default=False, description="ENABLE_SLACK")
+    slack_url: str = Field(default="", repr=False, description="SLACK_URL; its path is a secret")
+    pagerduty_enabled: bool = Field(default=False, description="ENABLE_PAGERDUTY")
+
+
+class License(Feature):
+    """The ClusterControl licence."""
+
+    preset: bool = Field(default=False, description="cmon.license is set")
+    server_url: str = Field(
+        default="https://severalnines.com/service/lic.php", description="S9S_LICENSE_SERVER_URL, for the trial"
+    )
