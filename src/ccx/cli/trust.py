@@ -99,7 +99,7 @@ def _digits(text: str) -> str:
 
 
 def _shown_by(url: str) -> str:
-    """The last certificate of the chain that ``url`` shows, PEM. Unverified on purpose: its fingerprint is confirmed."""
+    """The last certificate of the chain that ``url`` shows, PEM. Not verified: the person confirms its fingerprint."""
     parts = urlsplit(url)
     unverified = ssl.create_default_context()
     unverified.check_hostname = False
