@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from tests.integration.conftest import Database, PostgresServer
 
-from ccx.embedded.demo import Writer
+from ccx.demo import Writer
 
 
 @pytest.fixture

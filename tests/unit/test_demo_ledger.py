@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccx.embedded.demo.ledger import Acknowledgement, Ledger
+from ccx.demo.ledger import Acknowledgement, Ledger
 
 
 def ledger(*acknowledged: tuple[int, float, float, str, int]) -> Ledger:

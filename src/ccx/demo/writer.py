@@ -16,8 +16,8 @@ from typing import Any, Self
 import psycopg
 from psycopg import AsyncConnection, Connection, sql
 
-from ccx.embedded.demo.ledger import Acknowledgement, Ledger, Overlap, Primary
-from ccx.embedded.demo.race import first_to_accept_writes, hang_up
+from ccx.demo.ledger import Acknowledgement, Ledger, Overlap, Primary
+from ccx.demo.race import first_to_accept_writes, hang_up
 
 PATIENCE_SECONDS = 1.0
 """How long an answer is waited for before the other nodes are tried too. One that comes later still counts."""

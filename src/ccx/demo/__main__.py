@@ -1,0 +1,67 @@
+"""``python -m ccx.demo [--keep | --down]``: what ``script/demo`` runs once everything is installed."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from ccx.demo import play
+from ccx.demo.stage import CCX, Stage, Unexpected
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="script/demo", description="The main job of CCX, on this machine, with real parts."
+    )
+    parser.add_argument("--keep", action="store_true", help="leave everything running, and say how to use it")
+    parser.add_argument("--down", action="store_true", help="remove everything that the demonstration made")
+    options = parser.parse_args()
+    if options.down:
+        return down()
+    # A former run, kept or crashed, is in the way; nothing of it is worth keeping.
+    if down(quiet=True) != 0:
+        return 1
+    home = Path(tempfile.mkdtemp(prefix="ccx-demo-"))
+    stage = Stage(home)
+    try:
+        settings = play.start(stage)
+        password_file = home / "password"
+        password_file.write_text(secrets.token_urlsafe(16))
+        password_file.chmod(0o600)
+        play.sign_up(stage, password_file)
+        play.create(stage, settings.client_address)
+        nodes = play.connect(stage, settings)
+        play.survive(stage, settings, nodes)
+        if not options.keep:
+            play.delete(stage, settings)
+    except (Unexpected, TimeoutError) as failure:
+        stage.console.print(f"\n[bold red]script/demo: this was expected, and is not so: {failure}[/bold red]")
+        stage.console.print(f"   Logs: {play.logs()}. Remove everything: script/demo --down")
+        return 1
+    stage.table()
+    if options.keep:
+        stage.console.print(
+            f"\nIt runs on. Use it:\n   export XDG_CONFIG_HOME={home}\n   {CCX} datastore connect {play.NAME}"
+        )
+        stage.console.print(f"   {CCX} datastore url {play.NAME}\n   script/demo --down      removes everything")
+        return 0
+    stage.console.print("\nTry next: script/demo --keep, then ccx datastore connect orders; ccx --help")
+    return down(quiet=True)
+
+
+def down(*, quiet: bool = False) -> int:
+    """Removes every process, mount, namespace, volume and address of the demonstration, in whatever state it is."""
+    ran = subprocess.run(
+        [CCX, "down", "--purge", "--instance", play.INSTANCE], capture_output=quiet, text=True, check=False
+    )
+    if ran.returncode != 0 and quiet:
+        sys.stderr.write(ran.stderr)
+    return ran.returncode
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

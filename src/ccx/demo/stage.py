@@ -1,0 +1,85 @@
+"""How the demonstration talks: headings, the commands that it runs, what it expects, and the table at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+CCX = str(Path(sys.executable).with_name("ccx"))
+
+
+class Unexpected(Exception):
+    """An expectation of the demonstration failed; says which."""
+
+
+class Stage:
+    """Runs commands in view of the audience, and keeps what was done and how long it took."""
+
+    def __init__(self, home: Path) -> None:
+        self.console = Console(highlight=False)
+        self.done: list[tuple[str, float, str]] = []
+        self._environment = {**os.environ, "XDG_CONFIG_HOME": str(home)}
+        """The demonstration's contexts are its own: the person's stay as they are."""
+
+    @contextmanager
+    def scene(self, title: str) -> Iterator[dict[str, str]]:
+        """A part with a heading and a time. Put its outcome into the yielded mapping's ``outcome``."""
+        self.console.print(f"\n[bold]── {title}[/bold]")
+        begun, said = time.monotonic(), {"outcome": ""}
+        yield said
+        self.done.append((title, time.monotonic() - begun, said["outcome"]))
+
+    def say(self, text: str) -> None:
+        self.console.print(f"   {text}")
+
+    def run(self, *arguments: str) -> None:
+        """Runs ``ccx`` with its output in view. Raises Unexpected for any exit code but 0."""
+        self.console.print(f"   [dim]$ ccx {shlex.join(arguments)}[/dim]")
+        code = subprocess.run([CCX, *arguments], env=self._environment, check=False).returncode
+        if code != 0:
+            raise Unexpected(f"ccx {shlex.join(arguments)} ended with exit code {code}")
+
+    def ask(self, *arguments: str) -> Any:
+        """Runs ``ccx … --output json`` out of view, and returns what it answered."""
+        ran = subprocess.run(
+            [CCX, *arguments, "--output", "json"], env=self._environment, capture_output=True, text=True, check=False
+        )
+        if ran.returncode != 0:
+            raise Unexpected(f"ccx {shlex.join(arguments)}: {ran.stderr.strip()}")
+        return json.loads(ran.stdout)
+
+    def expect(self, holds: bool, what: str) -> None:
+        """Says that ``what`` holds, or ends the demonstration with it."""
+        if not holds:
+            raise Unexpected(what)
+        self.console.print(f"   [green]✓[/green] {what}")
+
+    def table(self) -> None:
+        """What was done, and how long each part took."""
+        table = Table(title="What was done", title_justify="left", show_edge=False, pad_edge=False)
+        table.add_column("part")
+        table.add_column("seconds", justify="right")
+        table.add_column("outcome")
+        for title, seconds, outcome in self.done:
+            table.add_row(title, f"{seconds:.1f}", outcome)
+        self.console.print()
+        self.console.print(table)
+
+
+def parameters(answer: Mapping[str, Any]) -> list[dict[str, str]]:
+    """libpq's parameters of each node by itself, from ``ccx datastore url --output json``."""
+    whole: dict[str, str] = answer["parameters"]
+    hosts, addresses = whole["host"].split(","), whole["hostaddr"].split(",")
+    rest = {k: v for k, v in whole.items() if k not in ("host", "hostaddr", "target_session_attrs")}
+    return [{**rest, "host": host, "hostaddr": address} for host, address in zip(hosts, addresses, strict=True)]
