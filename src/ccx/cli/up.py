@@ -22,6 +22,7 @@ def up(
     subnet: str | None = None,
     listen: str | None = None,
     resolve: bool | None = None,
+    change: Annotated[list[str] | None, Parameter("--set")] = None,
     recovery_file: Path | None = None,
     passphrase_file: Path | None = None,
 ) -> int:
@@ -50,6 +51,8 @@ def up(
         Address and port of the public HTTPS listener (0.0.0.0:443 at first, then what it was).
     resolve:
         Let this machine itself resolve the datastores' names.
+    change:
+        Change a setting in ccx.yaml, for good: --set auto_repair.delay=60. May be repeated.
     recovery_file:
         Write a copy of the wrapping key there, under a passphrase. Without that key, no secret can be read again.
     passphrase_file:
@@ -59,7 +62,7 @@ def up(
 
     passphrase = _passphrase(passphrase_file) if recovery_file is not None else None
     layout, command = asyncio.run(
-        prepare.instance(instance, wanted_subnet=subnet, listen=listen, resolve=resolve, say=_say)
+        prepare.instance(instance, wanted_subnet=subnet, listen=listen, resolve=resolve, changes=change or (), say=_say)
     )
     if recovery_file is not None and passphrase is not None:
         prepare.export_recovery(layout, recovery_file, passphrase)

@@ -10,11 +10,14 @@ import time
 from pathlib import Path
 
 from ccx.embedded import namespace, record
+from ccx.embedded.control_plane import ControlPlane
 from ccx.embedded.layout import Layout, remembered
 from ccx.embedded.nats import Nats
+from ccx.embedded.part import Part
 from ccx.embedded.postgres import Postgres
 from ccx.embedded.report import Report
 from ccx.embedded.sandbox import Sandbox
+from ccx.embedded.sockets import opened
 from ccx.embedded.supervisor import Supervisor
 from ccx.errors import CcxError
 
@@ -22,7 +25,9 @@ from ccx.errors import CcxError
 def main() -> int:
     parser = argparse.ArgumentParser(prog="ccx.embedded")
     parser.add_argument("--instance", required=True)
-    parser.add_argument("--postgres", required=True, type=Path, help="folder of PostgreSQL's programs")
+    parser.add_argument("--postgres", type=Path, help="run PostgreSQL, from this folder of programs")
+    parser.add_argument("--nats", action="store_true", help="run NATS")
+    parser.add_argument("--local-cloud", action="store_true", help="run the local cloud's daemon")
     parser.add_argument("--detached", action="store_true", help="write to the log once everything is ready")
     options = parser.parse_args()
     layout = remembered(options.instance)
@@ -30,14 +35,14 @@ def main() -> int:
         print(f"instance {options.instance!r} is not installed", file=sys.stderr)
         return 1
     try:
-        asyncio.run(_supervise(layout, options.postgres, detached=options.detached))
+        asyncio.run(_supervise(layout, options))
     except (CcxError, OSError) as error:
         print(f"ccx up: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-async def _supervise(layout: Layout, programs: Path, *, detached: bool) -> None:
+async def _supervise(layout: Layout, options: argparse.Namespace) -> None:
     os.umask(0o027)
     report = Report()
     entry, _lock = record.begin(layout.run, layout.listen, layout.public_url)
@@ -45,13 +50,19 @@ async def _supervise(layout: Layout, programs: Path, *, detached: bool) -> None:
     if left := await namespace.stop_leftovers(layout):
         report.line(f"  ended {left} processes that an earlier supervisor left")
     await namespace.ensure(layout)
+    await namespace.enforce(layout, layout.egress_rules)
+    sockets = opened(layout)
     report.ready("network", began, f"{layout.namespace} {layout.subnet}")
     sandbox = Sandbox(layout)
-    supervisor = Supervisor(
-        [Postgres(layout, sandbox, programs), Nats(layout, sandbox)], entry, layout.run, layout.logs, report
-    )
+    parts: list[Part] = []
+    if options.postgres is not None:
+        parts.append(Postgres(layout, sandbox, options.postgres))
+    if options.nats:
+        parts.append(Nats(layout, sandbox))
+    parts.append(ControlPlane(layout, sandbox, sockets))
+    supervisor = Supervisor(parts, entry, layout.run, layout.logs, report)
     ready = asyncio.Event()
-    announcing = asyncio.create_task(_announce(ready, layout, report, began, detached=detached))
+    announcing = asyncio.create_task(_announce(ready, layout, report, began, detached=options.detached))
     try:
         await supervisor.run(ready)
     finally:

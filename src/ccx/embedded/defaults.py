@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
-from ccx.embedded.layout import NATS_PORT, Layout
+import yaml
+
+from ccx.embedded.layout import Layout
 from ccx.embedded.nats import credentials_file
+from ccx.errors import Invalid
 
 _TEMPLATE = """\
 # The installation's settings. After a change: ccx down --instance {instance}; ccx up --instance {instance}
@@ -15,7 +19,7 @@ control_address: {control}
 resolver_address: {router}
 public_url: {public_url}
 dsn: {dsn}
-nats_url: nats://127.0.0.1:{nats_port}
+nats_url: {nats_url}
 nats_credentials: {nats_credentials}
 
 fqdn: ccx.localhost
@@ -49,10 +53,30 @@ def settings_text(layout: Layout) -> str:
         router=layout.router,
         public_url=layout.public_url,
         dsn=layout.dsn,
-        nats_port=NATS_PORT,
+        nats_url=layout.nats_url,
         nats_credentials=credentials_file(layout),
         user_domain="db.ccx.localhost" if layout.instance == "default" else f"{layout.instance}.db.ccx.localhost",
     )
+
+
+def with_changes(text: str, changes: Sequence[str]) -> str:
+    """The same settings with ``dotted.name=value`` set, the value being YAML. Comments are lost by it.
+
+    Raises :class:`ccx.errors.Invalid` for what is no such change; whether the settings know it shows when they load.
+    """
+    settings = yaml.safe_load(text)
+    for change in changes:
+        name, equals, value = change.partition("=")
+        *parents, last = name.split(".")
+        if not equals or not all((*parents, last)):
+            raise Invalid(f"{change!r} is no change", field="--set", remedy="Write auto_repair.delay=60")
+        place = settings
+        for parent in parents:
+            place = place.setdefault(parent, {}) if isinstance(place, dict) else None
+        if not isinstance(place, dict):
+            raise Invalid(f"{name}: there is no such setting", field="--set", remedy="Lists are changed in ccx.yaml")
+        place[last] = yaml.safe_load(value)
+    return yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
 
 
 def with_public_url(text: str, url: str) -> str:

@@ -99,10 +99,11 @@ def _die_with(parent: int, signal: int) -> None:
 
 def main(spec: dict[str, Any]) -> None:
     """Does not return: becomes ``spec["argv"]``."""
-    os.umask(0o027)
+    os.umask(0o022)  # the folders made on the way to what is visible must be open
     network = os.open(spec["network"], os.O_RDONLY | os.O_CLOEXEC)
     _check(_libc.setns(network, _CLONE_NEWNET), f"setns {spec['network']}")
     _narrow_the_view(spec)
+    os.umask(0o027)
     os.chdir(spec["folder"])
     _drop_privileges(spec["uid"], spec["gid"])
     _die_with(spec["parent"], spec["death_signal"])

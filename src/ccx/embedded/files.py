@@ -6,13 +6,15 @@ import os
 import pwd
 import secrets
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
 
-from ccx.embedded.defaults import settings_text, with_public_url
+from ccx.cmon.packages import build_repository
+from ccx.embedded.defaults import settings_text, with_changes, with_public_url
 from ccx.embedded.layout import USER, Layout
 from ccx.embedded.nats import credentials_file
 from ccx.pki import KeyPair, issue, new_ca, new_ssh_key
@@ -33,8 +35,10 @@ class Owner:
 class Files:
     """The files of one instance. Secrets get mode 0600 before a byte is in them."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, changes: Sequence[str] = ()) -> None:
+        """``changes`` to the settings, each ``dotted.name=value``."""
         self._layout = layout
+        self._changes = changes
         user = pwd.getpwnam(USER)
         self._ccx = Owner(user.pw_uid, user.pw_gid)
         self._root = Owner(0, user.pw_gid)
@@ -49,6 +53,7 @@ class Files:
         self._settings()
         self._secrets()
         self._certificates()
+        self._packages()
         self._resolver()
         self._layout.save()
 
@@ -65,19 +70,19 @@ class Files:
             _folder(folder, 0o750, self._root)
         _folder(layout.var / "cloud", 0o700, Owner(0, 0))
         _folder(layout.var / "postgresql", 0o750, self._ccx)
-        for name in ("nats", "apt"):
-            _folder(layout.var / name, 0o750, self._ccx)
+        _folder(layout.var / "apt", 0o750, self._root)
+        _folder(layout.var / "nats", 0o750, self._ccx)
         _folder(layout.logs, 0o750, self._ccx)
         _folder(layout.postgres_socket, 0o750, self._ccx)
 
     def _settings(self) -> None:
         path = self._layout.etc / "ccx.yaml"
-        if not path.exists():
-            _create(path, settings_text(self._layout), 0o640, self._root)
-            return
-        text = path.read_text()
-        if (moved := with_public_url(text, self._layout.public_url)) != text:
-            _replace(path, moved, 0o640, self._root)
+        before = path.read_text() if path.exists() else settings_text(self._layout)
+        after = with_public_url(before, self._layout.public_url)
+        if self._changes:
+            after = with_changes(after, self._changes)
+        if after != before or not path.exists():
+            _replace(path, after, 0o640, self._root)
 
     def _secrets(self) -> None:
         if not self.wrapping_key.exists():
@@ -129,6 +134,13 @@ class Files:
         else:
             addresses.add(listen)
         return sorted({"localhost", "ccx.localhost", socket.gethostname().lower()}), sorted(addresses)
+
+    def _packages(self) -> None:
+        """The APT repository that nodes get their agent from. Its signing key stays root's, as the CA's does."""
+        home = self._layout.etc / "apt"
+        _folder(home, 0o700, Owner(0, 0))
+        repository = build_repository(self._layout.var / "apt", home)
+        _replace(self._layout.etc / "apt.asc", repository.public_key_armored, 0o644, self._root)
 
     def _resolver(self) -> None:
         """What the control plane itself resolves names with: the instance's own resolver."""

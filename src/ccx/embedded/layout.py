@@ -82,6 +82,15 @@ class Layout:
     def dsn(self) -> str:
         return f"postgresql+psycopg://ccx@/ccx?host={self.postgres_socket}"
 
+    @property
+    def nats_url(self) -> str:
+        return f"nats://127.0.0.1:{NATS_PORT}"
+
+    @property
+    def egress_rules(self) -> Path:
+        """What the kernel lets the control plane connect to, for ``nft -f``."""
+        return self.run / "egress.nft"
+
     def save(self) -> None:
         """Remembers the choices for the next start. Raises OSError."""
         text = json.dumps(

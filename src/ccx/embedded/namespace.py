@@ -19,6 +19,7 @@ from ccx.embedded.shell import run
 
 _CLONE_NEWNET = 0x40000000
 _BACKLOG = 512
+_PROBE_S = 2.0
 
 
 async def ensure(layout: Layout) -> None:
@@ -63,6 +64,29 @@ def listening_socket(address: tuple[str, int], namespace_file: Path | None = Non
 
 async def answers(layout: Layout, port: int) -> bool:
     """Whether something accepts connections on the namespace's loopback at ``port``."""
+    try:
+        (await _connect(layout, port)).close()
+    except (OSError, TimeoutError):
+        return False
+    return True
+
+
+async def http_status(layout: Layout, port: int, path: str) -> int | None:
+    """What a GET on the namespace's loopback is answered with; None for no answer within two seconds."""
+    try:
+        async with asyncio.timeout(_PROBE_S):
+            reader, writer = await asyncio.open_connection(sock=await _connect(layout, port))
+            try:
+                writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+                version, status, *_ = (await reader.readline()).split()
+                return int(status) if version.startswith(b"HTTP/") else None
+            finally:
+                writer.close()
+    except (OSError, TimeoutError, ValueError):
+        return None
+
+
+async def _connect(layout: Layout, port: int) -> socket.socket:
     made: list[socket.socket] = []
 
     def create() -> None:
@@ -70,13 +94,15 @@ async def answers(layout: Layout, port: int) -> bool:
         made.append(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
 
     _in_a_thread(create)
-    with made[0] as probe:
-        probe.setblocking(False)
-        try:
-            await asyncio.wait_for(asyncio.get_running_loop().sock_connect(probe, ("127.0.0.1", port)), 2)
-        except (OSError, TimeoutError):
-            return False
-        return True
+    if not made:
+        raise FileNotFoundError(layout.namespace_file)
+    made[0].setblocking(False)
+    try:
+        await asyncio.wait_for(asyncio.get_running_loop().sock_connect(made[0], ("127.0.0.1", port)), _PROBE_S)
+    except BaseException:
+        made[0].close()
+        raise
+    return made[0]
 
 
 async def stop_leftovers(layout: Layout, patience: float = 15) -> int:
@@ -108,6 +134,12 @@ def _join(namespace_file: Path) -> None:
 
 
 def _in_a_thread(work: Callable[[], None]) -> None:
-    thread = threading.Thread(target=work)
+    """Another namespace is joined for good by a thread that ends; what it fails with is told by what it leaves out."""
+
+    def quietly() -> None:
+        with suppress(OSError):
+            work()
+
+    thread = threading.Thread(target=quietly)
     thread.start()
     thread.join()

@@ -105,7 +105,7 @@ class Postgres:
         if brought.split(".")[0] != made_by:
             raise CcxError(
                 f"{self._data} was made by PostgreSQL {made_by}, this version of ccx brings {brought}",
-                remedy=f"Upgrade it with pg_upgrade; the old programs are still below {self._layout.var / 'postgresql'}",
+                remedy=f"Upgrade it with pg_upgrade; the old programs are below {self._layout.var / 'postgresql'}",
             )
 
     def _configure(self) -> None:

@@ -7,6 +7,7 @@ import os
 import pwd
 import shutil
 import sys
+from ipaddress import IPv4Network
 from pathlib import Path
 
 from ccx.embedded import subnet
@@ -42,7 +43,7 @@ async def plan(instance: str, *, wanted_subnet: str | None, listen: str | None, 
     return layout
 
 
-async def _subnet(instance: str, wanted: str | None, before: Layout | None) -> subnet.IPv4Network:
+async def _subnet(instance: str, wanted: str | None, before: Layout | None) -> IPv4Network:
     if before is not None:
         if wanted is not None and subnet.parse(wanted) != before.subnet:
             raise Conflict(

@@ -21,7 +21,7 @@ def table(instance: str) -> tuple[str, bool]:
         return f"instance {instance!r} is not running", False
     lines = [f"instance {instance!r} at {entry.public_url}, {layout.subnet}"]
     lines.append(f"{'part':<14} {'state':<11} {'pid':>7} {'memory':>10} {'restarts':>8}  since")
-    rows = [("supervisor", "ready", entry.pid, 0, entry.since)]
+    rows: list[tuple[str, str, int | None, int, float]] = [("supervisor", "ready", entry.pid, 0, entry.since)]
     rows += [(name, part.state, part.pid, part.restarts, part.since) for name, part in entry.parts.items()]
     total = 0
     for name, state, pid, restarts, since in rows:

@@ -1,0 +1,188 @@
+"""Runs the stages of ``script/test``, says where the time went, and leaves nothing running."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build" / "test"
+BIN = ROOT / ".venv" / "bin"
+STATIC = {
+    "ruff check": ["ruff", "check", "."],
+    "ruff format": ["ruff", "format", "--check", "."],
+    "mypy": ["mypy"],
+    "import floors": ["lint-imports"],
+}
+SUITES = {"unit": 300, "integration": 480, "e2e": 840}
+"""Seconds that a suite may take; together with set-up and static checks, within 25 minutes."""
+SLOW_FACTOR = 8
+
+
+@dataclass
+class Tally:
+    """What the suites came to."""
+
+    passed: int = 0
+    failed: int = 0
+    skipped: int = 0
+    times: list[tuple[str, float, str]] = field(default_factory=list)
+
+    def add(self, report: Path) -> None:
+        """Counts a JUnit report. One that was not written counts as a failure: the run broke off."""
+        try:
+            suites = ElementTree.parse(report).getroot().iter("testsuite")  # noqa: S314 - our own pytest wrote it
+        except (OSError, ElementTree.ParseError):
+            self.failed += 1
+            return
+        for suite in suites:
+            bad = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+            skipped = int(suite.get("skipped", 0))
+            self.failed += bad
+            self.skipped += skipped
+            self.passed += int(suite.get("tests", 0)) - bad - skipped
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="script/test")
+    parser.add_argument("stages", nargs="*", metavar="static|unit|integration|e2e", help="all of them by default")
+    parser.add_argument("--all", action="store_true", help="the slow tests too")
+    options = parser.parse_args()
+    known = ["static", *SUITES]
+    if unknown := [stage for stage in options.stages if stage not in known]:
+        parser.error(f"no stage {unknown[0]!r}; there are {', '.join(known)}")
+    stages = options.stages or known
+    BUILD.mkdir(parents=True, exist_ok=True)
+    tally = Tally()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    environment = {**os.environ, "CCX_TEST_PREFIX": f"t{os.getpid()}", "PYTHONDONTWRITEBYTECODE": "1"}
+    try:
+        good = [_stage(stage, tally, environment, slow=options.all) for stage in stages]
+    except KeyboardInterrupt:
+        print("script/test: interrupted", file=sys.stderr)
+        return 130
+    finally:
+        _clean_up(environment["CCX_TEST_PREFIX"])
+    _print_times(tally)
+    print(f"{tally.passed} passed, {tally.failed} failed, {tally.skipped} skipped", flush=True)
+    return 0 if all(good) and tally.passed + len(stages) > 0 and not tally.failed else 1
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _stage(stage: str, tally: Tally, environment: dict[str, str], *, slow: bool) -> bool:
+    if stage == "static":
+        return all(
+            [_timed(name, [str(BIN / argv[0]), *argv[1:]], tally, environment, 300) for name, argv in STATIC.items()]
+        )
+    if not any((ROOT / "tests" / stage).glob("test_*.py")):
+        return True
+    if slow:
+        return _resumable(stage, tally, environment)
+    return _suite(stage, [f"tests/{stage}"], tally, environment, ["-m", "not slow"], SUITES[stage])
+
+
+def _suite(
+    name: str, paths: list[str], tally: Tally, environment: dict[str, str], options: list[str], limit: float
+) -> bool:
+    report = BUILD / f"{re.sub('[^a-z0-9_]', '-', name)}.xml"
+    report.unlink(missing_ok=True)
+    argv = [str(BIN / "python"), "-m", "pytest", "-q", "--durations=5", f"--junitxml={report}", *options, *paths]
+    good = _timed(name, argv, tally, environment, limit, fine=(0, 5))
+    if good and not report.exists():
+        return True  # every test was deselected
+    tally.add(report)
+    return good
+
+
+def _resumable(stage: str, tally: Tally, environment: dict[str, str]) -> bool:
+    """File by file; one that passed with exactly this tree is not run again."""
+    memory = BUILD / "passed.json"
+    tree = _tree()
+    saved = json.loads(memory.read_text()) if memory.exists() else {}
+    passed: dict[str, list[int]] = saved.get(tree, {})
+    good = True
+    for file in sorted((ROOT / "tests" / stage).glob("test_*.py")):
+        name = f"{stage}/{file.stem}"
+        if name in passed:
+            tally.passed += passed[name][0]
+            tally.skipped += passed[name][1]
+            print(f"==> {name}: passed before", flush=True)
+            continue
+        before = Tally(tally.passed, tally.failed, tally.skipped)
+        ran = _suite(name, [str(file)], tally, environment, [], SUITES[stage] * SLOW_FACTOR)
+        if ran and tally.failed == before.failed:
+            passed[name] = [tally.passed - before.passed, tally.skipped - before.skipped]
+            memory.write_text(json.dumps({tree: passed}))
+        good = good and ran
+    return good
+
+
+def _tree() -> str:
+    """Names the content of the work tree, changes that are not committed included."""
+    git = ["git", "-C", str(ROOT)]
+    head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, check=True).stdout.strip()
+    changes = subprocess.run([*git, "diff", "--binary", "HEAD"], capture_output=True, check=True).stdout
+    return f"{head} {hashlib.sha256(changes).hexdigest()}"
+
+
+def _timed(
+    name: str, argv: list[str], tally: Tally, environment: dict[str, str], limit: float, fine: tuple[int, ...] = (0,)
+) -> bool:
+    print(f"==> {name}", flush=True)
+    began = time.monotonic()
+    with _group(argv, environment) as process:
+        try:
+            code = process.wait(limit)
+            outcome = "ok" if code in fine else f"failed ({code})"
+        except subprocess.TimeoutExpired:
+            outcome = f"stopped after {limit:.0f} s"
+    tally.times.append((name, time.monotonic() - began, outcome))
+    return outcome == "ok"
+
+
+@contextmanager
+def _group(argv: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """The process, in a group of its own that is ended with it, first politely: fixtures tidy up."""
+    process = subprocess.Popen(argv, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
+    try:
+        yield process
+    finally:
+        for number, patience in ((signal.SIGINT, 60), (signal.SIGKILL, 5)):
+            if process.poll() is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, number)
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(patience)
+
+
+def _clean_up(prefix: str) -> None:
+    """Removes the installations that tests of this run made and, broken off, could not remove themselves."""
+    for folder in Path("/etc/ccx").glob(f"{prefix}*"):
+        subprocess.run([str(BIN / "ccx"), "down", "--purge", "--instance", folder.name], cwd=ROOT, check=False)
+
+
+def _print_times(tally: Tally) -> None:
+    print("\nwhere the time went")
+    for name, seconds, outcome in tally.times:
+        print(f"  {name:<28} {seconds:7.1f} s  {outcome}")
+    print(f"  {'total':<28} {sum(seconds for _, seconds, _ in tally.times):7.1f} s\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,159 @@
+"""Runs roles of the control plane in one process: ``rest``, ``runner``, ``state``; ``ccx up`` runs all of them."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+import structlog
+
+from ccx import jobs
+from ccx.db import migrate
+from ccx.embedded import logs
+from ccx.embedded.assemble import Assembled, assembled
+from ccx.embedded.layout import HTTP_PORT
+from ccx.embedded.namespace import listening_socket
+from ccx.embedded.sockets import Sockets, received
+from ccx.errors import CcxError, Invalid
+from ccx.settings import Settings, load
+
+log = structlog.get_logger()
+
+ROLES = ("rest", "runner", "state")
+
+
+def run(instance: str, roles: Sequence[str], sockets: str = "", runner: str | None = None) -> int:
+    """Serves ``roles`` (none: all) until SIGTERM, and returns the exit code.
+
+    ``sockets`` are the supervisor's (:mod:`ccx.embedded.sockets`); without, the API listens on 127.0.0.1:18091.
+    ``runner`` names this process's runner; the leases of a dead one of that name are freed first.
+    """
+    for role in roles:
+        if role not in ROLES:
+            raise Invalid(f"there is no role {role!r}", field="roles", remedy=f"Roles are: {', '.join(ROLES)}")
+    settings = load(instance)
+    supervised = bool(sockets)
+    logs.configure(settings.log_level, settings.paths.var / "log" / "ccx.log" if supervised else None)
+    opened = received(sockets) if supervised else Sockets((), (listening_socket(("127.0.0.1", HTTP_PORT)),))
+    try:
+        asyncio.run(_serve(settings, roles or ROLES, opened, runner))
+    except (CcxError, OSError) as error:
+        log.error("stopped", reason=str(error))
+        print(f"ccx serve: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def _serve(settings: Settings, roles: Sequence[str], sockets: Sockets, runner: str | None) -> None:
+    async with assembled(settings) as parts:
+        await migrate.upgrade(parts.engine)
+        if runner is not None:
+            async with parts.services.sessions.begin() as tx:
+                freed = await jobs.release(tx, runner)
+            if freed:
+                log.info("freed the leases of a dead runner", runner=runner, jobs=freed)
+        starters: dict[str, Callable[[], tuple[list[Coroutine[Any, Any, None]], Callable[[], None]]]] = {
+            "rest": lambda: _rest(parts, sockets),
+            "runner": lambda: _runner(parts, runner),
+            "state": lambda: _state(parts),
+        }
+        work: list[Coroutine[Any, Any, None]] = []
+        stops: list[Callable[[], None]] = []
+        for role in ROLES:
+            if role in roles:
+                coroutines, stop = starters[role]()
+                work += coroutines
+                stops.append(stop)
+        await _until_signalled(work, stops)
+
+
+async def _until_signalled(work: Sequence[Coroutine[Any, Any, None]], stops: Sequence[Callable[[], None]]) -> None:
+    """Runs all of it. When one ends by itself or fails, the process is no good any more: everything ends."""
+    told = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, told.set)
+    tasks = [asyncio.create_task(one) for one in work]
+    waiting = asyncio.create_task(told.wait())
+    log.info("serving", tasks=len(tasks))
+    ended, _ = await asyncio.wait({waiting, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    for stop in stops:
+        stop()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    waiting.cancel()
+    failures = [result for result in results if isinstance(result, Exception)]
+    for failure in failures:
+        log.error("a role failed", exc_info=failure)
+    if failures or waiting not in ended:
+        raise CcxError("a role ended by itself", remedy="Read the log above this line", status=500)
+    log.info("stopped")
+
+
+Role = tuple[list[Coroutine[Any, Any, None]], Callable[[], None]]
+
+
+def _rest(parts: Assembled, sockets: Sockets) -> Role:
+    from ccx.cmon.packages import agent_package
+    from ccx.embedded.web import Web
+    from ccx.rest import RestContext, create_app
+
+    paths = parts.services.settings.paths
+    apt = paths.var / "apt"
+    version, _ = agent_package()
+    app = create_app(RestContext(parts.services, version, apt if apt.is_dir() else None))
+    web = Web(app, certificate=paths.etc / "tls.crt", key=paths.etc / "tls.key")
+    return [web.run(tls=sockets.tls, plain=sockets.plain)], web.stop
+
+
+def _runner(parts: Assembled, name: str | None) -> Role:
+    from ccx.runner import apply_firewall, create_datastore, delete_datastore, replace_node
+
+    operations = (apply_firewall, create_datastore, delete_datastore, replace_node)
+    log.debug("operations", names=[module.__name__ for module in operations])
+    runner = jobs.Runner(parts.engine, parts.services, name=name)
+    return [runner.run()], runner.stop
+
+
+def _state(parts: Assembled) -> Role:
+    from ccx.state.relay import Relay
+    from ccx.state.worker import StateWorker
+
+    stopping = asyncio.Event()
+    worker = StateWorker(parts.services, parts.engine, parts.nats)
+    relay = Relay(parts.services.sessions, parts.nats)
+    return [_unless(stopping, worker.run()), _unless(stopping, relay.run())], stopping.set
+
+
+async def _unless(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Runs what runs until it is cancelled, and cancels it when told to."""
+    task = asyncio.create_task(work)
+    waiting = asyncio.create_task(stopping.wait())
+    try:
+        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        waiting.cancel()
+        task.cancel()
+        await asyncio.wait({task})
+    if not task.cancelled():
+        task.result()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="ccx serve")
+    parser.add_argument("roles", nargs="*")
+    parser.add_argument("--instance", required=True)
+    parser.add_argument("--sockets", default="")
+    parser.add_argument("--runner", default=None)
+    options = parser.parse_args()
+    try:
+        return run(options.instance, options.roles, options.sockets, options.runner)
+    except CcxError as error:
+        print(f"ccx serve: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
