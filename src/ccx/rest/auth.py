@@ -14,12 +14,12 @@ from ccx.auth.tokens import SESSION_LIFETIME
 from ccx.rest.deps import Caller, Context, Transaction
 from ccx.rest.routing import SESSION_COOKIE, OpenRoute, SecretRoute, credential_of
 from ccx.rest.routing import router as make_router
-from ccx.rest.schema import Body, Done, Text
+from ccx.rest.schema import AnyText, Body, Done, Text
 
 router = make_router(OpenRoute, "/api", "auth")
 _authenticated = make_router(SecretRoute, "", "auth")
 
-Password = Annotated[str, Field(max_length=1024, json_schema_extra={"format": "password"})]
+Password = Annotated[AnyText, Field(max_length=1024, json_schema_extra={"format": "password"})]
 
 
 class LogIn(Body):

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ccx.errors import Invalid
 from ccx.rest import names, offer
 from ccx.rest.cluster_orders import Count, Notifications, Tags
-from ccx.rest.schema import Body, Text
+from ccx.rest.schema import AnyText, Body, Text
 from ccx.settings import Settings
 from ccx.stores import datastores, outbox
 from ccx.stores.models import Datastore
@@ -47,7 +47,7 @@ class Maintenance(Body):
 
 
 class Changes(Body):
-    cluster_name: str | None = None
+    cluster_name: AnyText | None = None
     tags: Tags | None = None
     """An empty list removes all."""
     new_instance_size: Text | None = None

@@ -11,7 +11,7 @@ from ccx.auth.identity import Owner
 from ccx.clouds.base import Demand, NoCapacity, QuotaExceeded
 from ccx.errors import CcxError, Invalid
 from ccx.rest import names, offer
-from ccx.rest.schema import Body, Text
+from ccx.rest.schema import AnyText, Body, Text
 from ccx.runner.services import Services
 from ccx.settings import CloudConfig, Database, InstanceType, Region, Settings, VolumeType
 from ccx.stores import datastores
@@ -21,7 +21,7 @@ Tags = Annotated[list[Annotated[Text, Field(max_length=128)]], Field(max_length=
 
 
 class General(Body):
-    cluster_name: str
+    cluster_name: AnyText
     cluster_size: Count = 1
     db_vendor: Text
     db_version: Text = ""

@@ -16,7 +16,7 @@ from ccx.rest.deps import Context, Transaction
 from ccx.rest.middleware import log
 from ccx.rest.routing import OpenRoute
 from ccx.rest.routing import router as make_router
-from ccx.rest.schema import Body, Done
+from ccx.rest.schema import AnyText, Body, Done
 from ccx.runner.subject import node_scope
 from ccx.stores import nodes
 from ccx.stores.models import Node
@@ -27,12 +27,14 @@ router = make_router(OpenRoute, "/api/node/v1", "nodes phone home")
 class Report(Body):
     """The token is in the body, or in ``Authorization: Bearer``."""
 
-    token: Annotated[str, Field(max_length=256)] | None = None
+    token: Annotated[AnyText, Field(max_length=256)] | None = None
 
 
 class Failure(Report):
-    error: Annotated[str, Field(max_length=4096)] = ""
-    log: Annotated[list[Annotated[str, Field(max_length=4096)]], Field(max_length=100)] = Field(default_factory=list)
+    error: Annotated[AnyText, Field(max_length=4096)] = ""
+    log: Annotated[list[Annotated[AnyText, Field(max_length=4096)]], Field(max_length=100)] = Field(
+        default_factory=list
+    )
     """What the node did last, for the operator's log."""
 
 

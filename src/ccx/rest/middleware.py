@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import Any
 
 import structlog
@@ -43,7 +44,9 @@ class Envelope:
         try:
             await self._app(scope, receive, send_with_id)
         except Exception:
-            log.exception("unexpected", request_id=request_id, method=scope["method"], path=scope["path"])
+            # Formatted here, and plainly: renderers that show local variables would show secrets.
+            trace = traceback.format_exc()
+            log.error("unexpected", request_id=request_id, method=scope["method"], path=scope["path"], trace=trace)
             if started:
                 raise
             error = CcxError(

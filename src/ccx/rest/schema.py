@@ -13,11 +13,21 @@ def _printable(text: str) -> str:
     # Control characters have no business in names; and PostgreSQL can't hold NUL.
     if any(ord(c) < 32 or ord(c) == 127 for c in text):
         raise PydanticCustomError("control_characters", "control characters aren't allowed here")
+    return _encodable(text)
+
+
+def _encodable(text: str) -> str:
+    """JSON can hold half a character (``\\ud800``); nothing else can."""
+    if any("\ud800" <= c <= "\udfff" for c in text):
+        raise PydanticCustomError("half_characters", "half of a surrogate pair is no character")
     return text
 
 
 Text = Annotated[str, AfterValidator(_printable), Field(max_length=1024)]
 """A line of text without control characters."""
+
+AnyText = Annotated[str, AfterValidator(_encodable)]
+"""Text with whatever in it; for what is checked otherwise, and for passwords."""
 
 When = Annotated[AwareDatetime, PlainSerializer(lambda at: at.isoformat().replace("+00:00", "Z"), return_type=str)]
 """RFC 3339 with ``T`` and an offset."""

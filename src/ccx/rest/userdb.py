@@ -16,7 +16,7 @@ from ccx.rest import names
 from ccx.rest.deps import Context, OwnedDatastore, Transaction
 from ccx.rest.routing import OwnerRoute
 from ccx.rest.routing import router as make_router
-from ccx.rest.schema import Body, Done, Text
+from ccx.rest.schema import AnyText, Body, Done, Text
 from ccx.runner.services import Services
 from ccx.runner.subject import Subject
 from ccx.stores.models import Datastore, Status
@@ -36,7 +36,7 @@ class UserView(BaseModel):
 
 
 class DatabaseView(BaseModel):
-    database_name: str
+    database_name: AnyText
     database_owner: str
     database_size: int
     """Bytes."""
@@ -54,9 +54,9 @@ class DatabaseView(BaseModel):
 
 
 class NewUser(Body):
-    database_username: str
-    database_password: Annotated[str, Field(min_length=8, max_length=256, json_schema_extra={"format": "password"})]
-    database_name: str | None = None
+    database_username: AnyText
+    database_password: Annotated[AnyText, Field(min_length=8, max_length=256, json_schema_extra={"format": "password"})]
+    database_name: AnyText | None = None
     """A database that the user may use; it owns what it makes there."""
     database_privileges: Text | None = None
     database_host: Text | None = None
@@ -64,12 +64,12 @@ class NewUser(Body):
 
 
 class FormerUser(Body):
-    database_username: str
+    database_username: AnyText
     database_host: Text | None = None
 
 
 class DatabaseName(Body):
-    database_name: str
+    database_name: AnyText
 
 
 @router.get("/users/{datastore_id}")
