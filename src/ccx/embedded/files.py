@@ -50,12 +50,12 @@ class Files:
     def make(self) -> None:
         """Everything that is missing. Idempotent. Raises OSError, and :class:`ccx.errors.CcxError` of the keys."""
         self._folders()
+        self._layout.save()
         self._settings()
         self._secrets()
         self._certificates()
         self._packages()
         self._resolver()
-        self._layout.save()
 
     def export_recovery(self, target: Path, passphrase: str) -> None:
         """Writes the recovery copy of the wrapping keys, mode 0600. Raises FileExistsError."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Sequence
+from compileall import compile_dir
 from pathlib import Path
 
+import ccx
 from ccx.db.postgres_binaries import installed
 from ccx.embedded import preflight
 from ccx.embedded.files import Files
@@ -29,6 +31,8 @@ async def instance(
     """Prepares the instance and returns it with the supervisor's command. Raises :class:`ccx.errors.CcxError`."""
     layout = await preflight.plan(name, wanted_subnet=wanted_subnet, listen=listen, resolve=resolve)
     say(f"instance {name!r}: {layout.etc}, {layout.var}, {layout.subnet}")
+    # User ccx can't write beside the source, and would compile it at every start.
+    await asyncio.to_thread(compile_dir, str(Path(ccx.__file__).parent), quiet=2)
     await asyncio.to_thread(Files(layout, changes).make)
     settings = load(name)
     layout.egress_rules.write_text(render(plan(settings), "nftables"))

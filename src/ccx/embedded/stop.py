@@ -8,6 +8,7 @@ import shutil
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from ipaddress import IPv4Network
 
 from ccx.embedded import namespace, record
 from ccx.embedded.layout import Layout, remembered
@@ -19,7 +20,7 @@ _PATIENCE = 60.0
 
 async def down(instance: str, *, purge: bool, say: Callable[[str], None]) -> None:
     """Stops the control plane; with ``purge`` removes the instance and all that it made. Idempotent with ``purge``."""
-    layout = remembered(instance)
+    layout = remembered(instance) or (_remains(instance) if purge else None)
     if layout is None:
         raise NotFound(f"there is no instance {instance!r} on this machine", remedy="See the folders of /etc/ccx")
     running = record.running(layout.run)
@@ -33,6 +34,13 @@ async def down(instance: str, *, purge: bool, say: Callable[[str], None]) -> Non
     if purge:
         await _purge(layout)
         say(f"instance {instance!r} is removed")
+
+
+def _remains(instance: str) -> Layout | None:
+    """An instance whose making was broken off before it was written down."""
+    layout = Layout(instance, IPv4Network(0), "")
+    left = (layout.etc, layout.var, layout.run, layout.namespace_file)
+    return layout if any(path.exists() for path in left) else None
 
 
 async def _stop(supervisor: Identity) -> None:
