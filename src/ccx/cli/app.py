@@ -11,16 +11,17 @@ from cyclopts import App, CycloptsError, Parameter
 from ccx.cli.exits import Exit, code_of, table
 from ccx.errors import CcxError
 
-EPILOGUE = f"""\
-Exit codes:
-{table()}
+ENVIRONMENT = {
+    "CCX_BASE_URL": "the control plane, before any context",
+    "CCX_TOKEN": "bearer token, before any session",
+    "CCX_CA_FILE": "CA that signs the control plane",
+    "XDG_CONFIG_HOME": "where contexts are, in ccx/ (~/.config)",
+    "NO_COLOR": "no colours",
+}
 
-Environment:
-  CCX_BASE_URL     the control plane, before any context
-  CCX_TOKEN        bearer token, before any session
-  CCX_CA_FILE      CA that signs the control plane
-  XDG_CONFIG_HOME  where contexts are, in ccx/ (~/.config)
-  NO_COLOR         no colours"""
+EPILOGUE = "\n".join(
+    ["Exit codes:", table(), "", "Environment:", *(f"  {name:<16} {meaning}" for name, meaning in ENVIRONMENT.items())]
+)
 
 _COMMANDS = {
     "ccx.cli.session:login": "Log in to a control plane, and remember it as the current context.",

@@ -59,7 +59,9 @@ def _running(job: Mapping[str, Any] | None) -> str:
 @app.command(name="list")
 def list_(
     *,
-    tag: Annotated[list[str] | None, Parameter(help="Only those with this tag; several: with all.")] = None,
+    tag: Annotated[
+        list[str] | None, Parameter(negative=(), help="Only those with this tag; several: with all.")
+    ] = None,
     common: Common = DEFAULT,
 ) -> None:
     """List your datastores.
@@ -106,9 +108,9 @@ def create(
     cloud: Annotated[str, Parameter(help="Cloud; else the first on offer.")] = "",
     region: Annotated[str, Parameter(help="Region; else the cloud's first.")] = "",
     allow: Annotated[
-        list[str] | None, Parameter(help="Address or CIDR that may connect; several times for several.")
+        list[str] | None, Parameter(negative=(), help="Address or CIDR that may connect; several times for several.")
     ] = None,
-    tag: Annotated[list[str] | None, Parameter(help="Tag; several times for several.")] = None,
+    tag: Annotated[list[str] | None, Parameter(negative=(), help="Tag; several times for several.")] = None,
     wait: Wait = True,
     timeout: Timeout = None,
     common: Common = DEFAULT,
@@ -184,7 +186,7 @@ def rename(datastore: Wanted, name: str, /, *, common: Common = DEFAULT) -> None
 @app.command
 def tag(
     datastore: Wanted,
-    tags: Annotated[list[str] | None, Parameter(help="The tags it has from now on.")] = None,
+    tags: Annotated[list[str] | None, Parameter(negative=(), help="The tags it has from now on.")] = None,
     /,
     *,
     clear: Annotated[bool, Parameter(negative=(), help="Remove all tags.")] = False,
@@ -231,7 +233,9 @@ def url(
 @app.command
 def connect(
     datastore: Wanted,
-    arguments: Annotated[list[str] | None, Parameter(allow_leading_hyphen=True, help="For psql, behind --.")] = None,
+    arguments: Annotated[
+        list[str] | None, Parameter(allow_leading_hyphen=True, negative=(), help="For psql, behind --.")
+    ] = None,
     /,
     *,
     role: Annotated[Role, Parameter(help="The node to end up on.")] = Role.PRIMARY,

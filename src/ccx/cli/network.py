@@ -33,7 +33,9 @@ _COLUMNS: list[output.Column] = [
 @app.command
 def plan(
     *,
-    plane: Annotated[list[str] | None, Parameter(help="Only these planes: control, data, browser, install …")] = None,
+    plane: Annotated[
+        list[str] | None, Parameter(negative=(), help="Only these planes: control, data, browser, install …")
+    ] = None,
     format: Annotated[str, Parameter(help="In a format for machines instead: nftables, dnsmasq, json …")] = "",
     instance: Instance = "default",
     output: Printed = Output.TABLE,
