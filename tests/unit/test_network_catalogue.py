@@ -30,7 +30,16 @@ def registry(monkeypatch):
 
 @pytest.mark.parametrize("path", modules(), ids=lambda p: "/".join(p.parts[-3:]))
 def test_a_declaring_module_imports_only_the_contract_and_settings(path):
-    allowed = ("ccx.network", "ccx.settings", "__future__", "typing", "collections.abc", "dataclasses", "urllib.parse")
+    allowed = (
+        "ccx.network",
+        "ccx.settings",
+        "ccx.errors",
+        "__future__",
+        "typing",
+        "collections.abc",
+        "dataclasses",
+        "urllib.parse",
+    )
     for node in ast.walk(ast.parse(path.read_text())):
         names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
         names += [node.module or "."] if isinstance(node, ast.ImportFrom) else []

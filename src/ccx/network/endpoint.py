@@ -33,6 +33,7 @@ class Target:
     port: int
     path: str = ""
     group: Group | None = None
+    behind: tuple[str, ...] = ()
 
     def members(self, settings: Settings) -> tuple[str, ...]:
         """The networks or addresses behind it, as far as the settings tell."""
@@ -128,12 +129,15 @@ class Endpoint:
         if isinstance(self.host, UnixSocket):
             return ()
         if isinstance(self.host, Group):
-            return tuple(Target(str(self.host), port, self.path, self.host) for port in self._ports(settings))
+            return tuple(
+                Target(str(self.host), port, self.path, self.host, self.behind) for port in self._ports(settings)
+            )
         found: dict[Target, None] = {}
         for address in self._addresses(settings):
             host = checked_host(address.host, field=self.id)
+            behind = () if address.mirrored else self.behind
             for port in (address.port,) if address.port else self._ports(settings):
-                found[Target(host, checked_port(port, field=self.id), address.path or self.path)] = None
+                found[Target(host, checked_port(port, field=self.id), address.path or self.path, None, behind)] = None
         return tuple(found)
 
     def targets_or_none(self, settings: Settings) -> tuple[Target, ...]:
@@ -151,7 +155,7 @@ class Endpoint:
             and self.needed(settings)
             and any(
                 target.covers(host, port, settings)
-                or (port == target.port and any(covers(name, host) for name in self.behind))
+                or (port == target.port and any(covers(name, host) for name in target.behind))
                 for target in self.targets(settings)
             )
         )

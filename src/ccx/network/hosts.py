@@ -26,6 +26,8 @@ class Address:
     host: str
     port: int | None = None
     path: str = ""
+    mirrored: bool = False
+    """It stands in for the real one: nothing is behind it."""
 
 
 def is_address(host: str) -> bool:

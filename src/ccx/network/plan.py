@@ -101,7 +101,7 @@ def _rows(endpoint: Endpoint, settings: Settings) -> Iterable[Row]:
             id=endpoint.id, section=endpoint.section, host=target.host, port=target.port, protocol=endpoint.protocol,
             direction=endpoint.direction, plane=endpoint.plane, service=endpoint.service, purpose=endpoint.purpose,
             required=endpoint.required, condition=endpoint.condition, when_blocked=endpoint.when_blocked,
-            mirror=endpoint.mirror, behind=endpoint.behind, source=endpoint.source, status=endpoint.status,
+            mirror=endpoint.mirror, behind=target.behind, source=endpoint.source, status=endpoint.status,
             path=target.path, group=target.group,
         )  # fmt: skip
 

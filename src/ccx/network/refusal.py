@@ -69,7 +69,7 @@ def nearest(host: str, port: int, settings: Settings, endpoints: Iterable[Endpoi
     found: Endpoint | None = None
     for endpoint in endpoints:
         for target in endpoint.targets_or_none(settings):
-            names = (*target.members(settings), *endpoint.behind) if target.group else (target.host, *endpoint.behind)
+            names = (*target.members(settings), *target.behind)
             likeness = max((_likeness(name, host) for name in names), default=0.0)
             if likeness < _RESEMBLANCE:
                 continue

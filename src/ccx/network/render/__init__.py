@@ -9,8 +9,10 @@ from ccx.errors import Invalid
 from ccx.network.plan import Plan
 
 FORMATS = {
+    "csv": "ccx.network.render.csv",
     "dnsmasq": "ccx.network.render.dnsmasq",
     "json": "ccx.network.render.json",
+    "markdown": "ccx.network.render.markdown",
     "nftables": "ccx.network.render.nftables",
 }
 

@@ -1,0 +1,61 @@
+"""Section 3: where nodes get their packages, on clouds whose images don't hold them."""
+
+from __future__ import annotations
+
+from ccx.network import Direction, Mirror, Plane, Protocol, Status, When, declare, for_vendor
+
+_OWN_IMAGES = ("local", "simulated")
+STOCK_NODES = When(
+    lambda s: any(c.type not in _OWN_IMAGES for c in s.clouds), "datastores run on a cloud other than the local one"
+)
+_PERCONA = "percona"
+_TELEMETRY = When(lambda s: s.percona_telemetry, "percona_telemetry is on")
+
+
+def _percona(version: str) -> When:
+    def offered(s: object) -> bool:
+        found = s.database(_PERCONA)  # type: ignore[attr-defined]
+        return found is not None and version in found.versions
+
+    return When(offered, f"Percona {version} is on offer")
+
+
+def _apt(
+    id_: str, host: str, path: str, purpose: str, *, when: When | None = None, port: int = 80, section: int | None = 3,
+    required: bool = True, reason: str = "", source: str = "", blocked: str = "",
+) -> None:  # fmt: skip
+    declare(
+        id=f"packages.{id_}", section=section, host=host, ports=port, path=path, purpose=purpose,
+        protocol=Protocol.HTTPS if port == 443 else Protocol.HTTP, direction=Direction.OUTBOUND, plane=Plane.DATA,
+        needed=STOCK_NODES & when if when else STOCK_NODES, required=required, service="cloud-init",
+        mirror=Mirror.APT_REPOSITORY, status=Status.PLANNED, reason=reason, source=source,
+        when_blocked=blocked or "a new node's bootstrap fails and names this repository; nodes that run go on",
+    )  # fmt: skip
+
+
+_apt("s9s", "europe-apt.pkg.dev", "/projects/severalnines-public", "ccx agent packages", port=443)
+_apt("mariadb", "dlm.mariadb.com", "/repo/mariadb-server/", "MariaDB server packages", when=for_vendor("mariadb"),
+     source="specification, section 3; redirects to storage on a host not known: mirror it")  # fmt: skip
+for _version, _names in {
+    "8.0": ("ps-80", "pxc-80", "pxb-80"),
+    "8.4": ("ps-84-lts", "pxc-84-lts", "pxb-84-lts"),
+}.items():
+    for _name, _product in zip(_names, ("Server", "XtraDB Cluster", "XtraBackup"), strict=True):
+        _apt(_name, "repo.percona.com", f"/{_name}/apt", f"Percona {_product} {_version}", when=_percona(_version))
+_apt("percona-telemetry", "repo.percona.com", "/telemetry/apt", "Percona telemetry agent", required=False,
+     when=for_vendor(_PERCONA) & _TELEMETRY, blocked="the agent is not installed; nothing else changes")  # fmt: skip
+_apt("postgresql", "apt.postgresql.org", "/pub/repos/apt", "PostgreSQL PGDG packages", when=for_vendor("postgres"))
+_apt("fluentbit", "packages.fluentbit.io", "/ubuntu/", "Fluent Bit log forwarder", port=443)
+
+_BASE = "Base dependencies: the specification's text names them, its tables and checklist don't"
+for _id, _host in {"ubuntu": "archive.ubuntu.com", "ubuntu-security": "security.ubuntu.com"}.items():
+    _apt(_id, _host, "/ubuntu", "Ubuntu base packages", section=None, reason=_BASE)
+
+_KEYS = "Repositories' signing keys come from hosts that the specification leaves out"
+_apt("key-postgresql", "www.postgresql.org", "/media/keys/ACCC4CF8.asc", "PGDG's signing key", port=443, section=None,
+     when=for_vendor("postgres"), reason=_KEYS)  # fmt: skip
+_apt("key-mariadb", "supplychain.mariadb.com", "", "MariaDB's signing key", port=443, section=None,
+     when=for_vendor("mariadb"), reason=_KEYS)  # fmt: skip
+_apt("percona-calls", "check.percona.com", "", "Percona's telemetry agent reports", port=443, section=None,
+     when=for_vendor(_PERCONA) & _TELEMETRY, required=False, blocked="nothing is reported; databases go on",
+     reason="The agent's own calls; off unless asked for (PERCONA_TELEMETRY_DISABLE=1)")  # fmt: skip
