@@ -33,6 +33,20 @@ from ccx.cmon.spec import ClusterSpec, NodeSpec
 
 SOCKET = "/run/postgresql"
 
+PATIENT_ISREADY = f"{CONFIGURATION}/pg_isready"
+# Patroni asks right after it started PostgreSQL, and then not again for a second. This one waits for the answer meanwhile.
+_PATIENT_ISREADY = """#!/bin/sh
+# Like pg_isready, but waits up to 0.8 s for a server that is just starting.
+for _ in 1 2 3 4 5 6 7 8; do
+    answer=$({bin}/pg_isready "$@")
+    code=$?
+    [ $code -eq 0 ] && break
+    sleep 0.1
+done
+echo "$answer"
+exit $code
+"""
+
 
 @dataclass(frozen=True, repr=False)
 class NodeFile:
@@ -54,6 +68,7 @@ def node_files(cluster: ClusterSpec, label: str) -> list[NodeFile]:
         *_tls(cluster, label, CONFIGURATION, "postgres"),
         NodeFile(f"{CONFIGURATION}/patroni.yml", patroni_yaml(cluster, node), "0600", "postgres"),
         NodeFile(f"{CONFIGURATION}/etcd-ready.json", _etcd_ready(cluster), "0644"),
+        NodeFile(PATIENT_ISREADY, _PATIENT_ISREADY.format(bin=f"/usr/lib/postgresql/{cluster.version}/bin"), "0755"),
         *(NodeFile(f"/etc/systemd/system/{name}", text) for name, text in UNITS.items()),
     ]
     if carries_etcd(cluster, label):
@@ -151,6 +166,7 @@ def patroni_yaml(cluster: ClusterSpec, node: NodeSpec) -> str:
             "connect_address": f"{node.address}:{POSTGRES}",
             "data_dir": str(data_directory(cluster.version)),
             "bin_dir": f"/usr/lib/postgresql/{cluster.version}/bin",
+            "bin_name": {"pg_isready": PATIENT_ISREADY},
             "pgpass": "/run/ccx-patroni/pgpass",
             "use_unix_socket": True,
             "use_unix_socket_repl": True,
@@ -188,7 +204,7 @@ def dynamic(cluster: ClusterSpec) -> dict[str, Any]:
         "loop_wait": 1,
         "retry_timeout": 3,
         "maximum_lag_on_failover": 16 * 1024 * 1024,
-        "synchronous_mode": size >= 2,
+        "synchronous_mode": "quorum" if size >= 3 else size == 2,
         "synchronous_mode_strict": size >= 3,
         "synchronous_node_count": 1,
         "postgresql": {
