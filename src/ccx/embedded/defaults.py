@@ -17,6 +17,7 @@ _TEMPLATE = """\
 node_network: {subnet}
 control_address: {control}
 resolver_address: {router}
+client_address: {host}
 public_url: {public_url}
 dsn: {dsn}
 nats_url: {nats_url}
@@ -51,6 +52,7 @@ def settings_text(layout: Layout) -> str:
         subnet=layout.subnet,
         control=layout.control,
         router=layout.router,
+        host=layout.host,
         public_url=layout.public_url,
         dsn=layout.dsn,
         nats_url=layout.nats_url,

@@ -62,6 +62,11 @@ class Layout:
         return self.subnet[2]
 
     @property
+    def host(self) -> IPv4Address:
+        """Where this machine itself is, as nodes see its clients."""
+        return self.subnet[3]
+
+    @property
     def listen_address(self) -> tuple[str, int]:
         host, _, port = self.listen.rpartition(":")
         return host.strip("[]"), int(port)

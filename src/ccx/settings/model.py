@@ -124,6 +124,7 @@ class Settings(_Part):
     control_address: str = Field(default="", description="the address at which nodes reach the control plane's 443")
     resolver_address: str = Field(default="", description="the DNS server that nodes and clients ask")
     public_url: str = Field(default="", description="the console's and API's URL, for users")
+    client_address: str = Field(default="", description="the address that this machine's own clients appear from")
     node_network: str = Field(default="", description="CIDR that the datastores' nodes get their addresses from")
     clouds: tuple[CloudConfig, ...] = ()
     databases: tuple[Database, ...] = (POSTGRES,)
