@@ -104,6 +104,19 @@ class Execution:
     async def _undo(self) -> None:
         """Replay the operation to learn what was begun, and take it back, the last first."""
         memory = Memory(await self._ledger.steps(), replay=True)
+        if memory.missing_undos():
+            await self._replay(memory)
+        missing = memory.missing_undos()
+        for undo in sorted(memory.undos.values(), key=lambda undo: -undo.number):
+            await take_back(self._ledger, memory, self._sessions, undo)
+        if missing:
+            names = ", ".join(f"'{name}'" for name in missing)
+            raise TryAgain(
+                {"err": f"this version doesn't know how to undo {names}", "field": None, "remedy": None, "step": None},
+                age_s=FLAG_AFTER_S,
+            )
+
+    async def _replay(self, memory: Memory) -> None:
         job = self._job(memory)
         try:
             await self._operation.function(job, **job.args)
@@ -114,15 +127,6 @@ class Execution:
                 raise
             # It failed as it did before, or stumbles over what is undone already. What it named is known.
             logger.info("replay ended", job=str(job.id), token=job.token, error=type(exc).__name__)
-        missing = memory.missing_undos()
-        for undo in sorted(memory.undos.values(), key=lambda undo: -undo.number):
-            await take_back(self._ledger, memory, self._sessions, undo)
-        if missing:
-            names = ", ".join(f"'{name}'" for name in missing)
-            raise TryAgain(
-                {"err": f"this version doesn't know how to undo {names}", "field": None, "remedy": None, "step": None},
-                age_s=FLAG_AFTER_S,
-            )
 
     async def _end(self, *, done: bool, result: str | None = None) -> None:
         handler = self._operation.on_done if done else self._operation.on_failed
