@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 ORDERS = "0197f3a2-5c1b-7e7e-9b4c-6d1f0a2b3c4d"
@@ -47,8 +49,8 @@ class Recorded:
 
 
 @contextmanager
-def control_plane() -> Iterator[Recorded]:
-    """A server of recorded answers on a free port of the loopback."""
+def control_plane(certificate: Path | None = None) -> Iterator[Recorded]:
+    """A server of recorded answers on a free port of the loopback; HTTPS with a PEM file of key and chain."""
     recorded = Recorded()
 
     class Handler(BaseHTTPRequestHandler):
@@ -78,6 +80,11 @@ def control_plane() -> Iterator[Recorded]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     recorded.url = f"http://127.0.0.1:{server.server_port}"
+    if certificate is not None:
+        recorded.url = recorded.url.replace("http", "https")
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(certificate)
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

@@ -7,6 +7,7 @@ certificate is still verified against the node's name.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -37,6 +38,9 @@ class Format(StrEnum):
     KEYWORD = "keyword"
     ENV = "env"
 
+
+_PLAIN = re.compile(r"[\w.,:/@+-]+", re.ASCII)
+"""Keyword values that need no quotes."""
 
 _SESSION = {Role.PRIMARY: "read-write", Role.REPLICA: "standby", Role.ANY: "any"}
 
@@ -134,7 +138,7 @@ def passfile_line(parameters: Mapping[str, str]) -> str:
 
 
 def _keyword_value(value: str) -> str:
-    if value and not any(c in value for c in " '\\"):
+    if _PLAIN.fullmatch(value):
         return value
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
