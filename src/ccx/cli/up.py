@@ -58,12 +58,15 @@ def up(
     passphrase_file:
         Read the passphrase from this file's first line, instead of asking for it.
     """
-    from ccx.embedded import prepare
+    from ccx.embedded import preflight
 
+    layout = asyncio.run(preflight.plan(instance, wanted_subnet=subnet, listen=listen, resolve=resolve))
     passphrase = _passphrase(passphrase_file) if recovery_file is not None else None
-    layout, command = asyncio.run(
-        prepare.instance(instance, wanted_subnet=subnet, listen=listen, resolve=resolve, changes=change or (), say=_say)
-    )
+    _say(f"instance {instance!r}: {layout.etc}, {layout.var}, {layout.subnet}")
+
+    from ccx.embedded import prepare  # imports much: what is in the way has been said by now
+
+    command = prepare.instance(layout, change or ())
     if recovery_file is not None and passphrase is not None:
         prepare.export_recovery(layout, recovery_file, passphrase)
         _say(f"recovery copy of the wrapping key: {recovery_file}; keep it, and the passphrase, elsewhere")

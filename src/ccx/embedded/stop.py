@@ -21,9 +21,10 @@ _PATIENCE = 60.0
 async def down(instance: str, *, purge: bool, say: Callable[[str], None]) -> None:
     """Stops the control plane; with ``purge`` removes the instance and all that it made. Idempotent with ``purge``."""
     layout = remembered(instance) or (_remains(instance) if purge else None)
-    if layout is None and purge:
-        return say(f"there is nothing of an instance {instance!r} on this machine")
     if layout is None:
+        if purge:
+            say(f"there is nothing of an instance {instance!r} on this machine")
+            return
         raise NotFound(f"there is no instance {instance!r} on this machine", remedy="See the folders of /etc/ccx")
     running = record.running(layout.run)
     if running is not None:

@@ -15,7 +15,7 @@ from ccx.embedded.record import PartRecord, Record
 from ccx.embedded.report import Report
 from ccx.errors import CcxError
 
-_READY_WITHIN = 60.0
+_READY_WITHIN = 150.0
 _POLL = 0.05
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0
 _STABLE_AFTER = 60.0
