@@ -21,10 +21,14 @@ class When:
         return self.predicate(settings)
 
     def __and__(self, other: When) -> When:
-        return When(lambda s: self(s) and other(s), f"{self.words} and {other.words}")
+        return When(lambda s: self(s) and other(s), f"{_grouped(self.words)} and {_grouped(other.words)}")
 
     def __or__(self, other: When) -> When:
         return When(lambda s: self(s) or other(s), f"{self.words} or {other.words}")
+
+
+def _grouped(words: str) -> str:
+    return f"({words})" if " or " in words else words
 
 
 ALWAYS = When(lambda _: True, "always")

@@ -1,0 +1,90 @@
+"""What the specification leaves out and an operator needs, for services and engines that are not built yet."""
+
+from __future__ import annotations
+
+from ccx.network import (
+    CLIENTS,
+    NODES,
+    PEERS,
+    USERS,
+    Direction,
+    Group,
+    Plane,
+    Protocol,
+    Status,
+    When,
+    declare,
+    for_vendor,
+)
+from ccx.network.planned.images import KUBERNETES
+from ccx.network.planned.packages import STOCK_NODES
+
+_MYSQL_FAMILY = for_vendor("mariadb", "percona")
+_ACME = KUBERNETES & When(lambda s: s.kubernetes.cert_manager, "cert-manager.enabled")
+
+
+def _internal(id_: str, host: str, port: int, service: str, purpose: str, when: When = KUBERNETES) -> None:
+    declare(
+        id=f"internal.{id_}", section=None, reason="An internal flow that the specification's list lacks",
+        host=host, ports=port, protocol=Protocol.TCP if port == 3306 else Protocol.HTTP, direction=Direction.INTERNAL,
+        plane=Plane.INTERNAL, needed=when, service=service, purpose=purpose, status=Status.PLANNED,
+        when_blocked="what needs this service fails and is retried; datastores go on",
+    )  # fmt: skip
+
+
+_internal("cmon-db", "mysql", 3306, "cmon", "cmon's own database")
+_internal("alertmanager", "alertmanager", 9093, "Alertmanager", "sends alerts to the listener")
+_internal("loki", "loki", 3100, "Loki", "logs of nodes and services")
+_internal("auth", "ccx-auth-service", 5050, "ccx-auth-service", "log-in and users")
+_internal("billing", "ccx-billing-service", 18077, "ccx-billing-service", "metering and billing")
+
+declare(
+    id="kubernetes.api", section=None, reason="Annotated Services need the Kubernetes API; the specification omits it",
+    host="kubernetes.default.svc", ports=443, protocol=Protocol.HTTPS, direction=Direction.INTERNAL,
+    plane=Plane.INTERNAL, needed=KUBERNETES, service="ccx-runner-service", status=Status.PLANNED,
+    purpose="makes the Services that external-dns publishes (6443 where the API is reached directly)",
+    when_blocked="names are not published and don't follow a failover; addresses do work",
+)  # fmt: skip
+
+declare(
+    id="acme.directory", section=None, reason="cert-manager gets certificates by ACME; the specification omits it",
+    host="acme-v02.api.letsencrypt.org", ports=443, protocol=Protocol.HTTPS, direction=Direction.OUTBOUND,
+    plane=Plane.CONTROL, needed=_ACME, required=False, service="cert-manager", status=Status.PLANNED,
+    purpose="issues and renews the public certificate",
+    when_blocked="the certificate is not renewed and expires; give one of your own instead",
+)  # fmt: skip
+
+declare(
+    id="acme.challenge", section=None, reason="ACME's HTTP-01 challenge comes in; the specification omits it",
+    host=USERS, ports=80, protocol=Protocol.HTTP, direction=Direction.INBOUND, plane=Plane.CONTROL, needed=_ACME,
+    required=False, service="cert-manager", purpose="answers HTTP-01 challenges", status=Status.PLANNED,
+    when_blocked="the certificate is not issued by HTTP-01; use DNS-01, or a certificate of your own",
+)  # fmt: skip
+
+declare(
+    id="node.ntp", section=None, reason="TLS and failover need clocks that agree; the specification omits NTP",
+    host="ntp.ubuntu.com", ports=123, protocol=Protocol.UDP, direction=Direction.OUTBOUND, plane=Plane.DATA,
+    needed=STOCK_NODES, required=False, service="systemd-timesyncd", purpose="keeps the node's clock",
+    status=Status.PLANNED,
+    when_blocked="the clock drifts unless the cloud sets it; certificates may be taken for not yet valid",
+)  # fmt: skip
+
+
+def _mysql(
+    id_: str, host: Group, ports: int | tuple[int, ...], plane: Plane, way: Direction, service: str, purpose: str,
+    blocked: str, required: bool = True,
+) -> None:  # fmt: skip
+    declare(
+        id=f"mysql.{id_}", section=None, reason="Connections to and between nodes are not in the specification",
+        host=host, ports=ports, protocol=Protocol.TCP, direction=way, plane=plane, needed=_MYSQL_FAMILY,
+        service=service, purpose=purpose, when_blocked=blocked, required=required, status=Status.PLANNED,
+    )  # fmt: skip
+
+
+_mysql("clients", CLIENTS, 3306, Plane.DATA, Direction.INBOUND, "MariaDB, Percona Server", "applications connect (TLS)",
+       "applications can't reach the datastore; nothing else changes")  # fmt: skip
+_mysql("peers", PEERS, (3306, 4444, 4567, 4568), Plane.DATA, Direction.OUTBOUND, "Galera",
+       "replication, state transfer (4444, 4568) and group communication (4567) between nodes (TLS)",
+       "a node that can't reach the majority stops serving; a new one can't join")  # fmt: skip
+_mysql("exporter", NODES, 9104, Plane.CONTROL, Direction.OUTBOUND, "Victoria Metrics", "MySQL's metrics",
+       "dashboards have no MySQL metrics", required=False)  # fmt: skip

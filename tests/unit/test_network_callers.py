@@ -1,0 +1,64 @@
+"""Only the modules listed here open sockets themselves; everybody else gets a client from a declaration."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import ccx
+
+ROOT = Path(ccx.__file__).parent
+OPENS = (
+    "httpx.Client", "httpx.AsyncClient", "httpx.get", "httpx.post", "httpx.put", "httpx.delete", "httpx.request",
+    "httpx.stream", "httpx.AsyncHTTPTransport", "httpx.HTTPTransport", "socket.socket", "socket.create_connection",
+    "asyncio.open_connection", "asyncio.open_unix_connection", "loop.create_connection", "asyncssh.connect",
+    "nats.connect", "psycopg.connect", "psycopg.AsyncConnection.connect", "AsyncConnection.connect",
+    "urllib.request.urlopen", "urlopen", "http.client.HTTPConnection", "http.client.HTTPSConnection",
+)  # fmt: skip
+MAY = {
+    "network/http.py": "the declarations' HTTP clients",
+    "network/dial.py": "the declarations' sockets",
+    "network/endpoint.py": "streams over a declaration's socket",
+    "cmon/ssh_channel.py": "asyncssh, on a destination that cmon.ssh checked",
+    "embedded/assemble.py": "nats-py, on a URL that state.nats checked",
+    "cli/client.py": "the ccx command, on a user's machine: reaches the API that its context names",
+    "cli/trust.py": "the same, for the API's CA",
+    "demo/race.py": "connects as an application of a user's would",
+    "demo/play.py": "connects as an application of a user's would",
+    "embedded/files.py": "finds this machine's own address; sends nothing",
+    "embedded/namespace.py": "listens, and probes its own listeners on loopback",
+    "embedded/sockets.py": "listens",
+    "clouds/local/image.py": "the install plane (cloud.local.image), before an instance has settings",
+    "clouds/simulated/driver.py": "a unix socket (cloud.simulated.server)",
+    "clouds/simulated/control.py": "a unix socket (cloud.simulated.server)",
+    "cmon/simulated_channel.py": "a unix socket (cloud.simulated.server)",
+    "jobs/connections.py": "PostgreSQL, on a URL that db.postgresql checked",
+}
+
+
+def _dotted(node: ast.expr) -> str:
+    if isinstance(node, ast.Attribute):
+        return f"{_dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def opens(source: str) -> set[str]:
+    """The calls in a module's text that open a socket."""
+    calls = {_dotted(node.func) for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)}
+    return {call for call in calls if call.endswith(OPENS) and any(call == o or call.endswith(f".{o}") for o in OPENS)}
+
+
+def test_no_other_module_opens_a_socket_itself():
+    found = {
+        str(path.relative_to(ROOT)): calls
+        for path in ROOT.rglob("*.py")
+        if "_agent" not in path.parts and (calls := opens(path.read_text()))
+    }
+    strangers = {module: sorted(calls) for module, calls in found.items() if module not in MAY}
+    assert strangers == {}, "get a client from a declaration (docs/develop/declare-an-endpoint.md)"
+
+
+def test_the_lint_sees_what_it_looks_for():
+    assert opens("import httpx\nhttpx.AsyncClient()") == {"httpx.AsyncClient"}
+    assert opens("async def f(loop):\n    await loop.create_connection(x)") == {"loop.create_connection"}
+    assert opens("import httpx\nhttpx.Limits()") == set()
