@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ccx.errors import Invalid
@@ -266,6 +266,7 @@ def test_a_declaration_can_not_be_changed():
     assert replace(declared, required=False) != declared
 
 
+@settings(deadline=None)
 @given(st.from_regex(r"[a-z0-9]{1,10}(\.[a-z0-9]{1,10}){0,3}", fullmatch=True), st.integers(1, 65535))
 def test_only_the_declared_pair_is_ever_allowed(host, port):
     assert endpoint().allows(host, port, SETTINGS) is ((host, port) == ("api.example", 443))

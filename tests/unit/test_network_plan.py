@@ -6,7 +6,7 @@ import json
 
 import jsonschema_rs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.test_network_endpoint import endpoint
 
@@ -106,6 +106,7 @@ def test_an_unknown_format_is_refused_with_those_there_are():
     assert "nftables" in (refused.value.remedy or "")
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(["local", "simulated"]), max_size=3),
     st.sampled_from(["", "nats://10.0.0.1", "nats://n.example:9"]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ccx.errors import CcxError, Conflict, Invalid, NotFound
@@ -14,6 +14,7 @@ from ccx.secrets import KeyRing, export_recovery, import_recovery, new_password
 RING = KeyRing({1: b"a" * 32})
 
 
+@settings(deadline=None)
 @given(st.binary(), st.binary())
 def test_what_is_sealed_opens_with_the_same_context_only(value, context):
     version, nonce, ciphertext = RING.seal(value, context=context)
@@ -96,6 +97,7 @@ def test_keys_are_never_printed():
     assert repr(RING) == "<KeyRing versions=[1]>"
 
 
+@settings(deadline=None)
 @given(st.integers(1, 64))
 def test_passwords_need_no_quoting_and_do_not_repeat(length):
     password = new_password(length)
