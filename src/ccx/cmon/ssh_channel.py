@@ -41,6 +41,10 @@ class _Link:
     connection: asyncssh.SSHClientConnection | None = None
 
 
+class _NoAnswer(Exception):
+    """The verb ended without a word; the connection is fine."""
+
+
 class SshChannel:
     """Implements :class:`ccx.cmon.node_channel.NodeChannel`.
 
@@ -67,17 +71,19 @@ class SshChannel:
         request: dict[str, Any] = {"protocol": PROTOCOL, "args": args or {}, "timeout": timeout}
         if token is not None:
             request["token"] = token
-        link = self._link(node)
+        link, connection = self._link(node), None
         try:
             async with link.sessions, asyncio.timeout(timeout + CONNECT_LIMIT):
                 connection = await self._connected(link, node)
                 answer = await _converse(connection, verb, request, progress)
-        except TimeoutError:
-            self._drop(link)
-            raise NodeUnreachable(f"{node.label} did not finish {verb} in {timeout:g} s") from None
+        except _NoAnswer as error:
+            raise NodeUnreachable(f"{node.label}: {error}") from None
         except (asyncssh.Error, OSError) as error:
-            self._drop(link)
-            raise NodeUnreachable(f"{node.label} can't be reached: {_reason(error)}") from error
+            # Only the connection that failed: another call may have made a new one meanwhile.
+            self._drop(link, connection)
+            late = isinstance(error, TimeoutError) and connection is not None
+            why = f"did not finish {verb} in {timeout:g} s" if late else f"can't be reached: {_reason(error)}"
+            raise NodeUnreachable(f"{node.label} {why}") from error
         if "error" in answer:
             refusal = answer["error"]
             raise NodeRefused(f"{node.label}: {refusal.get('err')}", remedy=refusal.get("remedy") or None)
@@ -87,7 +93,7 @@ class SshChannel:
     async def close(self) -> None:
         links, self._links = self._links, {}
         for link in links.values():
-            self._drop(link)
+            self._drop(link, link.connection)
 
     def _link(self, node: NodeSpec) -> _Link:
         """The node's link; a new one when its address or host key is another than it was."""
@@ -95,7 +101,7 @@ class SshChannel:
         if kept is not None and (kept.address, kept.host_key) == (node.address, node.host_key):
             return kept
         if kept is not None:
-            self._drop(kept)
+            self._drop(kept, kept.connection)
         link = self._links[node.id] = _Link(node.address, node.host_key)
         return link
 
@@ -125,10 +131,11 @@ class SshChannel:
             )
 
     @staticmethod
-    def _drop(link: _Link) -> None:
-        connection, link.connection = link.connection, None
+    def _drop(link: _Link, connection: asyncssh.SSHClientConnection | None) -> None:
         if connection is not None:
             connection.abort()
+        if link.connection is connection:
+            link.connection = None
 
 
 async def _converse(
@@ -136,8 +143,9 @@ async def _converse(
 ) -> dict[str, Any]:
     """Runs the verb; returns its last line. Lines before it are progress."""
     async with connection.create_process(f"sudo -n /usr/bin/ccx-agent {verb}") as process:
-        process.stdin.write(json.dumps(request))
-        process.stdin.write_eof()
+        with suppress(OSError):  # it ended already: what it said, if anything, tells why
+            process.stdin.write(json.dumps(request))
+            process.stdin.write_eof()
         async for line in process.stdout:
             with suppress(ValueError):
                 said = json.loads(line)
@@ -146,7 +154,7 @@ async def _converse(
                 if progress is not None:
                     await progress(said)
         complaint = (await process.stderr.read()).strip().splitlines()
-    raise ConnectionError(f"{verb} ended without an answer: {complaint[-1] if complaint else 'not a word'}")
+    raise _NoAnswer(f"{verb} ended without an answer: {complaint[-1] if complaint else 'not a word'}")
 
 
 def _reason(error: Exception) -> str:

@@ -34,7 +34,7 @@ from ccx.cmon.spec import ClusterSpec, NodeSpec
 SOCKET = "/run/postgresql"
 
 PATIENT_ISREADY = f"{CONFIGURATION}/pg_isready"
-# Patroni asks right after it started PostgreSQL, and then not again for a second. This one waits for the answer meanwhile.
+# Patroni asks right after it started PostgreSQL, and then not again for a second. This one waits for the answer.
 _PATIENT_ISREADY = """#!/bin/sh
 # Like pg_isready, but waits up to 0.8 s for a server that is just starting.
 for _ in 1 2 3 4 5 6 7 8; do
