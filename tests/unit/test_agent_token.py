@@ -69,8 +69,11 @@ def test_a_newer_job_waits_until_the_older_ones_verb_has_ended(tmp_path: Path) -
 
 
 def test_a_verb_that_does_not_end_makes_the_newer_job_try_again_later(tmp_path: Path) -> None:
-    with claimed(1, tmp_path), pytest.raises(AgentError, match="earlier job still runs"):
-        with claimed(2, tmp_path, patience=0.1):
-            pytest.fail("ran beside an older job's verb")
+    with (
+        claimed(1, tmp_path),
+        pytest.raises(AgentError, match="earlier job still runs"),
+        claimed(2, tmp_path, patience=0.1),
+    ):
+        pytest.fail("ran beside an older job's verb")
     with claimed(1, tmp_path):
         pass
