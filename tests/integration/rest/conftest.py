@@ -25,6 +25,7 @@ from ccx.clouds.simulated.control import Control
 from ccx.clouds.simulated.driver import SimulatedCloud
 from ccx.cmon.engines.simulated import SimulatedEngine
 from ccx.cmon.simulated_channel import SimulatedChannel
+from ccx.db import SessionFactory
 from ccx.errors import NotFound
 from ccx.ids import new_short_id
 from ccx.jobs import Runner
@@ -156,11 +157,8 @@ async def cloud_control(cloud_socket: Path) -> AsyncIterator[Control]:
     await control.close()
 
 
-@pytest.fixture(scope="module")
-async def services(
-    database: Database, cloud_socket: Path, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Services]:
-    home = tmp_path_factory.mktemp("instance")
+def make_services(sessions: SessionFactory, cloud_socket: Path, home: Path) -> Services:
+    """All that the API works with. Its connections belong to the event loop that first uses them."""
     settings = Settings(
         instance="test",
         paths=Paths(etc=home, var=home, run=home),
@@ -172,9 +170,9 @@ async def services(
     cloud = SimulatedCloud.from_config(NORTH.model_copy(update={"endpoint": str(cloud_socket)}), settings)
     channel = SimulatedChannel(cloud_socket)
     engine = SimulatedEngine(channel)
-    yield Services(
+    return Services(
         settings=settings,
-        sessions=database.sessions,
+        sessions=sessions,
         vault=Vault(KeyRing({1: b"k" * 32})),
         clouds={"north": cloud},
         channel=channel,
@@ -184,8 +182,16 @@ async def services(
         ),
         engine=lambda vendor: engine,
     )
-    await cloud.close()
-    await channel.close()
+
+
+@pytest.fixture(scope="module")
+async def services(
+    database: Database, cloud_socket: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Services]:
+    made = make_services(database.sessions, cloud_socket, tmp_path_factory.mktemp("instance"))
+    yield made
+    await made.clouds["north"].close()
+    await made.channel.close()
 
 
 @pytest.fixture(scope="module")
@@ -198,15 +204,14 @@ def app(services: Services, tmp_path_factory: pytest.TempPathFactory) -> FastAPI
 @pytest.fixture(scope="module")
 async def http(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     """A client that keeps no cookies: each caller has its own credential."""
-    async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="https://ccx.test", cookies=_NoCookies()
-    ) as client:
+    client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="https://ccx.test")
+
+    async def forget(response: httpx.Response) -> None:
+        client.cookies.clear()
+
+    client.event_hooks = {"response": [forget]}
+    async with client:
         yield client
-
-
-class _NoCookies(httpx.Cookies):
-    def extract_cookies(self, response: httpx.Response) -> None:
-        """Keeps none."""
 
 
 @pytest.fixture
