@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from ccx.clouds.simulated.faults import Fault
-from ccx.clouds.simulated.wire import restore
+from ccx.clouds.wire import restore
 
 
 @dataclass(frozen=True)

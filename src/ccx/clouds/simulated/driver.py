@@ -23,7 +23,7 @@ from ccx.clouds.base import (
     Volume,
     VolumeSpec,
 )
-from ccx.clouds.simulated.wire import restore
+from ccx.clouds.wire import restore
 from ccx.settings.model import CloudConfig, InstanceType, Settings
 
 POLL_SECONDS = 15

@@ -21,8 +21,8 @@ from starlette.routing import Route
 from ccx.clouds.simulated.faults import Fault
 from ccx.clouds.simulated.nodes import NodeUnreachable
 from ccx.clouds.simulated.state import State
-from ccx.clouds.simulated.wire import Injected, failure
 from ccx.clouds.simulated.world import World
+from ccx.clouds.wire import Injected, failure
 from ccx.errors import CcxError, NotFound, Transient
 
 LONGEST_POLL_SECONDS = 20.0

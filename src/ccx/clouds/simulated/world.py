@@ -13,7 +13,7 @@ from ccx.clouds.simulated.faults import Faults
 from ccx.clouds.simulated.nodes import Nodes
 from ccx.clouds.simulated.resources import Resources
 from ccx.clouds.simulated.state import Document, State
-from ccx.clouds.simulated.wire import Injected
+from ccx.clouds.wire import Injected
 from ccx.errors import NotFound
 
 T = TypeVar("T")

@@ -1,4 +1,4 @@
-"""Errors as they travel between the simulated cloud's process and its driver: by the name of their class."""
+"""Errors as they travel between a cloud's process of ours and its driver: by the name of their class."""
 
 from __future__ import annotations
 
