@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from ccx.embedded import namespace, record
+from ccx.embedded.cloud import CloudDaemon
 from ccx.embedded.control_plane import ControlPlane
 from ccx.embedded.layout import Layout, remembered
 from ccx.embedded.nats import Nats
@@ -49,12 +50,12 @@ async def _supervise(layout: Layout, options: argparse.Namespace) -> None:
     began = time.monotonic()
     if left := await namespace.stop_leftovers(layout):
         report.line(f"  ended {left} processes that an earlier supervisor left")
-    await namespace.ensure(layout)
     await namespace.enforce(layout, layout.egress_rules)
     sockets = opened(layout)
-    report.ready("network", began, f"{layout.namespace} {layout.subnet}")
     sandbox = Sandbox(layout)
     parts: list[Part] = []
+    if options.local_cloud:
+        parts.append(CloudDaemon(layout))
     if options.postgres is not None:
         parts.append(Postgres(layout, sandbox, options.postgres))
     if options.nats:

@@ -17,7 +17,7 @@ from ccx.cmon.endpoints import SSH_TO_NODES
 from ccx.cmon.ssh_channel import SshChannel
 from ccx.db import make_engine, make_session_factory
 from ccx.db.endpoints import POSTGRESQL
-from ccx.dns import name_writer
+from ccx.dns.dnsmasq import DnsmasqWriter
 from ccx.runner.services import Installation, Services
 from ccx.secrets import KeyRing, Vault
 from ccx.settings import Settings
@@ -56,7 +56,7 @@ async def assembled(settings: Settings) -> AsyncIterator[Assembled]:
             vault=Vault(KeyRing.load(settings.paths.etc / "wrapping.key")),
             clouds=clouds,
             channel=channel,
-            names=name_writer(settings),
+            names=DnsmasqWriter(settings.paths.run / "cloud.sock"),
             installation=_installation(settings),
             engine=lambda vendor: engines.get(vendor, settings),
         )

@@ -92,6 +92,15 @@ class Layout:
         return f"nats://127.0.0.1:{NATS_PORT}"
 
     @property
+    def cloud_socket(self) -> Path:
+        """Where the local cloud's daemon answers."""
+        return self.run / "cloud.sock"
+
+    @property
+    def cloud_pid_file(self) -> Path:
+        return self.run / "cloud.pid"
+
+    @property
     def egress_rules(self) -> Path:
         """What the kernel lets the control plane connect to, for ``nft -f``."""
         return self.run / "egress.nft"

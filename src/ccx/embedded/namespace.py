@@ -24,7 +24,8 @@ _PROBE_S = 2.0
 
 async def ensure(layout: Layout) -> None:
     """Makes the namespace where it is missing. Everything in it may go on running."""
-    if not layout.namespace_file.exists():
+    if not _is_namespace(layout.namespace_file):
+        layout.namespace_file.unlink(missing_ok=True)  # an empty file, as a reboot leaves it
         await run("ip", "netns", "add", layout.namespace)
     await run("ip", "-n", layout.namespace, "link", "set", "lo", "up")
 
@@ -36,8 +37,9 @@ async def enforce(layout: Layout, rules: Path) -> None:
 
 async def remove(layout: Layout) -> None:
     """Removes the namespace, and with it the addresses, links and rules inside."""
-    if layout.namespace_file.exists():
+    if _is_namespace(layout.namespace_file):
         await run("ip", "netns", "delete", layout.namespace)
+    layout.namespace_file.unlink(missing_ok=True)
 
 
 def listening_socket(address: tuple[str, int], namespace_file: Path | None = None) -> socket.socket:
@@ -84,6 +86,10 @@ async def http_status(layout: Layout, port: int, path: str) -> int | None:
                 writer.close()
     except (OSError, TimeoutError, ValueError):
         return None
+
+
+def _is_namespace(file: Path) -> bool:
+    return file.exists() and file.stat().st_dev != file.parent.stat().st_dev
 
 
 async def _connect(layout: Layout, port: int) -> socket.socket:

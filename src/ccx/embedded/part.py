@@ -2,20 +2,43 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 from typing import Protocol
+
+
+class Process(Protocol):
+    """A running process; ``asyncio.subprocess.Process`` is one."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs."""
+
+    async def wait(self) -> int:
+        """Returns when it has ended."""
+
+    def send_signal(self, signal: int) -> None: ...
+
+    def kill(self) -> None: ...
 
 
 class Part(Protocol):
     """A long-lived process of the control plane. Each attempt to start it is one call of ``start``."""
 
-    name: str
-    stop_signal: signal.Signals
-    stop_within: float
-    """Seconds it gets to stop in order before it is killed."""
+    @property
+    def name(self) -> str: ...
 
-    async def start(self) -> asyncio.subprocess.Process:
+    @property
+    def stop_signal(self) -> signal.Signals | None:
+        """How it is told to stop; None for one that outlives the control plane."""
+
+    @property
+    def stop_within(self) -> float:
+        """Seconds it gets to stop in order before it is killed."""
+
+    async def start(self) -> Process:
         """Starts the process; what it needs on disk is made first. Called again after a crash."""
 
     async def ready(self) -> bool:

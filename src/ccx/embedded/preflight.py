@@ -5,21 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import pwd
-import shutil
+import re
 import sys
 from ipaddress import IPv4Network
-from pathlib import Path
 
 from ccx.embedded import subnet
 from ccx.embedded.layout import USER, Layout, remembered
 from ccx.embedded.namespace import listening_socket
 from ccx.embedded.record import already_running, running
-from ccx.embedded.sandbox import closed_folder
 from ccx.errors import CcxError, Conflict, Invalid
 
 DEFAULT_LISTEN = "0.0.0.0:443"
-_LEAST_FREE = 3 * 2**30
-_TOOLS = ("ip", "nft")
 _BOOTSTRAP = "Run script/bootstrap"
 
 
@@ -60,12 +56,12 @@ async def _subnet(instance: str, wanted: str | None, before: Layout | None) -> I
 
 
 def _check_name(instance: str) -> None:
-    # Part of names of network devices (15 characters), cloud resources and DNS labels.
-    if not (instance.isascii() and instance.replace("-", "").isalnum() and instance.islower() and len(instance) <= 16):
+    # Part of the names of cloud resources and DNS labels; "…-cloud" is the namespace of another instance's router.
+    if re.fullmatch(r"[a-z][a-z0-9-]{0,15}", instance) is None or instance.endswith(("-", "-cloud")):
         raise Invalid(
             f"{instance!r} can't name an instance",
             field="--instance",
-            remedy="Use up to 16 lower-case letters, digits and hyphens, at least one letter",
+            remedy="Use a letter and up to 15 more lower-case letters, digits and hyphens; not -cloud at the end",
         )
 
 
@@ -78,21 +74,10 @@ def _check_machine() -> None:
         pwd.getpwnam(USER)
     except KeyError:
         raise CcxError(f"there is no system user {USER!r}", remedy=_BOOTSTRAP) from None
-    for tool in _TOOLS:
-        if shutil.which(tool) is None:
-            raise CcxError(f"{tool} is not installed", remedy=_BOOTSTRAP)
-    folder = Path("/var/lib")
-    if (free := shutil.disk_usage(folder).free) < _LEAST_FREE:
-        raise CcxError(
-            f"{folder} has {free / 2**30:.1f} GiB left, {_LEAST_FREE >> 30} GiB are needed", remedy="Free some space"
-        )
-    _check_hidden_code()
+    from ccx.clouds.local.preflight import problems
 
-
-def _check_hidden_code() -> None:
-    """A checkout under a closed folder is shown to the control plane all the same; the root folder can't be."""
-    if closed_folder(Path(sys.prefix) / "bin") == Path("/"):
-        raise CcxError("user ccx can't enter /", remedy="Run chmod o+x /")
+    if found := problems():
+        raise found[0]
 
 
 def _check_listen(layout: Layout) -> None:

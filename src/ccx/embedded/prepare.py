@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Sequence
 from compileall import compile_dir
 from pathlib import Path
 
 import ccx
+from ccx.clouds.local.network import attach_control_plane
+from ccx.clouds.local.place import Place
 from ccx.db.postgres_binaries import installed
+from ccx.embedded import namespace
 from ccx.embedded.files import Files
 from ccx.embedded.layout import Layout
 from ccx.errors import Conflict
@@ -22,6 +26,7 @@ def instance(layout: Layout, changes: Sequence[str]) -> list[str]:
     # User ccx can't write beside the source, and would compile it at every start.
     compile_dir(str(Path(ccx.__file__).parent), quiet=2)
     Files(layout, changes).make()
+    asyncio.run(_network(layout))
     settings = load(layout.instance)
     layout.egress_rules.write_text(render(plan(settings), "nftables"))
     command = [sys.executable, "-m", "ccx.embedded", "--instance", layout.instance]
@@ -32,6 +37,12 @@ def instance(layout: Layout, changes: Sequence[str]) -> list[str]:
     if any(cloud.type == "local" for cloud in settings.clouds):
         command.append("--local-cloud")
     return command
+
+
+async def _network(layout: Layout) -> None:
+    """The control plane's namespace, with its way to nodes, resolver and this machine."""
+    await namespace.ensure(layout)
+    await attach_control_plane(Place(layout.instance, layout.subnet))
 
 
 def export_recovery(layout: Layout, target: Path, passphrase: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import IPv4Network
 
+from ccx.clouds.local.teardown import teardown
 from ccx.embedded import namespace, record
 from ccx.embedded.layout import Layout, remembered
 from ccx.embedded.processes import Identity
@@ -59,6 +60,7 @@ async def _stop(supervisor: Identity) -> None:
 
 
 async def _purge(layout: Layout) -> None:
+    await teardown(layout.instance)
     await namespace.remove(layout)
     for folder in (layout.run, layout.var, layout.etc):
         await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from ccx.embedded.part import Part
+from ccx.embedded.part import Part, Process
 from ccx.embedded.processes import identify
 from ccx.embedded.record import PartRecord, Record
 from ccx.embedded.report import Report
@@ -37,7 +37,7 @@ class Supervisor:
         self._run_folder = run_folder
         self._logs = logs
         self._report = report
-        self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._processes: dict[str, Process] = {}
         self._keepers: list[asyncio.Task[None]] = []
         self._stop = asyncio.Event()
 
@@ -77,7 +77,7 @@ class Supervisor:
             self._report.ready(part.name, began, f"pid {process.pid}")
             self._keepers.append(asyncio.create_task(self._keep(part, process), name=part.name))
 
-    async def _start(self, part: Part) -> asyncio.subprocess.Process:
+    async def _start(self, part: Part) -> Process:
         """One attempt. Raises :class:`StartFailed`; the process is then gone."""
         self._note(part, "starting", None)
         process = await part.start()
@@ -105,7 +105,7 @@ class Supervisor:
         self._note(part, "ready", process)
         return process
 
-    async def _keep(self, part: Part, process: asyncio.subprocess.Process) -> None:
+    async def _keep(self, part: Part, process: Process) -> None:
         """Waits for the part to end, and starts it again, after growing pauses while that doesn't help."""
         pause = _FIRST_PAUSE
         while True:
@@ -146,8 +146,8 @@ class Supervisor:
                 await self._end(part, process)
                 self._note(part, "stopped", None)
 
-    async def _end(self, part: Part, process: asyncio.subprocess.Process) -> None:
-        if process.returncode is None:
+    async def _end(self, part: Part, process: Process) -> None:
+        if process.returncode is None and part.stop_signal is not None:
             with suppress(ProcessLookupError):
                 process.send_signal(part.stop_signal)
             try:
@@ -157,7 +157,7 @@ class Supervisor:
                     process.kill()
                 await process.wait()
 
-    def _note(self, part: Part, state: str, process: asyncio.subprocess.Process | None) -> None:
+    def _note(self, part: Part, state: str, process: Process | None) -> None:
         entry = self._record.parts.setdefault(part.name, PartRecord(state))
         entry.state, entry.since = state, time.time()
         known = identify(process.pid) if process else None
