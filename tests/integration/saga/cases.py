@@ -1,0 +1,177 @@
+"""What the suite runs over: an operation, how to prepare a datastore for it, and what must be true afterwards.
+
+Adding an operation is adding a line to ``CASES``; the suite finds its steps by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from tests.cloud_conformance import eventually
+from tests.integration.saga.installation import CLOUD, SagaInstallation
+
+import ccx.runner.create_datastore
+import ccx.runner.delete_datastore
+import ccx.runner.replace_node  # noqa: F401 - registers the operation
+from ccx.ids import new_id
+from ccx.runner.subject import Subject, datastore_scope, node_scope
+from ccx.stores import datastores, nodes
+from ccx.stores.models import Datastore, NodeStatus, Status
+
+OWNER = ("user", new_id())
+
+
+@dataclass
+class Saga:
+    """One datastore, and the job that is under test on it."""
+
+    installation: SagaInstallation
+    datastore_id: UUID
+    short_id: str
+    args: dict[str, Any]
+    notes: dict[str, Any] = field(default_factory=dict)
+    """What preparing it left to compare with."""
+
+    async def datastore(self) -> Datastore:
+        async with self.installation.services.sessions() as tx:
+            return await datastores.get(tx, self.datastore_id)
+
+    async def subject(self) -> Subject:
+        return await Subject.load(self.installation.services, self.datastore_id)
+
+    async def wanted_on_cloud(self) -> set[tuple[str, str]]:
+        """What the stores say that the cloud should have."""
+        subject = await self.subject()
+        wanted = {("firewall", subject.firewall_name)}
+        for node in nodes.present(subject.datastore):
+            wanted |= {("server", node.server), ("volume", node.volume)}
+        return wanted
+
+    async def secrets_left(self) -> list[str]:
+        """Scopes of the datastore in which the vault still keeps something."""
+        vault, datastore = self.installation.services.vault, await self.datastore()
+        scopes = [datastore_scope(datastore.id), *(node_scope(n.id) for n in datastore.nodes)]
+        async with self.installation.services.sessions() as tx:
+            return [scope for scope in scopes if await vault.get_all(tx, scope)]
+
+
+Check = Callable[[Saga], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Case:
+    kind: str
+    size: int
+    made_first: bool
+    """Whether the datastore is created (by the operation for it) before this one begins."""
+    prepare: Check
+    """Runs last before the job is queued; may set ``saga.args``."""
+    check_done: Check
+    check_undone: Check | None
+    """None: the operation has no way back from its first step on."""
+
+
+async def new_saga(installation: SagaInstallation, size: int) -> Saga:
+    """A datastore that is asked for and not made yet."""
+    async with installation.services.sessions.begin() as tx:
+        datastore = await datastores.add(
+            tx, OWNER, name=f"saga-{new_id()}", vendor="simulated", version="1", cluster_type="simulated", size=size,
+            cloud=CLOUD, region="here", instance_size="tiny", volume_type="disk", volume_size=10,
+        )  # fmt: skip
+    return Saga(installation, datastore.id, datastore.short_id, {"datastore_id": str(datastore.id)})
+
+
+async def nothing(saga: Saga) -> None:
+    """Needs no preparation."""
+
+
+async def serves(saga: Saga) -> None:
+    """The stores, the cloud, the cluster and the names agree, and nothing was made twice."""
+    datastore, installation = await saga.datastore(), saga.installation
+    present = nodes.present(datastore)
+    assert datastore.status is Status.STARTED, datastore.status_text
+    assert sorted(n.index for n in present) == list(range(1, datastore.size + 1))
+    assert {n.status for n in present} == {NodeStatus.ACTIVE}
+    assert await installation.on_cloud(saga.short_id) == await saga.wanted_on_cloud()
+    assert await installation.made_twice(saga.short_id) == []
+    cluster = await installation.cluster(datastore.id)
+    assert cluster is not None
+    assert set(cluster["members"]) == {n.label for n in present}
+    assert cluster["split_brains"] == 0
+    view = await (await saga.subject()).engine.observe(await (await saga.subject()).cluster())
+    assert not view.problems
+    assert view.primary is not None
+    names = installation.names.of(saga.short_id)
+    assert names[(await saga.subject()).primary_name] == [view.primary.address]
+    assert {n.hostname for n in present} < set(names)
+
+
+async def gone(saga: Saga, status: Status) -> None:
+    datastore, installation = await saga.datastore(), saga.installation
+    assert await installation.on_cloud(saga.short_id) == set()
+    assert installation.names.of(saga.short_id) == {}
+    assert nodes.present(datastore) == []
+    assert await saga.secrets_left() == []
+    assert await installation.made_twice(saga.short_id) == []
+    assert datastore.status is status
+
+
+async def never_was(saga: Saga) -> None:
+    await gone(saga, Status.DEPLOY_FAILED)
+    assert (await saga.datastore()).status_text
+
+
+async def is_deleted(saga: Saga) -> None:
+    await gone(saga, Status.DELETED)
+
+
+async def want_gone(saga: Saga) -> None:
+    async with saga.installation.services.sessions.begin() as tx:
+        datastores.want_absent(tx, await datastores.get(tx, saga.datastore_id))
+
+
+async def lose_primary(saga: Saga) -> None:
+    """The primary's machine dies, and a replica has taken over, as it is when a repair begins."""
+    subject = await saga.subject()
+    cluster = await subject.cluster()
+    primary = (await subject.engine.observe(cluster)).primary
+    assert primary is not None
+    lost = next(n for n in subject.datastore.nodes if n.label == primary.label)
+    await saga.installation.control.kill(lost.server)
+    await subject.engine.release_leader(cluster, lost.label)
+
+    async def taken_over() -> bool:
+        return (await subject.engine.observe(cluster)).primary is not None
+
+    await eventually(taken_over, within=10)
+    saga.args["node_id"] = str(lost.id)
+    saga.notes = {"lost": lost.id, "cloud": await saga.installation.on_cloud(saga.short_id)}
+
+
+async def is_replaced(saga: Saga) -> None:
+    await serves(saga)
+    lost = next(n for n in (await saga.datastore()).nodes if n.id == saga.notes["lost"])
+    assert lost.status is NodeStatus.RETIRED
+
+
+async def is_not_replaced(saga: Saga) -> None:
+    """As before the repair: the lost node is still lost, the others still serve, and nothing of a new one is left."""
+    datastore = await saga.datastore()
+    assert await saga.installation.on_cloud(saga.short_id) == saga.notes["cloud"]
+    assert {n.status for n in datastore.nodes if n.generation > 1} <= {NodeStatus.RETIRED}
+    cluster = await saga.installation.cluster(datastore.id)
+    assert cluster is not None
+    assert set(cluster["members"]) == {n.label for n in datastore.nodes if n.generation == 1}
+
+
+CASES = {
+    case.kind: case
+    for case in (
+        Case("create_datastore", 2, False, nothing, serves, never_was),
+        Case("delete_datastore", 2, True, want_gone, is_deleted, None),
+        Case("replace_node", 3, True, lose_primary, is_replaced, is_not_replaced),
+    )
+}

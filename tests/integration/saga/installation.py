@@ -1,0 +1,179 @@
+"""An installation on the simulated cloud: everything that operations work with, and ways to look at what they left."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from ccx import jobs
+from ccx.clouds.base import ServerState
+from ccx.clouds.registry import make_cloud
+from ccx.clouds.simulated.control import Control
+from ccx.cmon.engines.simulated import SimulatedEngine
+from ccx.cmon.simulated_channel import SimulatedChannel
+from ccx.db import make_engine, make_session_factory, utc_now
+from ccx.runner.services import Installation, Services
+from ccx.secrets import KeyRing, Vault
+from ccx.settings import Settings
+from ccx.settings.model import CloudConfig, Database, InstanceType, Paths, Region, TypeOfCluster, VolumeType
+from ccx.stores.models import Node
+
+INSTANCE = "saga"
+CLOUD = "sim"
+
+
+class FileNames:
+    """Names as files, one a datastore: they outlive a runner, and a test can look for what was left."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        directory.mkdir(exist_ok=True)
+
+    async def publish(self, zone_part: str, records: Mapping[str, Sequence[str]]) -> None:
+        path = self._directory / zone_part
+        if not records:
+            path.unlink(missing_ok=True)
+            return
+        new = path.with_suffix(f".{os.getpid()}")
+        new.write_text(json.dumps(dict(records)))
+        new.replace(path)
+
+    def of(self, zone_part: str) -> dict[str, list[str]]:
+        path = self._directory / zone_part
+        return json.loads(path.read_text()) if path.exists() else {}
+
+
+@dataclass(frozen=True)
+class Made:
+    """Where an installation's parts are: enough for another process to work on it."""
+
+    directory: str
+    socket: str
+    dsn: str
+
+
+def settings_of(made: Made) -> Settings:
+    cloud = CloudConfig(
+        code=CLOUD,
+        type="simulated",
+        name="Simulated",
+        regions=(Region(code="here", name="Here"),),
+        instance_types=(InstanceType(code="tiny", name="Tiny", type="t1", cpu=1, ram=1),),
+        volume_types=(VolumeType(code="disk", name="Disk"),),
+        endpoint=made.socket,
+    )
+    database = Database(
+        code="simulated",
+        name="Simulated",
+        versions=("1",),
+        num_nodes=(1, 2, 3),
+        types=(TypeOfCluster(code="simulated", name="Simulated"),),
+    )
+    return Settings(
+        instance=INSTANCE,
+        paths=Paths.of(INSTANCE),
+        dsn=made.dsn,
+        clouds=(cloud,),
+        databases=(database,),
+        control_address="198.18.0.2",
+        resolver_address="198.18.0.1",
+    )
+
+
+@asynccontextmanager
+async def services_of(made: Made) -> AsyncIterator[tuple[Services, AsyncEngine]]:
+    """What a runner is given, made in this process."""
+    settings = settings_of(made)
+    engine = make_engine(made.dsn)
+    channel = SimulatedChannel(Path(made.socket))
+    cloud = make_cloud(settings.clouds[0], settings)
+    simulated = SimulatedEngine(channel)
+    services = Services(
+        settings=settings,
+        sessions=make_session_factory(engine),
+        vault=Vault(KeyRing.load(Path(made.directory))),
+        clouds={CLOUD: cloud},
+        channel=channel,
+        names=FileNames(Path(made.directory) / "names"),
+        installation=Installation("ca", "https://198.18.0.2", "ssh-ed25519 AAAA", "apt key"),
+        engine=lambda vendor: simulated,
+    )
+    try:
+        yield services, engine
+    finally:
+        await cloud.close()
+        await channel.close()
+        await engine.dispose()
+
+
+async def phone_home(services: Services, control: Control) -> None:
+    """For ever, what booted nodes do through the control plane's HTTP API, which sagas run without."""
+    waiting = select(Node).where(Node.phoned_home_at.is_(None))
+    while True:
+        servers = await control.documents("server")
+        running = {name for name, server in servers.items() if server["state"] == ServerState.RUNNING}
+        async with services.sessions.begin() as tx:
+            for node in await tx.scalars(waiting.where(Node.server.in_(running))):
+                node.phoned_home_at = utc_now()
+                await jobs.wake(tx, str(node.datastore_id))
+        await asyncio.sleep(0.05)
+
+
+@dataclass
+class SagaInstallation:
+    """The tests' view: the services, and the simulated cloud from behind."""
+
+    made: Made
+    services: Services
+    engine: AsyncEngine
+    control: Control
+
+    @property
+    def names(self) -> FileNames:
+        names = self.services.names
+        assert isinstance(names, FileNames)
+        return names
+
+    async def on_cloud(self, short_id: str) -> set[tuple[str, str]]:
+        """Kind and name of everything that the cloud has of a datastore."""
+        found = await self.services.clouds[CLOUD].inventory(INSTANCE)
+        return {(r.kind.value, r.name) for r in found if r.tags.datastore == short_id}
+
+    async def made_twice(self, short_id: str) -> list[str]:
+        """Names that came into being more than once: a second server where one existed, or was deleted for good."""
+        made: dict[str, int] = {}
+        for call in await self.control.calls():
+            if call.datastore == short_id and call.changed and call.call.startswith("create_"):
+                made[call.name] = made.get(call.name, 0) + 1
+        return [name for name, times in made.items() if times > 1]
+
+    async def cluster(self, datastore_id: UUID) -> dict[str, Any] | None:
+        """The simulated database's own record of a datastore."""
+        return (await self.control.documents("cluster")).get(str(datastore_id))
+
+
+@asynccontextmanager
+async def saga_installation(directory: Path, socket: Path, dsn: str) -> AsyncIterator[SagaInstallation]:
+    """A new installation over a database and a simulated cloud, whose nodes phone home."""
+    KeyRing.create(directory)
+    made = Made(str(directory), str(socket), dsn)
+    control = Control(socket)
+    async with services_of(made) as (services, engine):
+        nodes = asyncio.create_task(phone_home(services, control))
+        try:
+            yield SagaInstallation(made, services, engine, control)
+        finally:
+            nodes.cancel()
+            with suppress(asyncio.CancelledError):
+                await nodes
+            await control.close()

@@ -1,0 +1,94 @@
+"""Runners as processes of their own, to be killed. Each is forked from a nursery that has imported everything once.
+
+The nursery (this module, run by ``python -m``) reads one order a line, as JSON, and answers with how that runner died.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from tests.integration.saga.cases import CASES
+from tests.integration.saga.installation import Made, services_of
+from tests.integration.saga.meddle import Meddler, Plan
+from tests.integration.saga.simulated import die_with_parent
+
+from ccx.jobs import Runner
+
+LEASE_SECONDS = 2.0
+
+
+class Nursery:
+    """Starts runners, one at a time, and waits for their deaths."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def start(self, name: str, made: Made, plans: Mapping[str, Plan]) -> int:
+        """The new runner's process id."""
+        order = {"name": name, "made": asdict(made), "plans": {who: asdict(plan) for who, plan in plans.items()}}
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(order).encode() + b"\n")
+        await self._process.stdin.drain()
+        return await self._read()
+
+    async def death(self) -> int:
+        """Waits for the started runner's end; its return code, which is minus the signal that killed it."""
+        return await self._read()
+
+    async def _read(self) -> int:
+        assert self._process.stdout is not None
+        line = await self._process.stdout.readline()
+        assert line, "the nursery died"
+        return int(line)
+
+
+@asynccontextmanager
+async def nursery() -> AsyncIterator[Nursery]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", __name__, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        preexec_fn=die_with_parent, cwd=Path(__file__).parents[3],
+    )  # fmt: skip
+    try:
+        yield Nursery(process)
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def run(order: dict[str, Any]) -> None:
+    """A runner with its meddler, until it is killed."""
+    made = Made(**order["made"])
+    assert CASES, "importing the cases registered their operations"
+    Meddler(Path(made.directory), {who: Plan(**plan) for who, plan in order["plans"].items()}).install()
+    async with services_of(made) as (services, engine):
+        await Runner(
+            engine, services, name=order["name"], lease=LEASE_SECONDS, heartbeat=LEASE_SECONDS / 4, poll=0.2
+        ).run()
+
+
+def answer(number: int) -> None:
+    os.write(1, f"{number}\n".encode())
+
+
+def main() -> None:
+    for line in sys.stdin:
+        child = os.fork()
+        if child == 0:
+            die_with_parent()
+            os.dup2(2, 1)  # logs must not be read as answers
+            asyncio.run(run(json.loads(line)))
+            os._exit(0)
+        answer(child)
+        answer(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,138 @@
+"""Runs many meddled jobs side by side, and checks each of them for itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from tests.integration.saga.cases import Case, Check, Saga, new_saga
+from tests.integration.saga.installation import SagaInstallation
+from tests.integration.saga.meddle import Meddler, Plan, StepSeen, job_name
+from tests.integration.saga.nursery import Nursery
+
+from ccx import jobs
+from ccx.jobs import JobRecord, JobStatus, Runner
+
+PATIENCE_SECONDS = 240
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a meddled job went."""
+
+    saga: Saga
+    plan: Plan
+    job: JobRecord
+
+
+class Suite:
+    """``meddler`` is of this process; runners that are killed have their own, with the same marks."""
+
+    def __init__(self, installation: SagaInstallation, nursery: Nursery) -> None:
+        self.installation = installation
+        self._nursery = nursery
+        self.meddler = Meddler(Path(installation.made.directory))
+
+    async def steps(self, case: Case) -> list[StepSeen]:
+        """The operation's steps, in order, from a run that nobody meddles with (and that must succeed)."""
+        (ran,) = await self.run(case, [Plan()])
+        assert ran.job.status is JobStatus.DONE, ran.job.error
+        await case.check_done(ran.saga)
+        return self.meddler.seen[job_name(case.kind, str(ran.saga.datastore_id))]
+
+    async def run(self, case: Case, plans: Sequence[Plan], *, meanwhile: Check | None = None) -> list[Ran]:
+        """Each plan on a datastore of its own, all at once, in a runner of this process.
+
+        ``meanwhile`` is called for each datastore when it is prepared, before its job is queued.
+        """
+        async with self._runner():
+            sagas = await self._prepare(case, len(plans))
+            for saga in sagas if meanwhile else ():
+                await meanwhile(saga)
+            return await self._finish(case, await self._enqueue(case, sagas, plans))
+
+    async def run_and_kill(self, case: Case, plans: Sequence[Plan], *, by_lease: bool = False) -> list[Ran]:
+        """The same, in runners that die as the plans want, one after another, until all jobs have ended.
+
+        A dead runner's jobs are freed at once, as a supervisor does; or, ``by_lease``, when its lease has run out.
+        """
+        async with self._runner():
+            sagas = await self._prepare(case, len(plans))
+        queued = await self._enqueue(case, sagas, plans)
+        finished = asyncio.create_task(self._finish(case, queued))
+        number = 0
+        while not finished.done():
+            number += 1
+            name = f"victim-{case.kind}-{number}"
+            await self._one_life(name, finished)
+            if not by_lease:
+                async with self.installation.services.sessions.begin() as tx:
+                    await jobs.release(tx, name)
+        runs = await finished
+        survived = [p.title for s, p, _ in queued if p.kill_at and not self.meddler.killed(self._who(case, s))]
+        assert not survived, f"nothing died where it should: {survived}"
+        return runs
+
+    async def _one_life(self, name: str, finished: asyncio.Task[list[Ran]]) -> None:
+        """One runner, from its birth to its death by its own meddler, or by us when nothing is left to do."""
+        process = await self._nursery.start(name, self.installation.made, self.meddler.plans)
+        death = asyncio.create_task(self._nursery.death())
+        await asyncio.wait({death, finished}, return_when=asyncio.FIRST_COMPLETED)
+        if not death.done():
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        assert await death == -signal.SIGKILL, "the runner ended by itself"
+
+    @asynccontextmanager
+    async def _runner(self) -> AsyncIterator[None]:
+        restore = self.meddler.install()
+        runner = Runner(self.installation.engine, self.installation.services, lease=10, heartbeat=2, poll=0.2)
+        running = asyncio.create_task(runner.run())
+        try:
+            yield
+        finally:
+            runner.stop()
+            await running
+            restore()
+
+    async def _prepare(self, case: Case, count: int) -> list[Saga]:
+        sagas = [await new_saga(self.installation, case.size) for _ in range(count)]
+        if case.made_first:
+            made = [await self._queue("create_datastore", saga) for saga in sagas]
+            for job_id in made:
+                job = await self._final(job_id)
+                assert job.status == "done", job.error
+        for saga in sagas:
+            await case.prepare(saga)
+        return sagas
+
+    async def _enqueue(self, case: Case, sagas: list[Saga], plans: Sequence[Plan]) -> list[tuple[Saga, Plan, UUID]]:
+        for saga, plan in zip(sagas, plans, strict=True):
+            self.meddler.plans[self._who(case, saga)] = plan
+        return [(s, p, await self._queue(case.kind, s)) for s, p in zip(sagas, plans, strict=True)]
+
+    async def _queue(self, kind: str, saga: Saga) -> UUID:
+        async with self.installation.services.sessions.begin() as tx:
+            return await jobs.enqueue(tx, kind, key=str(saga.datastore_id), args=saga.args)
+
+    async def _finish(self, case: Case, queued: list[tuple[Saga, Plan, UUID]]) -> list[Ran]:
+        return [Ran(saga, plan, await self._final(job_id)) for saga, plan, job_id in queued]
+
+    async def _final(self, job_id: UUID) -> JobRecord:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                async with self.installation.services.sessions() as tx:
+                    job = await jobs.get(tx, job_id)
+                assert job is not None
+                if job.status.is_final:
+                    return job
+                await asyncio.sleep(0.05)
+
+    def _who(self, case: Case, saga: Saga) -> str:
+        return job_name(case.kind, str(saga.datastore_id))
