@@ -10,10 +10,10 @@ from typing import Any
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
+from tests.integration.conftest import Database
 
 import ccx
 from ccx.db import Base, migrate
-from tests.integration.conftest import Database
 
 
 def _import_all_models() -> None:

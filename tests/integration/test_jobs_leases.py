@@ -33,7 +33,7 @@ async def nothing(job: Job) -> None:
     """An operation without steps."""
 
 
-async def test_an_expired_lease_is_taken_over_but_not_before_the_judge_was_there_for_a_lease(
+async def test_an_expired_lease_is_taken_over_once_the_judge_was_there_for_a_lease(
     database: Database,
 ) -> None:
     job_id = await put(database, define(nothing))

@@ -1,4 +1,4 @@
-"""Queueing: in the caller's transaction, one at a time per key, in order, and cancelled at once while nothing has begun."""
+"""Queueing: in the caller's transaction, one at a time per key, in order; cancelled at once while nothing has begun."""
 
 from __future__ import annotations
 

@@ -15,6 +15,7 @@ from ccx.jobs.runner import Runner
 from ccx.jobs.step import Step
 
 __all__ = [
-    "Handler", "Job", "JobRecord", "JobStatus", "Owner", "Runner", "Step", "StepFailed", "StepRecord", "StepState", "TransactionBody",
-    "active", "cancel", "cancel_key", "enqueue", "flagged", "get", "history", "next_token", "operation", "release", "steps", "wake",
+    "Handler", "Job", "JobRecord", "JobStatus", "Owner", "Runner", "Step", "StepFailed", "StepRecord", "StepState",
+    "TransactionBody", "active", "cancel", "cancel_key", "enqueue", "flagged", "get", "history", "next_token",
+    "operation", "release", "steps", "wake",
 ]  # fmt: skip

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 from uuid import UUID
 
 import structlog
 
 from ccx.errors import CcxError
-from ccx.jobs.failures import Error, describe, is_database_trouble, is_transient, pause_s
+from ccx.jobs.failures import Error, describe, is_database_trouble, is_transient, pause_s, traceback_of
 from ccx.jobs.ledger import Ledger, encode
 from ccx.jobs.memory import Action
 from ccx.jobs.step import Step
@@ -56,7 +57,10 @@ async def pause(event: asyncio.Event, seconds: float) -> None:
 
 
 def explain(exc: Exception, job_id: UUID, token: int, step: str) -> Error:
-    """Log the failure with all its detail, and return what a user may see of it."""
+    """Log the failure with its traceback, and return what a user may see of it."""
     expected = isinstance(exc, CcxError) or is_transient(exc)
-    logger.log(30 if expected else 40, "step failed", job=str(job_id), token=token, step=step, exc_info=exc)
+    logger.log(
+        logging.WARNING if expected else logging.ERROR,
+        "step failed", job=str(job_id), token=token, step=step, exception=traceback_of(exc),
+    )  # fmt: skip
     return describe(exc, step)

@@ -8,16 +8,17 @@ from typing import Any
 import structlog
 
 from ccx.db import SessionFactory
+from ccx.errors import CcxError
 from ccx.jobs.control import EndOfReplay, Interrupted, Lost, Nap, TryAgain
 from ccx.jobs.failures import (
     CANCELLED,
     FLAG_AFTER_S,
     FLAG_AFTER_TRIES,
     Error,
-    StepFailed,
     describe,
     is_database_trouble,
     pause_s,
+    traceback_of,
 )
 from ccx.jobs.job import Job
 from ccx.jobs.ledger import Ledger, encode
@@ -53,7 +54,9 @@ class Execution:
                 return await self._retry(again)
             except Exception as exc:
                 # Not the job's fault: the database went away between steps, or a handler failed.
-                logger.error("job interrupted", job=str(self._record.id), token=self._record.token, exc_info=exc)
+                logger.error(
+                    "job interrupted", job=str(self._record.id), token=self._record.token, exception=traceback_of(exc)
+                )
                 return await self._retry(TryAgain(describe(exc, None)))
         except Lost:
             logger.warning("job lost", job=str(self._record.id), kind=self._record.kind, token=self._record.token)
@@ -95,8 +98,8 @@ class Execution:
         except Exception as exc:
             if self._ledger.forced or is_database_trouble(exc):
                 raise TryAgain(describe(exc, None)) from exc
-            if not isinstance(exc, StepFailed):
-                logger.error("operation failed", job=str(job.id), token=job.token, exc_info=exc)
+            if not isinstance(exc, CcxError):
+                logger.error("operation failed", job=str(job.id), token=job.token, exception=traceback_of(exc))
             return describe(exc, None)
         await self._end(done=True, result=result)
         return None

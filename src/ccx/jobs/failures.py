@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import traceback
 from typing import Any
 
 import psycopg
@@ -62,6 +63,11 @@ def describe(exc: BaseException, step: str | None) -> Error:
     else:
         said = f"{where} failed unexpectedly"
     return {"err": said, "field": None, "remedy": "Try again; the runner's log has the details", "step": step}
+
+
+def traceback_of(exc: BaseException) -> str:
+    """For the log. Made here, so that no renderer adds local variables, which may be secrets."""
+    return "".join(traceback.format_exception(exc))
 
 
 def late(step: str | None) -> Error:

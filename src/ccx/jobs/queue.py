@@ -27,7 +27,7 @@ _ENQUEUE = text(
     returning id
     """
 )
-_NOTIFY = text(f"select pg_notify('{CHANNEL}', :key)")
+NOTIFY = text(f"select pg_notify('{CHANNEL}', :key)")
 
 
 async def enqueue(
@@ -63,7 +63,7 @@ async def enqueue(
             "dedup": dedup, "run_at": run_at,
         },
     )  # fmt: skip
-    await session.execute(_NOTIFY, {"key": key})
+    await session.execute(NOTIFY, {"key": key})
     return row.scalar_one()  # type: ignore[no-any-return]
 
 
@@ -113,7 +113,7 @@ async def _cancel(session: AsyncSession, jobs: list[JobRecord]) -> int:
         )
         if at_once and operation and operation.on_failed:
             await operation.on_failed(session, JobRecord.of(row.mappings().one()), CANCELLED)
-        await session.execute(_NOTIFY, {"key": job.key})
+        await session.execute(NOTIFY, {"key": job.key})
     return count
 
 
@@ -126,7 +126,7 @@ async def wake(session: AsyncSession, key: str) -> None:
         ),
         {"key": key},
     )
-    await session.execute(_NOTIFY, {"key": key})
+    await session.execute(NOTIFY, {"key": key})
 
 
 async def release(session: AsyncSession, runner_name: str) -> int:
@@ -144,7 +144,7 @@ async def release(session: AsyncSession, runner_name: str) -> int:
     )
     keys = rows.scalars().all()
     for key in keys:
-        await session.execute(_NOTIFY, {"key": key})
+        await session.execute(NOTIFY, {"key": key})
     return len(keys)
 
 

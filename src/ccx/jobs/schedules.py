@@ -14,7 +14,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ccx.db import SessionFactory, utc_now
 from ccx.errors import Invalid
-from ccx.jobs.queue import enqueue
+from ccx.ids import new_id
+from ccx.jobs.queue import NOTIFY
 from ccx.jobs.records import Owner
 
 EVERY_S = 5.0
@@ -115,20 +116,34 @@ async def tick(sessions: SessionFactory, now: datetime | None = None) -> int:
             return total
 
 
+_ENQUEUE_DUE = text(
+    """
+    insert into jobs.job (id, kind, key, label, args, owner_type, owner_id, dedup, status, created_at, run_at)
+    select due.id, s.kind, s.key, s.label, s.args, s.owner_type, s.owner_id, true, 'queued', clock_timestamp(), now()
+    from jobs.schedule s join unnest(cast(:names as text[]), cast(:ids as uuid[])) as due(name, id) on due.name = s.name
+    on conflict (kind, key) where status = 'queued' and dedup do nothing
+    """
+)
+_MOVE_ON = text(
+    """
+    update jobs.schedule s set next_at = due.next_at
+    from unnest(cast(:names as text[]), cast(:next_at as timestamptz[])) as due(name, next_at)
+    where s.name = due.name
+    """
+)
+
+
 async def _tick_batch(tx: AsyncSession, moment: datetime) -> int:
     rows = await tx.execute(
         text("select * from jobs.schedule where next_at <= :now order by next_at limit :batch for update skip locked"),
         {"now": moment, "batch": BATCH},
     )
     due = rows.mappings().all()
-    for row in due:
-        owner = (row["owner_type"], row["owner_id"]) if row["owner_type"] else None
-        await enqueue(tx, row["kind"], key=row["key"], args=row["args"], owner=owner, label=row["label"], dedup=True)
     if due:
-        await tx.execute(
-            text("update jobs.schedule set next_at = :next_at where name = :name"),
-            [{"name": row["name"], "next_at": _next(row, moment)} for row in due],
-        )
+        names = [row["name"] for row in due]
+        await tx.execute(_ENQUEUE_DUE, {"names": names, "ids": [new_id() for _ in due]})
+        await tx.execute(_MOVE_ON, {"names": names, "next_at": [_next(row, moment) for row in due]})
+        await tx.execute(NOTIFY, {"key": ""})
     return len(due)
 
 
