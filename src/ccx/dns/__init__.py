@@ -1,4 +1,4 @@
-"""Where datastores' names are written. ``base.NameWriter`` is the interface; ``name_writer`` picks the settings' one."""
+"""Where datastores' names are written. ``base.NameWriter`` is the interface; ``name_writer`` picks one."""
 
 from __future__ import annotations
 

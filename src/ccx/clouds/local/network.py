@@ -27,10 +27,16 @@ async def ensure_router(place: Place) -> None:
     space = place.router_namespace
     if await _ensure_namespace(space):
         await ip("link set lo up", f"addr add {place.router}/32 dev lo", namespace=space)
-        await inside(
-            space, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.all.rp_filter=1",
-            "net.ipv4.conf.default.proxy_arp=1", "net.ipv4.conf.all.send_redirects=0",
-            "net.ipv4.conf.default.send_redirects=0", "net.ipv4.icmp_ratelimit=0",
+        await _sysctl(
+            space,
+            "net.ipv6.conf.all.disable_ipv6=1",
+            "net.ipv6.conf.default.disable_ipv6=1",
+            "net.ipv4.ip_forward=1",
+            "net.ipv4.conf.all.rp_filter=1",
+            "net.ipv4.conf.default.proxy_arp=1",
+            "net.ipv4.conf.all.send_redirects=0",
+            "net.ipv4.conf.default.send_redirects=0",
+            "net.ipv4.icmp_ratelimit=0",
         )  # fmt: skip
     if place.host_link not in await _links() or _HOST_LINK not in await _links(space):
         await _drop_link(place.host_link)
@@ -79,7 +85,7 @@ async def ensure_node(place: Place, slot: int) -> None:
     """The namespace that a node boots into, with its link ``host0``; its address is set by the node itself."""
     space, inner, link = place.router_namespace, place.node_namespace(slot), node_link(slot)
     if await _ensure_namespace(inner):
-        await inside(inner, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1")
+        await _sysctl(inner, "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1")
         await ip("link set lo up", namespace=inner)
     if NODE_LINK not in await _links(inner) or link not in await _links(space):
         await _drop_link(link, space)
@@ -152,4 +158,9 @@ async def _drop_link(name: str, namespace: str | None = None) -> None:
 
 async def _no_proxy_delay(namespace: str, link: str) -> None:
     """The kernel waits up to 0.8 s before it answers for somebody else; here nobody else could."""
-    await inside(namespace, "sysctl", "-qw", f"net.ipv4.neigh.{link}.proxy_delay=0")
+    await _sysctl(namespace, f"net.ipv4.neigh.{link}.proxy_delay=0")
+
+
+async def _sysctl(namespace: str, *settings: str) -> None:
+    """What this kernel doesn't know, such as IPv6 where it is not built in, needs no setting."""
+    await inside(namespace, "sysctl", "-eqw", *settings)
