@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ccx.demo import play
 from ccx.demo.stage import CCX, Stage, Unexpected
+from ccx.settings import Paths
 
 
 def main() -> int:
@@ -40,7 +41,7 @@ def main() -> int:
             play.delete(stage, settings)
     except (Unexpected, TimeoutError) as failure:
         stage.console.print(f"\n[bold red]script/demo: this was expected, and is not so: {failure}[/bold red]")
-        stage.console.print(f"   Logs: {play.logs()}. Remove everything: script/demo --down")
+        stage.console.print(f"   Logs: {Paths.of(play.INSTANCE).var / 'log'}. Remove everything: script/demo --down")
         return 1
     stage.table()
     if options.keep:

@@ -11,6 +11,7 @@ from typing import Any
 import dns.resolver
 import psycopg
 
+from ccx.clouds.base import ResourceKind
 from ccx.clouds.local.driver import LocalCloud
 from ccx.demo.stage import Stage, Unexpected, parameters
 from ccx.demo.writer import Writer
@@ -67,7 +68,7 @@ def connect(stage: Stage, settings: Settings) -> list[dict[str, str]]:
         resolver.nameservers = [settings.resolver_address]
         for name, writable in ((store["primary_url"], True), (store["replica_url"], False)):
             address = str(resolver.resolve(name, "A")[0])
-            with psycopg.connect(**{**nodes[0], "host": name, "hostaddr": address}) as connection:  # type: ignore[arg-type]
+            with psycopg.connect(**{**nodes[0], "host": name, "hostaddr": address}) as connection:
                 replica = connection.execute("select pg_is_in_recovery()").fetchone() == (True,)
                 stage.expect(
                     replica is not writable, f"{name} is a {'primary' if writable else 'replica'} at {address}"
@@ -81,7 +82,7 @@ def survive(stage: Stage, settings: Settings, nodes: list[dict[str, str]]) -> No
     with stage.scene("kill the primary's machine while rows are written") as said, Writer(nodes) as writer:
         writer.wait_for(400, timeout=30)
         primary = _primary(stage)
-        kill(settings, primary["hostname"], stage)
+        kill(settings, primary["private_ip"])
         stage.say(f"killed the machine of {primary['hostname']} ({primary['private_ip']})")
         writer.wait_for(400, timeout=90)
         gap = writer.gap()
@@ -116,9 +117,18 @@ def delete(stage: Stage, settings: Settings) -> None:
         said["outcome"] = "no server, volume, address or firewall is left"
 
 
-def kill(settings: Settings, hostname: str, stage: Stage) -> None:
-    """Kills the machine behind the control plane's back, as a failing host would."""
-    _with_cloud(settings, lambda cloud: cloud.kill(hostname))
+def kill(settings: Settings, address: str) -> None:
+    """Kills the machine of that address behind the control plane's back, as a failing host would."""
+
+    async def found_and_killed(cloud: LocalCloud) -> None:
+        for resource in await cloud.inventory(settings.instance):
+            if resource.kind is ResourceKind.SERVER:
+                server = await cloud.get_server(resource.name)
+                if server is not None and server.private_ip == address:
+                    return await cloud.kill(server.name)
+        raise Unexpected(f"the cloud has a machine at {address}")
+
+    _with_cloud(settings, found_and_killed)
 
 
 def resources(settings: Settings, short_id: str) -> list[str]:
@@ -132,7 +142,7 @@ def nodes_now(stage: Stage) -> list[dict[str, str]]:
 
 
 def until(condition: Callable[[], str | None], *, within: float, what: str) -> None:
-    """Waits until ``condition`` finds nothing missing. Unexpected, with what it last found, after ``within`` seconds."""
+    """Waits until ``condition`` finds nothing missing. Unexpected, with what it found last, after ``within`` s."""
     deadline = time.monotonic() + within
     while (missing := condition()) is not None:
         if time.monotonic() > deadline:
