@@ -30,9 +30,14 @@ def load(instance: str = "default", environ: Mapping[str, str] = os.environ) -> 
     try:
         raw = yaml.safe_load(file.read_text())
     except FileNotFoundError:
-        raise Invalid(f"instance {instance!r} has no {file}", remedy=f"Start it once: ccx up --instance {instance}") from None
+        raise Invalid(
+            f"instance {instance!r} has no {file}", remedy=f"Start it once: ccx up --instance {instance}"
+        ) from None
     except yaml.YAMLError as error:
-        raise Invalid(f"{file} is not YAML: {error}", remedy="Correct the file") from None
+        mark = getattr(error, "problem_mark", None)
+        where = f"{file}:{mark.line + 1}" if mark else str(file)
+        # Not quoted: what is written there may be a secret.
+        raise Invalid("this is not YAML", field=where, remedy="Correct that line") from None
     if not isinstance(raw, dict):
         raise Invalid(f"{file} must hold a mapping", remedy="Correct the file, or remove it and run ccx up again")
     values: dict[str, Any] = {**raw, "instance": instance, "paths": paths.model_dump()}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ccx.settings.features import Kubernetes, License, Notify
+from ccx.settings.features import Kubernetes, License, Mirrors, Notify
 
 
 class _Part(BaseModel):
@@ -58,7 +58,11 @@ class CloudConfig(_Part):
     volume_types: tuple[VolumeType, ...]
     network_types: tuple[str, ...] = ("public",)
     endpoint: str = Field(default="", description="where the driver finds the cloud's API")
+    service_endpoints: tuple[str, ...] = Field(
+        default=(), description="OpenStack's services, where Keystone doesn't say"
+    )
     s3_endpoint: str = Field(default="", description="<CODE>_S3_ENDPOINT: the object store for backups")
+    s3: bool = Field(default=True, description="backups go to the cloud's own object store, where it has one")
 
 
 class TypeOfCluster(_Part):
@@ -99,7 +103,9 @@ class Paths(_Part):
 
     @classmethod
     def of(cls, instance: str) -> Paths:
-        return cls(etc=Path("/etc/ccx") / instance, var=Path("/var/lib/ccx") / instance, run=Path("/run/ccx") / instance)
+        return cls(
+            etc=Path("/etc/ccx") / instance, var=Path("/var/lib/ccx") / instance, run=Path("/run/ccx") / instance
+        )
 
 
 POSTGRES = Database(
@@ -118,6 +124,7 @@ class Settings(_Part):
     paths: Paths
     fqdn: str = Field(default="ccx.localhost", description="ccxFQDN: the control plane's own name")
     user_domain: str = Field(default="db.ccx.localhost", description="ccx.userDomain: datastores' names end in it")
+    cc_fqdn: str = Field(default="", description="ccFQDN: the ClusterControl console's name; opens 9501 and 9511")
     dsn: str = Field(default="", description="SQLAlchemy URL of the metadata database")
     nats_url: str = Field(default="", description="nats://host:4222 of the JetStream server or cluster")
     nats_credentials: Path | None = Field(default=None, description="file with 'user\\npassword', mode 0600")
@@ -129,7 +136,9 @@ class Settings(_Part):
     clouds: tuple[CloudConfig, ...] = ()
     databases: tuple[Database, ...] = (POSTGRES,)
     auto_repair: AutoRepair = AutoRepair()
-    state_interval: float = Field(default=60, gt=0, description="seconds between two comparisons of desired and observed")
+    state_interval: float = Field(
+        default=60, gt=0, description="seconds between two comparisons of desired and observed"
+    )
     external_dns_ttl: int = Field(default=5, ge=1, description="EXTERNAL_DNS_TTL, seconds")
     max_datastores_per_user: int = Field(default=50, ge=1, description="MAX_DATASTORES_PER_USER")
     cloud_init_timeout_minutes: int = Field(default=15, ge=1, description="CLOUD_INIT_TIMEOUT_MINUTES")
@@ -139,6 +148,8 @@ class Settings(_Part):
     license: License = License()
     stripe: bool = Field(default=False, description="ccx.services.billing.stripe")
     piwik_url: str = Field(default="", description="REACT_APP_PIWIK_PRO_URL: the console's analytics; empty: off")
+    mirror: Mirrors = Mirrors()
+    egress_proxy: str = Field(default="", description="URL of the proxy that HTTP leaves by; empty: directly")
     percona_telemetry: bool = Field(default=False, description="let Percona's agent on the nodes call home")
 
     def cloud(self, code: str) -> CloudConfig | None:
