@@ -118,7 +118,7 @@ class Etcd:
             async with asyncio.timeout(limit):
                 answer = await self._http.post(f"{url}{path}", json=body, timeout=limit)
             found: dict[str, Any] = answer.json()
-        except (httpx.HTTPError, TimeoutError, ValueError) as error:
+        except (httpx.HTTPError, OSError, ValueError) as error:
             raise EtcdSilent(f"{url} did not answer: {type(error).__name__}") from error
         if answer.status_code != httpx.codes.OK:
             raise EtcdRefused(f"{url}: {found.get('message') or found.get('error') or answer.status_code}")

@@ -20,7 +20,7 @@ async def cluster(http: httpx.AsyncClient, node: NodeSpec, limit: float = 2) -> 
     try:
         answer = await http.get(f"{patroni_url(node)}/cluster", timeout=limit)
         found = answer.raise_for_status().json()
-    except (httpx.HTTPError, ValueError) as error:
+    except (httpx.HTTPError, OSError, ValueError) as error:
         raise PatroniSilent(f"Patroni on {node.label} did not answer: {type(error).__name__}") from error
     if not isinstance(found, dict) or not isinstance(found.get("members"), list):
         raise PatroniSilent(f"Patroni on {node.label} answered with no cluster")
@@ -31,7 +31,7 @@ async def is_primary(http: httpx.AsyncClient, node: NodeSpec, limit: float) -> b
     """Whether the node leads and its PostgreSQL accepts writes, by its own word. Silence is no."""
     try:
         return (await http.get(f"{patroni_url(node)}/primary", timeout=limit)).status_code == httpx.codes.OK
-    except httpx.HTTPError:
+    except (httpx.HTTPError, OSError):
         return False
 
 
@@ -39,7 +39,7 @@ async def answers(http: httpx.AsyncClient, node: NodeSpec, limit: float) -> bool
     """Whether Patroni on the node answers at all."""
     try:
         return (await http.get(f"{patroni_url(node)}/liveness", timeout=limit)).status_code == httpx.codes.OK
-    except httpx.HTTPError:
+    except (httpx.HTTPError, OSError):
         return False
 
 
@@ -49,7 +49,7 @@ async def switchover(http: httpx.AsyncClient, leader: NodeSpec, to: NodeSpec) ->
         answer = await http.post(
             f"{patroni_url(leader)}/switchover", json={"leader": leader.label, "candidate": to.label}, timeout=30
         )
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, OSError) as error:
         raise PatroniSilent(f"{leader.label} did not answer the switchover: {type(error).__name__}") from error
     if answer.status_code != httpx.codes.OK:
         raise CcxError(
@@ -63,5 +63,5 @@ async def change(http: httpx.AsyncClient, node: NodeSpec, part: dict[str, Any]) 
     """Merges ``part`` into the configuration that all members follow."""
     try:
         (await http.patch(f"{patroni_url(node)}/config", json=part, timeout=5)).raise_for_status()
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, OSError) as error:
         raise PatroniSilent(f"Patroni on {node.label} did not take the change: {type(error).__name__}") from error
