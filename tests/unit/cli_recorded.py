@@ -14,6 +14,8 @@ from typing import Any
 
 ORDERS = "0197f3a2-5c1b-7e7e-9b4c-6d1f0a2b3c4d"
 INVOICES = "0197f3a9-1111-7e7e-9b4c-6d1f0a2b3c4d"
+HANG_UP = object()
+"""An answer that never comes: the connection is closed instead."""
 JOB = "0197f3a3-0000-7000-8000-000000000001"
 
 
@@ -64,6 +66,9 @@ def control_plane(certificate: Path | None = None) -> Iterator[Recorded]:
             missing = [(404, {"code": 404, "err": "there is no such path", "field": None, "remedy": None}, {})]
             answers = recorded.answers.get((self.command, path), missing)
             status, content, headers = answers.pop(0) if len(answers) > 1 else answers[0]
+            if content is HANG_UP:
+                self.close_connection = True
+                return
             data = content if isinstance(content, bytes) else json.dumps(content).encode()
             self.send_response(status)
             self.send_header("Content-Type", "application/json")

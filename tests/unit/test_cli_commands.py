@@ -10,7 +10,19 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.unit.cli_recorded import INVOICES, JOB, ORDERS, WIZARD, Recorded, control_plane, datastore, job, page, step
+from tests.unit.cli_recorded import (
+    HANG_UP,
+    INVOICES,
+    JOB,
+    ORDERS,
+    WIZARD,
+    Recorded,
+    control_plane,
+    datastore,
+    job,
+    page,
+    step,
+)
 
 from ccx.cli import contexts
 from ccx.cli.app import run
@@ -105,6 +117,15 @@ def test_create_names_everything_that_was_left_out_and_waits(api: Recorded, caps
     printed = capsys.readouterr()
     assert "name      orders" in printed.out
     assert [line.split() for line in printed.err.splitlines()[-2:]] == [["reserve", "0.4", "s"], ["boot", "8.0", "s"]]
+
+
+def test_an_answer_that_got_lost_is_asked_for_again_with_the_same_key(api: Recorded) -> None:
+    api.on("GET", "/content/api/v1/deploy-wizard", WIZARD)
+    api.on("POST", CLUSTER, HANG_UP, {"uuid": ORDERS, "cluster_uuid": ORDERS}, status=201)
+    assert run(["datastore", "create", "orders", "--no-wait"]) == Exit.OK
+    first, second = api.asked("POST", CLUSTER)
+    assert first.headers["Idempotency-Key"] == second.headers["Idempotency-Key"]
+    assert first.body == second.body
 
 
 def test_a_cidr_with_host_bits_is_refused_before_anything_is_made(

@@ -89,6 +89,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return code_of(error)
     except KeyboardInterrupt:
+        print("interrupted; what the control plane was asked for goes on", file=sys.stderr)
         return Exit.INTERRUPTED
     except BrokenPipeError:  # the reader has seen enough: `ccx … | head`
         sys.stdout = None

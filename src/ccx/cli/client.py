@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from uuid import uuid4
 
 import httpx
 
@@ -57,6 +58,17 @@ class Api:
     def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
         return self.call("POST", path, body=body)
 
+    def post_once(self, path: str, body: Mapping[str, Any]) -> Any:
+        """A POST that is done once however often it is sent: an answer that got lost on the way is asked for again."""
+        headers = {"Idempotency-Key": str(uuid4())}
+        try:
+            response = self.send("POST", path, body=body, headers=headers)
+        except Unreachable as lost:
+            if not isinstance(lost.__cause__, (httpx.ReadError, httpx.RemoteProtocolError)):
+                raise
+            response = self.send("POST", path, body=body, headers=headers)
+        return self._decoded(response)
+
     def patch(self, path: str, body: Mapping[str, Any]) -> Any:
         return self.call("PATCH", path, body=body)
 
@@ -72,14 +84,16 @@ class Api:
         body: Mapping[str, Any] | None = None,
     ) -> Any:
         """One request; None for an answer without content."""
-        response = self.send(method, path, params=params, body=body)
+        return self._decoded(self.send(method, path, params=params, body=body))
+
+    def _decoded(self, response: httpx.Response) -> Any:
         if not response.content:
             return None
         try:
             return response.json()
         except ValueError:
             raise CcxError(
-                f"{self.context.url} answered {method} {path} with something else than JSON",
+                f"{self.context.url} answered {response.request.method} with something else than JSON",
                 status=502,
                 remedy="Check that the URL is a CCX control plane: ccx context list",
             ) from None
@@ -91,10 +105,11 @@ class Api:
         *,
         params: Mapping[str, str | int] | None = None,
         body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> httpx.Response:
         """One request, for callers that need more than the body (log-in reads a cookie)."""
         try:
-            response = self._http.request(method, path, params=params or None, json=body)
+            response = self._http.request(method, path, params=params or None, json=body, headers=headers)
         except httpx.TransportError as error:
             raise unreachable(self.context.url, error) from error
         if response.is_success:

@@ -130,7 +130,7 @@ def create(
             api.get(wizard.PATH), name=name, vendor=vendor, version=version, type=type, nodes=nodes, size=size,
             volume_size=volume_size, volume_type=volume_type, cloud=cloud, region=region, tags=tag or [],
         )  # fmt: skip
-        uuid = api.post(_CLUSTER, body)["uuid"]
+        uuid = api.post_once(_CLUSTER, body)["uuid"]
         output.say(f"{name} is {uuid}")
         for rule in rules:
             api.post(f"/firewall/api/v1/firewall/{uuid}", {"source": rule, "description": ""})

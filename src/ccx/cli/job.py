@@ -55,6 +55,7 @@ def list_(
     /,
     *,
     limit: Annotated[int, Parameter(help="How many, newest first; at most 100.")] = 20,
+    routine: Annotated[bool, Parameter(negative=(), help="Small ones too, such as firewall changes.")] = False,
     common: Common = DEFAULT,
 ) -> None:
     """List a datastore's jobs, newest first.
@@ -62,8 +63,9 @@ def list_(
     Try:
       ccx job list orders
     """
+    params: dict[str, int | str] = {"limit": limit, "offset": 0, **({"routine": "true"} if routine else {})}
     with common.api() as api:
-        found = api.get(progress.jobs_of(resolve.identity(api, datastore)), limit=limit, offset=0).get("jobs") or []
+        found = api.get(progress.jobs_of(resolve.identity(api, datastore)), **params).get("jobs") or []
     output.rows(found, _COLUMNS, common.output, empty="Nothing was done to it yet.")
 
 

@@ -76,7 +76,11 @@ def first_use(url: str, expected: str = "") -> str:
     output.say(f"{urlsplit(url).netloc} is signed by a CA that this machine does not know. Its SHA-256 is\n  {found}")
     print("Is it what its operator told you? Type yes to trust it from now on: ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() != "yes":
-        raise Invalid("the CA was not confirmed", field="ca_file", remedy="Ask the operator: ccx status shows it there")
+        raise Invalid(
+            "the CA was not confirmed",
+            field="ca_file",
+            remedy="Its operator gets it by: openssl x509 -noout -fingerprint -sha256 -in /etc/ccx/default/ca.crt",
+        )
     return pem
 
 
