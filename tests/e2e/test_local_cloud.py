@@ -203,7 +203,8 @@ async def test_nodes_reach_each_other_only_by_rules_on_both_sides(store: Store) 
 
 
 async def test_a_node_asks_the_resolver_only_when_a_rule_says_so(store: Store) -> None:
-    await store.boot("n1")
+    server = await store.boot("n1")
+    await until_ssh(server.private_ip)
     resolver = store.daemon.place.router
     await DnsmasqWriter(store.daemon.place.socket).publish(store.short_id, {"p.local.test": ["192.0.2.7"]})
     lookup = ("timeout", "3", "getent", "hosts", "p.local.test")

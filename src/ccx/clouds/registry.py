@@ -30,7 +30,8 @@ class Driver:
 
 _DRIVERS = {
     "local": Driver(
-        "ccx.clouds.local.driver", "LocalCloud", lambda cls, c, s: cls(s.paths.run / "cloud.sock", c.code)
+        "ccx.clouds.local.driver", "LocalCloud",
+        lambda cls, c, s: cls(s.paths.run / "cloud.sock", c.code, {t.type: t for t in c.instance_types}),
     ),
     "simulated": Driver(
         "ccx.clouds.simulated.driver", "SimulatedCloud", lambda cls, c, s: cls.from_config(c, s)

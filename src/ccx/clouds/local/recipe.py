@@ -26,13 +26,15 @@ _SERVICES_OFF = (
 
 # Units that cost boot time and have nothing to do in a machine whose disk, clock and kernel are the host's.
 _MASKED = (
-    "apt-daily-upgrade.timer", "apt-daily.timer", "console-getty.service", "dpkg-db-backup.timer", "e2scrub_all.timer",
+    "apt-daily-upgrade.timer", "apt-daily.timer", "console-getty.service", "dev-hugepages.mount", "dev-mqueue.mount",
+    "dpkg-db-backup.timer", "e2scrub_all.timer",
     "e2scrub_reap.service", "fstrim.timer", "getty.target", "ldconfig.service", "modprobe@.service",
     "prometheus-node-exporter-apt.timer", "prometheus-node-exporter-ipmitool-sensor.timer",
     "prometheus-node-exporter-mellanox-hca-temp.timer", "prometheus-node-exporter-nvme.timer",
     "prometheus-node-exporter-smartmon.timer", "systemd-binfmt.service", "systemd-firstboot.service",
     "systemd-hwdb-update.service", "systemd-journal-catalog-update.service",
-    "systemd-logind.service", "systemd-networkd-wait-online.service", "systemd-pcrphase.service",
+    "systemd-logind.service", "systemd-network-generator.service",
+    "systemd-networkd-persistent-storage.service", "systemd-networkd-wait-online.service", "systemd-pcrphase.service",
     "systemd-pstore.service",
     "systemd-remount-fs.service", "systemd-timesyncd.service", "systemd-update-done.service",
     "systemd-update-utmp.service", "cloud-init-hotplugd.socket", "sshd-keygen.service",
@@ -69,7 +71,7 @@ done
 for unit in {masked}; do ln -sf /dev/null "$root/etc/systemd/system/$unit"; done
 cat > "$root/etc/cloud/cloud.cfg" <<'CFG'
 {cloud_cfg}CFG
-rm -f "$root"/etc/cloud/cloud.cfg.d/*
+find "$root/etc/cloud/cloud.cfg.d" -type f ! -name 05_logging.cfg -delete
 mkdir -p "$root/etc/systemd/journald.conf.d"
 printf '[Journal]\\nSystemMaxUse=64M\\n' > "$root/etc/systemd/journald.conf.d/ccx.conf"
 rm -f "$root"/etc/ssh/ssh_host_* "$root/var/lib/dbus/machine-id" "$root/etc/hostname" "$root/etc/resolv.conf"
