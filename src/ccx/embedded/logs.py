@@ -14,7 +14,6 @@ _LARGEST = 10 * 2**20
 _KEPT = 3
 # A second line of defence: nobody should log these in the first place.
 _SECRET_WORDS = ("password", "secret", "token", "private", "authorization", "cookie", "passphrase")
-_OURS = {"job_token", "claim_token"}
 
 
 def configure(level: str, file: Path | None) -> None:
@@ -55,7 +54,8 @@ def configure(level: str, file: Path | None) -> None:
 
 
 def _mask(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    for key in event:
-        if key not in _OURS and any(word in key.lower() for word in _SECRET_WORDS):
+    for key, value in event.items():
+        # A number is no secret: a job's token is one.
+        if isinstance(value, str | bytes) and any(word in key.lower() for word in _SECRET_WORDS):
             event[key] = "(masked)"
     return event
