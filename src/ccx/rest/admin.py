@@ -64,6 +64,8 @@ async def list_all_datastores(tx: Transaction, caller: Caller, services: Context
 async def cloud_inventory(tx: Transaction, caller: Caller, services: Context) -> Inventory:
     """Everything that this installation has on its clouds: whose it is, and what is orphaned. Audited."""
     audit.record(tx, caller.actor, "list cloud inventory")
+    # Clouds may take their time; no connection is held meanwhile.
+    await tx.commit()
     # The clouds first: what appears on one while the stores are read would look like an orphan the other way round.
     codes = sorted(services.clouds)
     found = await asyncio.gather(*(services.clouds[code].inventory(services.settings.instance) for code in codes))

@@ -129,4 +129,3 @@ def _set_cookie(response: Response, token: str) -> None:
         secure=True,
         samesite="lax",
     )
-    response.headers["Cache-Control"] = "no-store"

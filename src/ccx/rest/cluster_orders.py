@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated, Any
 
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ccx.auth.identity import Owner
-from ccx.clouds.base import Demand, NoCapacity, QuotaExceeded
+from ccx.clouds.base import Demand, NoCapacity, QuotaExceeded, Unavailable
 from ccx.errors import CcxError, Invalid
 from ccx.rest import names, offer
 from ccx.rest.schema import AnyText, Body, Text
@@ -18,6 +19,10 @@ from ccx.stores import datastores
 
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Tags = Annotated[list[Annotated[Text, Field(max_length=128)]], Field(max_length=50)]
+
+
+_CAPACITY_SECONDS = 10
+"""Existing clients give up after 30, and the request's transaction is held meanwhile."""
 
 
 class General(Body):
@@ -169,7 +174,10 @@ async def _check_capacity(
 ) -> None:
     demand = Demand(instance.type, instance.cpu, instance.ram, volume_size, region.code)
     try:
-        await services.clouds[cloud.code].check_capacity([demand] * size)
+        async with asyncio.timeout(_CAPACITY_SECONDS):
+            await services.clouds[cloud.code].check_capacity([demand] * size)
+    except TimeoutError:
+        raise Unavailable(f"the cloud {cloud.code} does not say whether it has room for this") from None
     except (NoCapacity, QuotaExceeded) as error:
         error.field = error.field or "instance"
         error.remedy = error.remedy or "Order less or smaller nodes, or another region or cloud"

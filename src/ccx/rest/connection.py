@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from fastapi import Response
 from pydantic import BaseModel
 
 from ccx.errors import Conflict, NotFound
@@ -41,7 +40,7 @@ class Connection(BaseModel):
 
 @router.get("/data-stores/{datastore_id}/connection")
 async def get_connection(
-    datastore: OwnedDatastore, tx: Transaction, caller: Caller, owner: ActingFor, services: Context, response: Response
+    datastore: OwnedDatastore, tx: Transaction, caller: Caller, owner: ActingFor, services: Context
 ) -> Connection:
     """Names, addresses, CA, user and password. For the owner only; 409 while there is nothing to connect to."""
     if not caller.owns((datastore.owner_type, datastore.owner_id)):
@@ -53,7 +52,6 @@ async def get_connection(
             "there is nothing to connect to yet", remedy="Wait until the datastore is STARTED: ccx job follow"
         )
     subject = Subject(services, datastore)
-    response.headers["Cache-Control"] = "no-store"
     return Connection(
         uuid=datastore.id,
         user=datastore.admin_user,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Request, Response
+from fastapi import Request
 from pydantic import BaseModel, Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -51,16 +51,13 @@ class Keys(BaseModel):
 
 
 @router.post("/enrol")
-async def enrol(
-    request: Request, tx: Transaction, services: Context, response: Response, body: Report | None = None
-) -> Keys:
+async def enrol(request: Request, tx: Transaction, services: Context, body: Report | None = None) -> Keys:
     """The node's SSH host key. May be repeated until the node is configured, for answers get lost."""
     node = await _node(tx, request, body)
     try:
         private = await services.vault.get(tx, node_scope(node.id), "ssh_host_key")
     except NotFound:
         raise Unauthenticated("this node has its keys already", remedy="The control plane replaces the node") from None
-    response.headers["Cache-Control"] = "no-store"
     return Keys(
         host_key=private,
         host_key_public=node.host_key or "",

@@ -38,7 +38,12 @@ class Envelope:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                MutableHeaders(scope=message)["X-Request-Id"] = request_id
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = request_id
+                headers["X-Content-Type-Options"] = "nosniff"
+                if scope["path"].startswith("/api"):
+                    # Some answers hold a password, and none is worth keeping.
+                    headers["Cache-Control"] = "no-store"
             await send(message)
 
         try:

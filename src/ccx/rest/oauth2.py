@@ -69,7 +69,7 @@ async def token(request: Request, tx: Transaction) -> Response:
     except Unauthenticated as error:
         return _failure("invalid_client", error)
     answer = AccessToken(access_token=access_token, expires_in=lifetime)
-    return JSONResponse(answer.model_dump(), headers={"Cache-Control": "no-store"})
+    return JSONResponse(answer.model_dump())
 
 
 class NewClient(Body):
@@ -92,12 +92,9 @@ class Clients(BaseModel):
 
 
 @_own.post("/clients", status_code=201)
-async def create_client(
-    caller: Caller, tx: Transaction, response: Response, body: NewClient | None = None
-) -> ClientWithSecret:
+async def create_client(caller: Caller, tx: Transaction, body: NewClient | None = None) -> ClientWithSecret:
     """New client credentials of the caller. The secret is in this answer only."""
     client, secret = await auth.create_client(tx, caller, body.name if body else "")
-    response.headers["Cache-Control"] = "no-store"
     return ClientWithSecret(
         client_id=client.client_id, name=client.name, created_at=client.created_at, client_secret=secret
     )
