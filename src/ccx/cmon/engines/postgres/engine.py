@@ -27,6 +27,9 @@ _OBSERVE = 2.0
 _STRAGGLERS = 0.5
 """Seconds: for the first answer to an observation; and for the others once there is one."""
 
+_PEERS = 3.0
+"""Seconds for a peer to say whether it sees a node; silence is no answer."""
+
 _PROMISES = {
     1: "1: no high availability; if the node is lost, a backup is what is left",
     2: "2: a synchronous copy, but no automatic failover: of two, neither can tell which one is cut off",
@@ -127,8 +130,9 @@ class PostgresEngine:
 
         async def ask(peer: NodeSpec) -> tuple[str, bool] | None:
             try:
-                found = await channel.call(peer, "reachable", args, timeout=3)
-            except (Transient, CcxError):
+                async with asyncio.timeout(_PEERS):
+                    found = await channel.call(peer, "reachable", args, timeout=_PEERS)
+            except (Transient, CcxError, TimeoutError):
                 return None
             return peer.label, any(seen for _, _, seen in found["reachable"])
 
