@@ -9,8 +9,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+import psycopg
+from dns.exception import DNSException
+
 from ccx.demo import play
 from ccx.demo.stage import CCX, Stage, Unexpected
+from ccx.errors import CcxError
 from ccx.settings import Paths
 
 
@@ -39,7 +43,7 @@ def main() -> int:
         play.survive(stage, settings, nodes)
         if not options.keep:
             play.delete(stage, settings)
-    except (Unexpected, TimeoutError) as failure:
+    except (Unexpected, TimeoutError, psycopg.Error, DNSException, CcxError) as failure:
         stage.console.print(f"\n[bold red]script/demo: this was expected, and is not so: {failure}[/bold red]")
         stage.console.print(f"   Logs: {Paths.of(play.INSTANCE).var / 'log'}. Remove everything: script/demo --down")
         return 1

@@ -66,8 +66,9 @@ class Files:
         layout = self._layout
         for shared in (layout.etc.parent, layout.var.parent, layout.run.parent):
             shared.mkdir(mode=0o755, parents=True, exist_ok=True)
-        for folder in (layout.etc, layout.var, layout.run):
+        for folder in (layout.etc, layout.var):
             _folder(folder, 0o750, self._root)
+        _folder(layout.run, 0o751, self._root)  # the DNS server, nobody's, must get to its names in there
         _folder(layout.var / "cloud", 0o700, Owner(0, 0))
         _folder(layout.var / "postgresql", 0o750, self._ccx)
         _folder(layout.var / "apt", 0o750, self._root)
@@ -90,6 +91,8 @@ class Files:
         os.chown(self.wrapping_key, self._ccx.uid, self._ccx.gid)
         if not (nats := credentials_file(self._layout)).exists():
             _create(nats, f"ccx\n{secrets.token_urlsafe(32)}\n", 0o600, self._ccx)
+        if not (operator := self._layout.operator_password).exists():
+            _create(operator, secrets.token_urlsafe(18) + "\n", 0o600, self._ccx)
         if not (key := self._layout.etc / "ssh.key").exists():
             private, public = new_ssh_key()
             _replace(self._layout.etc / "ssh.pub", public + "\n", 0o644, self._root)
