@@ -25,6 +25,7 @@ MAY = {
     "cli/trust.py": "the same, for the API's CA",
     "demo/race.py": "connects as an application of a user's would",
     "demo/play.py": "connects as an application of a user's would",
+    "embedded/cloud.py": "a unix socket (cloud.local.daemon)",
     "embedded/files.py": "finds this machine's own address; sends nothing",
     "embedded/namespace.py": "listens, and probes its own listeners on loopback",
     "embedded/sockets.py": "listens",

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ccx.errors import Invalid
-from ccx.network import Plane
+from ccx.network import Mirror, Plane, Protocol
 from ccx.network.page import everything, page
 from ccx.network.plan import Row, plan
 from ccx.network.render import FORMATS, render
-from ccx.settings.features import ExternalDns, Kubernetes, License, Notify
+from ccx.settings.features import ExternalDns, Kubernetes, License, Mirrors, Notify
 
 ALL = everything()
 BARE = ALL.model_copy(
@@ -152,6 +152,107 @@ def test_images_move_to_the_mirror_that_the_settings_name():
     images = [r for r in plan(mirrored).rows if r.id.startswith("images.")]
     assert {(r.host, r.port) for r in images} == {("registry.corp", 5000)}
     assert {r.behind for r in images} == {()}
+
+
+def test_every_row_moves_to_the_mirrors_that_the_settings_name():
+    moved = ALL.model_copy(
+        update={
+            "kubernetes": ALL.kubernetes.model_copy(update={"image_registry": "registry.corp:5000"}),
+            "mirror": Mirrors(packages="http://apt.corp:8080", charts="https://charts.corp"),
+        }
+    )
+    before, after = plan(ALL).rows, plan(moved).rows
+    where = {
+        Mirror.IMAGE_REGISTRY: ("registry.corp", 5000, Protocol.HTTPS),
+        Mirror.APT_REPOSITORY: ("apt.corp", 8080, Protocol.HTTP),
+        Mirror.CHART_REPOSITORY: ("charts.corp", 443, Protocol.HTTPS),
+    }
+    for kind, expected in where.items():
+        found = [r for r in after if r.mirror is kind]
+        assert {(r.host, r.port, r.protocol) for r in found} == {expected}
+        assert {r.behind for r in found} == {()}
+        assert {r.path for r in found} == {r.path for r in before if r.mirror is kind}, "under the vendors' own paths"
+    assert {key(r) for r in before if r.mirror not in where} == {key(r) for r in after if r.mirror not in where}
+
+
+def test_a_proxy_is_a_row_and_what_goes_by_it_says_so():
+    rows = plan(ALL.model_copy(update={"egress_proxy": "http://proxy.corp:3128"})).rows
+    assert {(r.host, r.port, r.plane) for r in rows if r.id.startswith("egress.proxy")} == {
+        ("proxy.corp", 3128, Plane.CONTROL), ("proxy.corp", 3128, Plane.DATA)
+    }  # fmt: skip
+    by_id = {r.id: r for r in rows}
+    assert by_id["notify.slack"].via == by_id["packages.postgresql"].via == "proxy.corp:3128"
+    assert by_id["notify.smtp"].via == by_id["cmon.ssh"].via == by_id["rest.user"].via == by_id["node.ntp"].via == ""
+    assert by_id["cloud.metadata.data"].via == "", "a link-local address is no proxy's to reach"
+
+
+@pytest.mark.parametrize(
+    ("name", "behind"),
+    [
+        ("docker.io", {"registry-1.docker.io", "auth.docker.io", "production.cloudflare.docker.com",
+                       "production.cloudfront.docker.com"}),
+        ("quay.io", {"cdn.quay.io", "cdn01.quay.io", "cdn02.quay.io", "cdn03.quay.io"}),
+        ("ghcr.io", {"pkg-containers.githubusercontent.com"}), ("eu.gcr.io", {"storage.googleapis.com"}),
+        ("nats-io.github.io", {"github.com", "release-assets.githubusercontent.com"}),
+        ("compute.googleapis.com", {"oauth2.googleapis.com"}),
+        ("js.stripe.com", {"api.stripe.com", "hooks.stripe.com", "m.stripe.network"}),
+        ("severalnines.piwik.pro", {"severalnines.containers.piwik.pro"}),
+    ],
+)  # fmt: skip
+def test_what_stands_behind_a_name_is_known(name, behind):
+    found = [r for r in plan(ALL).rows if r.host == name]
+    assert found
+    assert all(behind <= set(r.behind) for r in found)
+
+
+def test_what_the_specification_omits_is_there():
+    hosts = {(r.host, r.port) for r in plan(ALL).rows if r.section is None}
+    assert hosts >= {
+        ("www.postgresql.org", 443), ("supplychain.mariadb.com", 443), ("packages.fluentbit.io", 443),
+        ("europe-apt.pkg.dev", 443), ("repo.percona.com", 80), ("archive.ubuntu.com", 80), ("security.ubuntu.com", 80),
+        ("ports.ubuntu.com", 80), ("eu-west-1.ec2.archive.ubuntu.com", 80), ("ntp.ubuntu.com", 123),
+        ("check.percona.com", 443), ("ghcr.io", 443), ("quay.io", 443), ("registry.k8s.io", 443),
+        ("registry.opensource.zalan.do", 443), ("container-registry.oracle.com", 443), ("169.254.169.254", 80),
+        ("sts.eu-west-1.amazonaws.com", 443), ("acme-v02.api.letsencrypt.org", 443), ("storage.googleapis.com", 443),
+        ("group:nodes", 22), ("group:nodes", 9100), ("group:nodes", 9011), ("group:nodes", 9104), ("group:nodes", 9187),
+        ("group:control-plane", 443), ("group:users", 80), ("group:users", 443), ("group:resolver", 53),
+        ("mysql", 3306), ("alertmanager", 9093), ("ccx-auth-service", 5050), ("ccx-billing-service", 18077),
+    }  # fmt: skip
+
+
+def test_services_are_exposed_where_the_settings_expose_them():
+    exposed = plan(ALL.model_copy(update={"cc_fqdn": "cc.example"})).rows
+    assert {r.port for r in exposed if r.id.startswith("cc.")} == {9501, 9511, 50051}
+    assert not [r for r in plan(ALL).rows if r.id.startswith("cc.")]
+
+
+def test_pods_ports_are_known_where_they_differ():
+    assert {(r.id, r.port, r.pod_port) for r in plan(ALL).rows if r.pod_port} == {
+        ("internal.keycloak", 80, 8080), ("internal.metrics", 9090, 8428), ("kubernetes.api", 443, 6443)
+    }  # fmt: skip
+
+
+def test_an_image_of_another_registry_is_a_row():
+    own = Kubernetes(enabled=True, images=(("cmon.image", "registry.corp:5000/cmon:1"), ("x", "busybox")))
+    rows = plan(BARE.model_copy(update={"kubernetes": own})).rows
+    assert [(r.host, r.port) for r in rows if r.id == "images.own"] == [("registry.corp", 5000)]
+
+
+def test_settings_urls_decide_host_port_path_and_protocol():
+    changed = ALL.model_copy(
+        update={
+            "license": License(server_url="http://licences.corp:8080/get"),
+            "notify": ALL.notify.model_copy(update={"pagerduty_url": "https://events.eu.pagerduty.com"}),
+            "clouds": tuple(
+                c.model_copy(update={"endpoint": "https://vpce-1.ec2.corp"}) if c.type == "aws" else c
+                for c in ALL.clouds
+            ),
+        }
+    )
+    rows = {r.id: r for r in plan(changed).rows}
+    assert (rows["license.trial"].where, rows["license.trial"].protocol) == ("licences.corp:8080/get", Protocol.HTTP)
+    assert rows["notify.pagerduty"].host == "events.eu.pagerduty.com"
+    assert rows["cloud.aws.ec2"].host == "vpce-1.ec2.corp"
 
 
 def test_the_firewall_page_is_fresh():

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ccx.errors import CcxError, Invalid
 from ccx.network.hosts import Address, checked_host, checked_port, covers, is_address, parse_url
 from ccx.network.kinds import Direction, Group, Mirror, Plane, Protocol, Status, UnixSocket
+from ccx.network.mirrors import mirror_of
 from ccx.network.refusal import UndeclaredConnection, calling_module, nearest
 from ccx.network.template import expand, is_template
 from ccx.network.when import ALWAYS, When
@@ -34,6 +35,10 @@ class Target:
     path: str = ""
     group: Group | None = None
     behind: tuple[str, ...] = ()
+    protocol: Protocol | None = None
+    """Where the settings say otherwise than the declaration."""
+    mirror_of: str = ""
+    """The host that this one stands in for."""
 
     def members(self, settings: Settings) -> tuple[str, ...]:
         """The networks or addresses behind it, as far as the settings tell."""
@@ -53,6 +58,14 @@ class Target:
             return bool(domain) and (host == domain or host.endswith(f".{domain}"))
         members = self.group.members(settings)
         return not members or any(covers(member, host) for member in members)
+
+
+def mirrored(target: Target, mirror: Address) -> Target:
+    """``target`` at the mirror that stands in for it: the vendor's own path, and nothing behind it."""
+    return replace(
+        target, host=mirror.host, port=mirror.port or 443, protocol=mirror.protocol or Protocol.HTTPS, behind=(),
+        mirror_of=target.host,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +88,7 @@ class Endpoint:
         behind: hosts that it hands out connections to (token servers, CDN and blob hosts); to be allowed as well.
         when_blocked: what the code really does then.
         path: of the URL, where a mirror or a proxy needs it.
+        pod_port: the port on the pod, where a Kubernetes Service maps it: network policies see pods' ports.
         source: where the facts are from, for whom they look wrong to.
     """
 
@@ -94,6 +108,7 @@ class Endpoint:
     mirror: Mirror = Mirror.NONE
     behind: tuple[str, ...] = ()
     path: str = ""
+    pod_port: int | None = None
     reason: str = ""
     source: str = ""
     status: Status = Status.BUILT
@@ -132,12 +147,13 @@ class Endpoint:
             return tuple(
                 Target(str(self.host), port, self.path, self.host, self.behind) for port in self._ports(settings)
             )
+        mirror = mirror_of(self.mirror, settings)
         found: dict[Target, None] = {}
         for address in self._addresses(settings):
-            host = checked_host(address.host, field=self.id)
-            behind = () if address.mirrored else self.behind
+            host, path = checked_host(address.host, field=self.id), address.path or self.path
             for port in (address.port,) if address.port else self._ports(settings):
-                found[Target(host, checked_port(port, field=self.id), address.path or self.path, None, behind)] = None
+                target = Target(host, checked_port(port, field=self.id), path, None, self.behind, address.protocol)
+                found[mirrored(target, mirror) if mirror else target] = None
         return tuple(found)
 
     def targets_or_none(self, settings: Settings) -> tuple[Target, ...]:
@@ -222,6 +238,12 @@ class Endpoint:
         if tls.get("ssl"):
             tls.setdefault("server_hostname", host)
         return await asyncio.open_connection(sock=connected, **tls)
+
+    @property
+    def proxied(self) -> bool:
+        """Whether it goes by the egress proxy, where the settings name one: to hosts outside, by HTTP."""
+        outward = self.plane in (Plane.CONTROL, Plane.DATA, Plane.INSTALL) and self.direction is Direction.OUTBOUND
+        return outward and not isinstance(self.host, Group | UnixSocket) and not self.id.startswith("egress.")
 
     def socket_path(self, settings: Settings) -> str | None:
         """The unix socket it goes through; None when it is a network connection."""

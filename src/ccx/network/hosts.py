@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from ccx.errors import Invalid
+from ccx.network.kinds import Protocol
 
 if TYPE_CHECKING:
     from ccx.settings import Settings
 
 _LABEL = r"(?!-)[a-z0-9_-]{1,63}(?<!-)"
 _NAME = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*")
+_PROTOCOLS = {"https": Protocol.HTTPS, "http": Protocol.HTTP}
 _PORTS = {"https": 443, "http": 80, "nats": 4222, "tls": 4222, "postgresql": 5432, "ldaps": 636}
 
 
@@ -26,8 +28,8 @@ class Address:
     host: str
     port: int | None = None
     path: str = ""
-    mirrored: bool = False
-    """It stands in for the real one: nothing is behind it."""
+    protocol: Protocol | None = None
+    """What is spoken there, where settings say so; otherwise it is as declared."""
 
 
 def is_address(host: str) -> bool:
@@ -91,7 +93,8 @@ def parse_url(url: str, *, field: str) -> Address:
     scheme = parts.scheme.partition("+")[0]
     if not parts.hostname:
         raise _no_url(field)
-    return Address(checked_host(parts.hostname, field=field), port or _PORTS.get(scheme), parts.path)
+    host = checked_host(parts.hostname, field=field)
+    return Address(host, port or _PORTS.get(scheme), parts.path, _PROTOCOLS.get(scheme))
 
 
 def from_url(
@@ -107,7 +110,7 @@ def from_url(
         if not url:
             return ()
         parsed = parse_url(url, field=field)
-        return (Address(parsed.host, parsed.port),)
+        return (Address(parsed.host, parsed.port, protocol=parsed.protocol),)
 
     return host
 

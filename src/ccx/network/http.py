@@ -38,7 +38,7 @@ def _base_url(endpoint: Endpoint, settings: Settings) -> str:
     if len(targets) != 1:
         return ""
     host, port = targets[0].host, targets[0].port
-    scheme = "https" if endpoint.protocol is Protocol.HTTPS else "http"
+    scheme = "https" if (targets[0].protocol or endpoint.protocol) is Protocol.HTTPS else "http"
     host = f"[{host}]" if ":" in host else host
     return f"{scheme}://{host}" if port == _PORTS[scheme] else f"{scheme}://{host}:{port}"
 
@@ -55,13 +55,21 @@ class CheckedTransport(httpx.AsyncBaseTransport):
         host = request.url.raw_host.decode("ascii")
         port = request.url.port or _PORTS.get(request.url.scheme, 0)
         self._endpoint.check(host, port, self._settings)
-        if self._endpoint.protocol is Protocol.HTTPS and request.url.scheme != "https":
+        if self._is_https(host, port) and request.url.scheme != "https":
             raise UndeclaredConnection(
                 f"{self._endpoint.id} is declared as HTTPS, not {request.url.scheme}",
                 caller=calling_module(), destination=f"{host}:{port}", nearest=self._endpoint,
                 remedy="Use an https:// URL",
             )  # fmt: skip
         return await self._inner.handle_async_request(request)
+
+    def _is_https(self, host: str, port: int) -> bool:
+        protocols = {
+            target.protocol or self._endpoint.protocol
+            for target in self._endpoint.targets(self._settings)
+            if target.covers(host, port, self._settings)
+        }
+        return (protocols or {self._endpoint.protocol}) == {Protocol.HTTPS}
 
     async def aclose(self) -> None:
         await self._inner.aclose()

@@ -11,6 +11,7 @@ from ccx.network import catalogue
 from ccx.network.endpoint import Endpoint
 from ccx.network.hosts import covers
 from ccx.network.kinds import GROUPS, Direction, Group, Mirror, Plane, Protocol, Status
+from ccx.network.mirrors import proxy_of
 
 if TYPE_CHECKING:
     from ccx.settings import Settings
@@ -41,11 +42,20 @@ class Row:
     status: Status
     path: str
     group: Group | None = None
+    pod_port: int | None = None
+    """The port on the pod, where a Kubernetes Service maps ``port`` to it."""
+    via: str = ""
+    """``host:port`` of the egress proxy that it goes by; empty: directly."""
 
     @property
     def hosts(self) -> tuple[str, ...]:
         """The host and what stands behind it: all of them have to be allowed."""
         return (self.host, *self.behind)
+
+    @property
+    def where(self) -> str:
+        """Host, port and path, as a person writes them."""
+        return f"{self.host}:{self.port}{self.path}"
 
 
 @dataclass(frozen=True)
@@ -96,13 +106,17 @@ def plan(settings: Settings, endpoints: Iterable[Endpoint] | None = None) -> Pla
 
 
 def _rows(endpoint: Endpoint, settings: Settings) -> Iterable[Row]:
+    via = proxy_of(settings)
     for target in endpoint.targets(settings):
+        protocol = target.protocol or endpoint.protocol
         yield Row(
-            id=endpoint.id, section=endpoint.section, host=target.host, port=target.port, protocol=endpoint.protocol,
-            direction=endpoint.direction, plane=endpoint.plane, service=endpoint.service, purpose=endpoint.purpose,
+            id=endpoint.id, section=endpoint.section, host=target.host, port=target.port, protocol=protocol,
+            direction=endpoint.direction, plane=endpoint.plane, service=endpoint.service,
+            purpose=f"{endpoint.purpose} (mirror of {target.mirror_of})" if target.mirror_of else endpoint.purpose,
             required=endpoint.required, condition=endpoint.condition, when_blocked=endpoint.when_blocked,
             mirror=endpoint.mirror, behind=target.behind, source=endpoint.source, status=endpoint.status,
-            path=target.path, group=target.group,
+            path=target.path, group=target.group, pod_port=endpoint.pod_port,
+            via=via if endpoint.proxied and protocol in (Protocol.HTTPS, Protocol.HTTP) else "",
         )  # fmt: skip
 
 

@@ -10,10 +10,16 @@ from ccx.network.hosts import parse_url
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ccx.settings import Settings
+    from ccx.settings import CloudConfig, Settings
 
-_ON_AWS = When(
-    lambda s: any(c.type == "aws" and not c.s3_endpoint for c in s.clouds), "backups of a cloud of type aws go to S3"
+
+def _own_store(cloud: CloudConfig, type_: str) -> bool:
+    return cloud.type == type_ and cloud.s3 and not cloud.s3_endpoint
+
+
+_ON_AWS = When(lambda s: any(_own_store(c, "aws") for c in s.clouds), "backups of a cloud of type aws go to S3")
+_ON_GCP = When(
+    lambda s: any(_own_store(c, "gcp") for c in s.clouds), "backups of a cloud of type gcp go to Cloud Storage"
 )
 _CUSTOM = When(lambda s: any(c.s3_endpoint for c in s.clouds), "a cloud has an S3 endpoint of its own")
 
@@ -25,7 +31,7 @@ def aws_domain(region: str) -> str:
 
 def _aws(settings: Settings) -> Iterable[str]:
     for cloud in settings.clouds:
-        if cloud.type == "aws" and not cloud.s3_endpoint:
+        if _own_store(cloud, "aws"):
             for region in cloud.regions:
                 yield from (f"{name}s3.{region.code}.{aws_domain(region.code)}" for name in ("", "*."))
 
@@ -34,7 +40,7 @@ def _custom(settings: Settings) -> Iterable[Address]:
     for cloud in settings.clouds:
         if cloud.s3_endpoint:
             found = parse_url(cloud.s3_endpoint, field=f"clouds.{cloud.code}.s3_endpoint")
-            yield Address(found.host, found.port)
+            yield Address(found.host, found.port, protocol=found.protocol)
 
 
 for _plane, _service, _blocked in (
@@ -50,3 +56,9 @@ for _plane, _service, _blocked in (
             direction=Direction.OUTBOUND, plane=_plane, needed=_when, service=_service, purpose=_purpose,
             mirror=Mirror.OBJECT_STORE, when_blocked=_blocked, status=Status.PLANNED,
         )  # fmt: skip
+    declare(
+        id=f"backup.gcs.{_plane}", section=None, host="storage.googleapis.com", ports=443, protocol=Protocol.HTTPS,
+        reason="The specification's table of object stores leaves Google's out", direction=Direction.OUTBOUND,
+        plane=_plane, needed=_ON_GCP, service=_service, purpose="backup upload and restore (Google Cloud Storage)",
+        behind=("oauth2.googleapis.com",), mirror=Mirror.OBJECT_STORE, when_blocked=_blocked, status=Status.PLANNED,
+    )  # fmt: skip

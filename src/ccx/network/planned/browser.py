@@ -12,6 +12,7 @@ ANALYTICS = declare(
 ASSETS = declare(
     id="browser.assets", section=7, host="st.s9s.io", ports=443, protocol=Protocol.HTTPS,
     direction=Direction.OUTBOUND, plane=Plane.BROWSER, required=False, service="console",
-    needed=When(lambda s: s.notify.email_enabled, "ENABLE_EMAIL"), purpose="logos, icons and e-mail images",
+    needed=When(lambda s: s.kubernetes.enabled or s.notify.email_enabled, "installed on Kubernetes or ENABLE_EMAIL"),
+    purpose="logos, icons and e-mail images",
     when_blocked="images in e-mail notifications do not load", status=Status.PLANNED,
 )  # fmt: skip

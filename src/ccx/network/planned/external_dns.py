@@ -13,9 +13,17 @@ if TYPE_CHECKING:
 
 _APIS = {
     "aws": ("route53.amazonaws.com",),
+    "akamai": ("*.luna.akamaiapis.net",),
     "azure": ("management.azure.com", "login.microsoftonline.com"),
     "cloudflare": ("api.cloudflare.com",),
+    "digitalocean": ("api.digitalocean.com",),
+    "dnsimple": ("api.dnsimple.com",),
+    "exoscale": ("api.exoscale.com",),
+    "gandi": ("api.gandi.net",),
     "google": ("dns.googleapis.com", "oauth2.googleapis.com"),
+    "linode": ("api.linode.com",),
+    "ns1": ("api.nsone.net",),
+    "scaleway": ("api.scaleway.com",),
 }
 
 

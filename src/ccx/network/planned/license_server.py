@@ -1,13 +1,25 @@
 """Section 2: the licence server."""
 
-from ccx.network import Direction, Plane, Protocol, Status, When, declare, from_url
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ccx.network import Address, Direction, Plane, Protocol, Status, When, declare
+from ccx.network.hosts import parse_url
+
+if TYPE_CHECKING:
+    from ccx.settings import Settings
+
+
+def _server(settings: Settings) -> Address:
+    return parse_url(settings.license.server_url, field="license.server_url")
+
 
 TRIAL = declare(
     id="license.trial",
     section=2,
-    host=from_url(lambda s: s.license.server_url, "license.server_url"),
+    host=_server,
     ports=443,
-    path="/service/lic.php",
     protocol=Protocol.HTTPS,
     direction=Direction.OUTBOUND,
     plane=Plane.CONTROL,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ccx.network import (
     CLIENTS,
+    CONTROL_PLANE,
     NODES,
     PEERS,
     USERS,
@@ -15,6 +16,7 @@ from ccx.network import (
     When,
     declare,
     for_vendor,
+    from_url,
 )
 from ccx.network.planned.images import KUBERNETES
 from ccx.network.planned.packages import STOCK_NODES
@@ -41,7 +43,7 @@ _internal("billing", "ccx-billing-service", 18077, "ccx-billing-service", "meter
 declare(
     id="kubernetes.api", section=None, reason="Annotated Services need the Kubernetes API; the specification omits it",
     host="kubernetes.default.svc", ports=443, protocol=Protocol.HTTPS, direction=Direction.INTERNAL,
-    plane=Plane.INTERNAL, needed=KUBERNETES, service="ccx-runner-service", status=Status.PLANNED,
+    plane=Plane.INTERNAL, needed=KUBERNETES, service="ccx-runner-service", status=Status.PLANNED, pod_port=6443,
     purpose="makes the Services that external-dns publishes (6443 where the API is reached directly)",
     when_blocked="names are not published and don't follow a failover; addresses do work",
 )  # fmt: skip
@@ -68,6 +70,56 @@ declare(
     status=Status.PLANNED,
     when_blocked="the clock drifts unless the cloud sets it; certificates may be taken for not yet valid",
 )  # fmt: skip
+
+
+declare(
+    id="control.ntp", section=None, reason="Certificates need clocks that agree; the specification omits NTP",
+    host="ntp.ubuntu.com", ports=123, protocol=Protocol.UDP, direction=Direction.OUTBOUND, plane=Plane.CONTROL,
+    needed=KUBERNETES, required=False, service="the cluster's nodes", purpose="keeps the clock", status=Status.PLANNED,
+    when_blocked="the clock drifts unless something else sets it; certificates may be taken for not yet valid",
+)  # fmt: skip
+
+declare(
+    id="node.logs", section=None, reason="Fluent Bit sends nodes' logs; the specification names no destination",
+    host=CONTROL_PLANE, ports=443, protocol=Protocol.HTTPS, direction=Direction.OUTBOUND, plane=Plane.DATA,
+    needed=STOCK_NODES, required=False, service="Fluent Bit", purpose="sends logs to the control plane",
+    status=Status.PLANNED, when_blocked="logs wait in Fluent Bit's buffer, then are dropped; databases go on",
+)  # fmt: skip
+
+declare(
+    id="node.agent-metrics", section=None, reason="Metrics of nodes are scraped; the specification omits it",
+    host=NODES, ports=9011, protocol=Protocol.HTTP, direction=Direction.OUTBOUND, plane=Plane.CONTROL,
+    needed=STOCK_NODES, required=False, service="Victoria Metrics", purpose="the agent's metrics",
+    status=Status.PLANNED, when_blocked="dashboards lack the agent's metrics",
+)  # fmt: skip
+
+declare(
+    id="rest.redirect", section=None, reason="Ingress answers HTTP with a redirect; the specification omits inbound",
+    host=USERS, ports=80, protocol=Protocol.HTTP, direction=Direction.INBOUND, plane=Plane.CONTROL, needed=KUBERNETES,
+    required=False, service="ingress-nginx", purpose="sends browsers on to HTTPS", status=Status.PLANNED,
+    when_blocked="people must write https:// themselves",
+)  # fmt: skip
+
+for _id, _port, _protocol, _purpose in (
+    ("rpc", 9501, Protocol.HTTPS, "the ClusterControl console's RPC"),
+    ("ssh", 9511, Protocol.TCP, "terminals on nodes, through cmon's SSH proxy"),
+    ("clusters", 50051, Protocol.GRPC, "customers' Kubernetes clusters attach to kuber-proxy"),
+):
+    declare(
+        id=f"cc.{_id}", section=None, host=USERS, ports=_port, protocol=_protocol, direction=Direction.INBOUND,
+        reason="The specification calls this in-cluster only; with ccFQDN set it is exposed", plane=Plane.CONTROL,
+        needed=KUBERNETES & When(lambda s: bool(s.cc_fqdn), "ccFQDN is set"), required=False, service="cmon",
+        purpose=_purpose, status=Status.PLANNED, when_blocked="only what is in its purpose; datastores go on",
+    )  # fmt: skip
+
+for _plane in (Plane.CONTROL, Plane.DATA):
+    declare(
+        id=f"egress.proxy.{_plane}", section=None, reason="The operator's own way out, which the specification omits",
+        host=from_url(lambda s: s.egress_proxy, "egress_proxy"), ports=3128, protocol=Protocol.TCP,
+        direction=Direction.OUTBOUND, plane=_plane, needed=When(lambda s: bool(s.egress_proxy), "egress_proxy is set"),
+        service="whatever leaves by HTTP", purpose="the proxy that lets out what goes by it", status=Status.PLANNED,
+        when_blocked="everything that goes by it is blocked",
+    )  # fmt: skip
 
 
 def _mysql(

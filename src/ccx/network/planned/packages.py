@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from ccx.network import Direction, Mirror, Plane, Protocol, Status, When, declare, for_vendor
+from typing import TYPE_CHECKING
+
+from ccx.network import Direction, Mirror, Plane, Protocol, Status, When, declare, for_vendor, on_cloud
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ccx.network.endpoint import HostFunction
+    from ccx.settings import Settings
 
 _OWN_IMAGES = ("local", "simulated")
 STOCK_NODES = When(
-    lambda s: any(c.type not in _OWN_IMAGES for c in s.clouds), "datastores run on a cloud other than the local one"
+    lambda s: s.kubernetes.enabled or any(c.type not in _OWN_IMAGES for c in s.clouds),
+    "datastores run on a cloud other than the local one",
 )
 _PERCONA = "percona"
 _TELEMETRY = When(lambda s: s.percona_telemetry, "percona_telemetry is on")
@@ -21,14 +30,15 @@ def _percona(version: str) -> When:
 
 
 def _apt(
-    id_: str, host: str, path: str, purpose: str, *, when: When | None = None, port: int = 80, section: int | None = 3,
-    required: bool = True, reason: str = "", source: str = "", blocked: str = "",
+    id_: str, host: str | HostFunction, path: str, purpose: str, *, when: When | None = None, port: int = 80,
+    section: int | None = 3, required: bool = True, reason: str = "", source: str = "", blocked: str = "",
+    mirror: Mirror = Mirror.APT_REPOSITORY,
 ) -> None:  # fmt: skip
     declare(
         id=f"packages.{id_}", section=section, host=host, ports=port, path=path, purpose=purpose,
         protocol=Protocol.HTTPS if port == 443 else Protocol.HTTP, direction=Direction.OUTBOUND, plane=Plane.DATA,
         needed=STOCK_NODES & when if when else STOCK_NODES, required=required, service="cloud-init",
-        mirror=Mirror.APT_REPOSITORY, status=Status.PLANNED, reason=reason, source=source,
+        mirror=mirror, status=Status.PLANNED, reason=reason, source=source,
         when_blocked=blocked or "a new node's bootstrap fails and names this repository; nodes that run go on",
     )  # fmt: skip
 
@@ -50,12 +60,32 @@ _apt("fluentbit", "packages.fluentbit.io", "/ubuntu/", "Fluent Bit log forwarder
 _BASE = "Base dependencies: the specification's text names them, its tables and checklist don't"
 for _id, _host in {"ubuntu": "archive.ubuntu.com", "ubuntu-security": "security.ubuntu.com"}.items():
     _apt(_id, _host, "/ubuntu", "Ubuntu base packages", section=None, reason=_BASE)
+_apt("ubuntu-ports", "ports.ubuntu.com", "/ubuntu-ports", "Ubuntu base packages for ARM servers", section=None,
+     required=False, reason=_BASE, blocked="ARM servers don't come up; others go on")  # fmt: skip
+
+
+def _regional(settings: Settings) -> Iterable[str]:
+    for cloud in settings.clouds:
+        if cloud.type == "aws":
+            yield from (f"{region.code}.ec2.archive.ubuntu.com" for region in cloud.regions)
+
+
+_apt("ubuntu-ec2", _regional, "/ubuntu", "Ubuntu base packages, as AWS's images are set up", section=None,
+     when=on_cloud("aws"), reason=_BASE)  # fmt: skip
 
 _KEYS = "Repositories' signing keys come from hosts that the specification leaves out"
 _apt("key-postgresql", "www.postgresql.org", "/media/keys/ACCC4CF8.asc", "PGDG's signing key", port=443, section=None,
      when=for_vendor("postgres"), reason=_KEYS)  # fmt: skip
 _apt("key-mariadb", "supplychain.mariadb.com", "", "MariaDB's signing key", port=443, section=None,
      when=for_vendor("mariadb"), reason=_KEYS)  # fmt: skip
+_apt("key-fluentbit", "packages.fluentbit.io", "/fluentbit.key", "Fluent Bit's signing key", port=443, section=None,
+     reason=_KEYS)  # fmt: skip
+_apt("key-s9s", "europe-apt.pkg.dev", "/doc/repo-signing-key.gpg", "the agent packages' signing key", port=443,
+     section=None, reason=_KEYS)  # fmt: skip
+_apt("key-percona", "repo.percona.com", "/apt", "Percona's signing key, in its percona-release package", section=None,
+     when=for_vendor(_PERCONA), reason=_KEYS,
+     source="Percona's instructions; a key server may be asked: not sure")  # fmt: skip
 _apt("percona-calls", "check.percona.com", "", "Percona's telemetry agent reports", port=443, section=None,
+     mirror=Mirror.NONE,
      when=for_vendor(_PERCONA) & _TELEMETRY, required=False, blocked="nothing is reported; databases go on",
      reason="The agent's own calls; off unless asked for (PERCONA_TELEMETRY_DISABLE=1)")  # fmt: skip

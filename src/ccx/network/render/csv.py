@@ -11,6 +11,7 @@ from ccx.network.render.json import to_json
 _COLUMNS = (
     "id", "section", "host", "port", "protocol", "direction", "plane", "service", "purpose", "required", "condition",
     "when_blocked", "mirror", "behind", "source", "status", "path",
+    "pod_port", "via",
 )  # fmt: skip
 # A spreadsheet takes a cell that begins so for a formula.
 _FORMULA = ("=", "+", "-", "@")

@@ -13,6 +13,7 @@ _MEMBERS = (
     "id", "section", "host", "port", "protocol", "direction", "plane", "service", "purpose", "required", "condition",
     "when_blocked", "mirror", "behind", "source", "status",
 )  # fmt: skip
+_SOMETIMES = ("path", "pod_port", "via")
 
 
 def render(plan: Plan) -> str:
@@ -21,10 +22,10 @@ def render(plan: Plan) -> str:
 
 
 def to_json(row: Row) -> dict[str, Any]:
-    """The row as plain data; ``path`` only where there is one."""
+    """The row as plain data; the members that most rows lack only where there are any."""
     members = {name: getattr(row, name) for name in _MEMBERS}
     members["behind"] = list(row.behind)
-    return {**members, "path": row.path} if row.path else members
+    return {**members, **{name: value for name in _SOMETIMES if (value := getattr(row, name))}}
 
 
 def schema() -> dict[str, Any]:

@@ -71,9 +71,13 @@ def render(
 
 
 def egress(plan: Plan, plane: Plane) -> tuple[Row, ...]:
-    """The rows that machines of ``plane`` open connections for; the control plane's include its internal services."""
+    """The rows that machines of ``plane`` connect to themselves; the control plane's include its internal services."""
     planes = (Plane.CONTROL, Plane.INTERNAL) if plane is Plane.CONTROL else (plane,)
-    return tuple(r for r in plan.select(*planes, status=Status.BUILT) if r.direction is not Direction.INBOUND)
+    return tuple(
+        row
+        for row in plan.select(*planes, status=Status.BUILT)
+        if row.direction is not Direction.INBOUND and not row.via
+    )
 
 
 def set_name(host: str, version: int) -> str:
