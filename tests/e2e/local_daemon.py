@@ -84,7 +84,6 @@ class Store:
 
     daemon: Daemon
     short_id: str
-    _tokens: Any = field(default_factory=lambda: count(1))
 
     @property
     def cloud(self) -> LocalCloud:
@@ -94,7 +93,7 @@ class Store:
         return f"ccx-{self.daemon.place.instance}-{self.short_id}-{what}"
 
     def tags(self) -> Tags:
-        return Tags(self.daemon.place.instance, self.short_id, next(self._tokens), "user:tester")
+        return Tags(self.daemon.place.instance, self.short_id, 1, "user:tester")
 
     def spec(self, what: str) -> ServerSpec:
         return ServerSpec(

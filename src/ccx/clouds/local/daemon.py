@@ -23,7 +23,7 @@ import uvicorn
 from ccx.clouds.local import capacity
 from ccx.clouds.local.api import make_app
 from ccx.clouds.local.place import Place
-from ccx.clouds.local.preflight import problems
+from ccx.clouds.local.preflight import preflight
 from ccx.clouds.local.provider import Provider
 from ccx.clouds.local.records import Store
 from ccx.clouds.local.resolver import Resolver
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         place = Place(options.instance, options.subnet)
-        if found := problems():
+        if found := preflight(place):
             raise found[0]
         with _only_one(place):
             limits = capacity.Limits(options.disk_overcommit, options.memory_overcommit)

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ccx.clouds.local.recipe import RECIPES, SUITE, Recipe
+from ccx.clouds.local.shell import SEARCH_PATH
 from ccx.errors import CcxError
 
 IMAGES = Path("/var/lib/ccx/images")
@@ -116,6 +117,7 @@ def _build(recipe: Recipe, archive: str, release: str, home: Path, say: Say) -> 
         process = subprocess.Popen(
             recipe.command(str(temporary / "root"), sources(archive)),
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
+            env={**os.environ, "PATH": SEARCH_PATH},
         )  # fmt: skip
         try:
             last = _follow(process, output.write, started, say)

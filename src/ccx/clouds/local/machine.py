@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import time
@@ -15,6 +14,7 @@ from ccx.clouds.base import ServerState, Unavailable, Unconfirmed
 from ccx.clouds.local import boot, volumes
 from ccx.clouds.local.cgroups import Group
 from ccx.clouds.local.processes import Watched, find_init
+from ccx.clouds.local.shell import SEARCH_PATH
 
 CONFIRMED_WITHIN_S = 10.0
 _INIT_WITHIN_S = 15.0
@@ -138,7 +138,7 @@ def _start(command: list[str], console: Path) -> subprocess.Popen[bytes]:
     with console.open("ab") as output:
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/",
-            env={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"},
+            env={"PATH": SEARCH_PATH, "LANG": "C.UTF-8"},
         )  # fmt: skip
 
 

@@ -9,6 +9,8 @@ import subprocess
 from ipaddress import IPv4Network
 from pathlib import Path
 
+from ccx.clouds.local.place import Place
+from ccx.clouds.local.shell import SEARCH_PATH
 from ccx.errors import CcxError, Conflict
 
 _PROGRAMS = {
@@ -18,15 +20,12 @@ _PROGRAMS = {
 _LEAST_FREE = 3 << 30
 
 
-def preflight(subnet: IPv4Network | None = None, instance: str = "") -> list[CcxError]:
-    """Everything that is in the way, each with its remedy; empty when nothing is.
+def preflight(place: Place) -> list[CcxError]:
+    """Everything that is in the way of an instance, each with its remedy; empty when nothing is.
 
-    ``subnet`` must not overlap a route of this machine, other than the instance's own.
+    Its network must not overlap a route of this machine, other than its own.
     """
-    found = problems()
-    if subnet is not None and not any(error.status == 403 for error in found):
-        found += _collisions(subnet, instance)
-    return found
+    return problems() or _collisions(place)
 
 
 def problems() -> list[CcxError]:
@@ -35,16 +34,15 @@ def problems() -> list[CcxError]:
         return [CcxError("the local cloud makes namespaces and mounts and must be root", remedy="Use sudo", status=403)]
     found = []
     for program, package in _PROGRAMS.items():
-        if shutil.which(program, path=os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin") is None:
+        if shutil.which(program, path=SEARCH_PATH) is None:
             found.append(CcxError(f"{program} is not installed", remedy=f"apt-get install {package}"))
     for namespace in ("net", "mnt", "pid", "uts", "ipc"):
         if not Path(f"/proc/self/ns/{namespace}").exists():
             found.append(
                 CcxError(f"this kernel has no {namespace} namespaces", remedy="Use Debian's or Ubuntu's kernel")
             )
-    known = Path("/proc/filesystems").read_text().split()
     for file_system in ("overlay", "cgroup2"):
-        if file_system not in known and subprocess.run(["modprobe", "-n", file_system], capture_output=True).returncode:
+        if not _kernel_has(file_system):
             found.append(CcxError(f"this kernel has no {file_system}", remedy="Use Debian's or Ubuntu's kernel"))
     if not Path("/dev/loop-control").exists():
         found.append(CcxError("this machine has no loop devices", remedy="modprobe loop"))
@@ -54,22 +52,33 @@ def problems() -> list[CcxError]:
     return found
 
 
-def _collisions(subnet: IPv4Network, instance: str) -> list[CcxError]:
-    from ccx.clouds.local.place import Place
-
-    own = Place(instance, subnet).host_link if instance else ""
+def _collisions(place: Place) -> list[CcxError]:
     listed = subprocess.run(
-        ["ip", "-j", "-4", "route", "show", "table", "all"], capture_output=True, text=True, check=True
+        ["ip", "-j", "-4", "route", "show", "table", "all"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PATH": SEARCH_PATH},
     )
     for route in json.loads(listed.stdout or "[]"):
-        if (to := route.get("dst", "default")) == "default" or route.get("dev") == own:
+        if (to := route.get("dst", "default")) == "default" or route.get("dev") == place.host_link:
             continue
-        if IPv4Network(to, strict=False).overlaps(subnet):
+        if IPv4Network(to, strict=False).overlaps(place.subnet):
             where = f"a route of {route.get('dev', 'this machine')}"
             return [
-                Conflict(f"{subnet} overlaps {to}, {where}", field="subnet", remedy="Give another one with --subnet")
+                Conflict(
+                    f"{place.subnet} overlaps {to}, {where}", field="subnet", remedy="Give another one with --subnet"
+                )
             ]
     return []
+
+
+def _kernel_has(file_system: str) -> bool:
+    """Built in, loaded, or there to be loaded at the first mount."""
+    if file_system in Path("/proc/filesystems").read_text().split():
+        return True
+    modprobe = shutil.which("modprobe", path=SEARCH_PATH)
+    return modprobe is not None and subprocess.run([modprobe, "-qn", file_system], check=False).returncode == 0
 
 
 def _existing(folder: Path) -> Path:

@@ -150,9 +150,9 @@ class Provider:
         async with self._claimed(f"server {name}", tags):
             if name in self.records.servers:
                 self.records.servers[name].wanted = Wanted.STOPPED
-                await self._store.save()
-                await self._machine(name).power_off()
-                await self.router.apply()
+                # Together: somebody waits to promote another primary, and a stop that is not remembered is harmless.
+                await asyncio.gather(self._machine(name).power_off(), self._store.save())
+                self._later(self.router.apply())
 
     async def power_on(self, name: str, tags: Tags) -> None:
         async with self._claimed(f"server {name}", tags):
@@ -232,7 +232,9 @@ class Provider:
             newest = self.records.tokens.get(tags.datastore, 0)
             if tags.token < newest:
                 raise StaleToken(f"{what} was asked for under claim {tags.token}; {newest} has overtaken it")
-            self.records.tokens[tags.datastore] = tags.token
+            if tags.token > newest:
+                self.records.tokens[tags.datastore] = tags.token
+                await self._store.save()
             yield
 
     async def _check_room(self, new_volumes: list[int], new_ram: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from ccx.clouds.base import Unavailable
 from ccx.clouds.local.cgroups import Group
 from ccx.clouds.local.place import Place
 from ccx.clouds.local.processes import Watched
-from ccx.clouds.local.shell import NAMESPACES
+from ccx.clouds.local.shell import NAMESPACES, SEARCH_PATH
 from ccx.errors import Invalid
 
 _STARTS_WITHIN_S = 5.0
@@ -150,5 +149,5 @@ def _start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
     with log.open("ab") as output:
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, cwd="/",
-            env={"PATH": os.environ.get("PATH", os.defpath)},
+            env={"PATH": SEARCH_PATH},
         )  # fmt: skip

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from contextlib import suppress
 from pathlib import Path
 
 from ccx.clouds.base import Unavailable
 
 _LIMIT_S = 20.0
+SEARCH_PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
+"""Where tools are found; a root shell's own path may lack the folders of system tools."""
+
 NAMESPACES = Path("/run/netns")
 
 
@@ -23,6 +27,7 @@ async def run(*argv: str, stdin: str | None = None, limit: float = _LIMIT_S) -> 
         stdin=asyncio.subprocess.DEVNULL if stdin is None else asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "PATH": SEARCH_PATH, "LC_ALL": "C.UTF-8"},
     )
     try:
         out, err = await asyncio.wait_for(process.communicate(None if stdin is None else stdin.encode()), limit)
