@@ -9,9 +9,10 @@ import sys
 import time
 from pathlib import Path
 
-from ccx.embedded import namespace, record
+from ccx.embedded import host_names, namespace, record
 from ccx.embedded.cloud import CloudDaemon
 from ccx.embedded.control_plane import ControlPlane
+from ccx.embedded.host_names import HostNames
 from ccx.embedded.layout import Layout, remembered
 from ccx.embedded.nats import Nats
 from ccx.embedded.part import Part
@@ -29,6 +30,7 @@ def main() -> int:
     parser.add_argument("--postgres", type=Path, help="run PostgreSQL, from this folder of programs")
     parser.add_argument("--nats", action="store_true", help="run NATS")
     parser.add_argument("--local-cloud", action="store_true", help="run the local cloud's daemon")
+    parser.add_argument("--resolve", metavar="DOMAIN", help="let this machine resolve names of that domain")
     parser.add_argument("--detached", action="store_true", help="write to the log once everything is ready")
     options = parser.parse_args()
     layout = remembered(options.instance)
@@ -61,6 +63,8 @@ async def _supervise(layout: Layout, options: argparse.Namespace) -> None:
     if options.nats:
         parts.append(Nats(layout, sandbox))
     parts.append(ControlPlane(layout, sandbox, sockets))
+    if options.resolve:
+        parts.append(HostNames(layout, options.resolve))
     supervisor = Supervisor(parts, entry, layout.run, layout.logs, report)
     ready = asyncio.Event()
     announcing = asyncio.create_task(_announce(ready, layout, report, began, detached=options.detached))
@@ -68,6 +72,7 @@ async def _supervise(layout: Layout, options: argparse.Namespace) -> None:
         await supervisor.run(ready)
     finally:
         announcing.cancel()
+        await host_names.forget(layout)
     report.line(f"instance {layout.instance!r} has stopped; its nodes go on")
 
 

@@ -57,7 +57,8 @@ def settings_text(layout: Layout) -> str:
         dsn=layout.dsn,
         nats_url=layout.nats_url,
         nats_credentials=credentials_file(layout),
-        user_domain="db.ccx.localhost" if layout.instance == "default" else f"{layout.instance}.db.ccx.localhost",
+        # Not below .localhost: resolvers may answer 127.0.0.1 for all of that by themselves (RFC 6761).
+        user_domain="db.ccx.internal" if layout.instance == "default" else f"{layout.instance}.db.ccx.internal",
     )
 
 

@@ -92,6 +92,11 @@ class Layout:
         return f"nats://127.0.0.1:{NATS_PORT}"
 
     @property
+    def operator_password(self) -> Path:
+        """Password of the user ``operator``, who sees everybody's datastores. A change holds from the next start."""
+        return self.etc / "operator.password"
+
+    @property
     def cloud_socket(self) -> Path:
         """Where the local cloud's daemon answers."""
         return self.run / "cloud.sock"

@@ -36,6 +36,8 @@ def instance(layout: Layout, changes: Sequence[str]) -> list[str]:
         command.append("--nats")
     if any(cloud.type == "local" for cloud in settings.clouds):
         command.append("--local-cloud")
+    if layout.resolve:
+        command += ["--resolve", settings.user_domain]
     return command
 
 

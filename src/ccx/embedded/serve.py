@@ -12,6 +12,7 @@ from typing import Any
 import structlog
 
 from ccx import jobs
+from ccx.auth import ensure_operator
 from ccx.db import migrate
 from ccx.embedded import logs
 from ccx.embedded.assemble import Assembled, assembled
@@ -58,6 +59,7 @@ async def _serve(settings: Settings, roles: Sequence[str], sockets: Sockets, run
                 freed = await jobs.release(tx, runner)
             if freed:
                 log.info("freed the leases of a dead runner", runner=runner, jobs=freed)
+        await _ensure_operator(parts)
         starters: dict[str, Callable[[], tuple[list[Coroutine[Any, Any, None]], Callable[[], None]]]] = {
             "rest": lambda: _rest(parts, sockets),
             "runner": lambda: _runner(parts, runner),
@@ -71,6 +73,17 @@ async def _serve(settings: Settings, roles: Sequence[str], sockets: Sockets, run
                 work += coroutines
                 stops.append(stop)
         await _until_signalled(work, stops)
+
+
+async def _ensure_operator(parts: Assembled) -> None:
+    """Whoever can read the file is the operator; elsewhere operators are made by other means."""
+    file = parts.services.settings.paths.etc / "operator.password"
+    try:
+        password = file.read_text().strip()
+    except FileNotFoundError:
+        return
+    async with parts.services.sessions.begin() as tx:
+        await ensure_operator(tx, "operator", password)
 
 
 async def _until_signalled(work: Sequence[Coroutine[Any, Any, None]], stops: Sequence[Callable[[], None]]) -> None:

@@ -25,7 +25,7 @@ def table(instance: str) -> tuple[str, bool]:
     rows += [(name, part.state, part.pid, part.restarts, part.since) for name, part in entry.parts.items()]
     total = 0
     for name, state, pid, restarts, since in rows:
-        weight = _weight(pid, with_children=name != "supervisor")
+        weight = _weight(pid, with_children=name == "postgresql")
         total += weight
         moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since))
         lines.append(f"{name:<14} {state:<11} {pid or '-':>7} {weight / 2**20:>6.1f} MiB {restarts:>8}  {moment}")
