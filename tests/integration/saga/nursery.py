@@ -17,12 +17,11 @@ from typing import Any
 
 from tests.integration.saga.cases import CASES
 from tests.integration.saga.installation import Made, services_of
+from tests.integration.saga.logs import log_plainly
 from tests.integration.saga.meddle import Meddler, Plan
 from tests.integration.saga.simulated import die_with_parent
 
 from ccx.jobs import Runner
-
-LEASE_SECONDS = 2.0
 
 
 class Nursery:
@@ -31,9 +30,10 @@ class Nursery:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         self._process = process
 
-    async def start(self, name: str, made: Made, plans: Mapping[str, Plan]) -> int:
+    async def start(self, name: str, lease: float, made: Made, plans: Mapping[str, Plan]) -> int:
         """The new runner's process id."""
-        order = {"name": name, "made": asdict(made), "plans": {who: asdict(plan) for who, plan in plans.items()}}
+        told = {who: asdict(plan) for who, plan in plans.items()}
+        order = {"name": name, "lease": lease, "made": asdict(made), "plans": told}
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
         await self._process.stdin.drain()
@@ -69,9 +69,8 @@ async def run(order: dict[str, Any]) -> None:
     assert CASES, "importing the cases registered their operations"
     Meddler(Path(made.directory), {who: Plan(**plan) for who, plan in order["plans"].items()}).install()
     async with services_of(made) as (services, engine):
-        await Runner(
-            engine, services, name=order["name"], lease=LEASE_SECONDS, heartbeat=LEASE_SECONDS / 4, poll=0.2
-        ).run()
+        lease = order["lease"]
+        await Runner(engine, services, name=order["name"], lease=lease, heartbeat=lease / 4, poll=0.2).run()
 
 
 def answer(number: int) -> None:
@@ -79,6 +78,7 @@ def answer(number: int) -> None:
 
 
 def main() -> None:
+    log_plainly()
     for line in sys.stdin:
         child = os.fork()
         if child == 0:

@@ -15,6 +15,7 @@ import pytest
 from tests.integration.conftest import Database
 from tests.integration.saga.cases import CASES, Case, Saga
 from tests.integration.saga.installation import saga_installation
+from tests.integration.saga.logs import log_plainly
 from tests.integration.saga.meddle import REASON, Plan, StepSeen
 from tests.integration.saga.nursery import nursery
 from tests.integration.saga.simulated import simulated_cloud
@@ -27,7 +28,7 @@ T = TypeVar("T")
 
 ALL = 1_000_000
 HOW_MANY = [
-    pytest.param(4, id="sample"),
+    pytest.param(3, id="sample"),
     pytest.param(ALL, id="all", marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
 ]
 every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -35,6 +36,7 @@ every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 
 @pytest.fixture(scope="module")
 async def suite(database: Database) -> AsyncIterator[Suite]:
+    log_plainly()
     with TemporaryDirectory(prefix="ccx-saga-") as directory:
         async with (
             simulated_cloud(lease=0.2) as cloud,
