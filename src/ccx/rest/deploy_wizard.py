@@ -98,13 +98,15 @@ class Wizard(BaseModel):
 
 
 @router.get("/deploy-wizard")
-async def deploy_wizard(settings: Config) -> Wizard:
+async def deploywizard_of(settings: Config) -> Wizard:
     """What can be created here."""
-    return _wizard(settings)
+    return wizard_of(settings)
 
 
-def _wizard(settings: Settings) -> Wizard:
-    clouds = settings.clouds
+def wizard_of(settings: Settings) -> Wizard:
+    """The offer of these settings."""
+    # Existing clients write a cloud's code in lower case before they look it up.
+    clouds = [cloud.model_copy(update={"code": cloud.code.lower()}) for cloud in settings.clouds]
     return Wizard(
         database=DatabaseOffer(vendors=[_vendor(d) for d in settings.databases if d.enabled]),
         cloud=CloudOffer(cloud_providers=[_provider(c) for c in clouds]),

@@ -1,0 +1,86 @@
+"""What is on offer, and in which words it may be asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ccx.errors import Invalid
+from ccx.rest import names, offer
+from ccx.rest.deploy_wizard import wizard_of
+from ccx.settings import CloudConfig, Database, InstanceType, Paths, Region, Settings, TypeOfCluster, VolumeType
+
+CLOUD = CloudConfig(
+    code="North",
+    type="simulated",
+    name="North",
+    regions=(Region(code="osl", name="Oslo"),),
+    instance_types=(InstanceType(code="small", name="Small", type="c2m4", cpu=2, ram=4),),
+    volume_types=(VolumeType(code="ssd", name="SSD"),),
+)
+PERCONA = Database(
+    code="percona",
+    name="Percona",
+    versions=("8.0", "8.4"),
+    num_nodes=(1, 3),
+    types=(TypeOfCluster(code="galera", name="Galera"), TypeOfCluster(code="replication", name="Replication")),
+)
+SETTINGS = Settings(paths=Paths(etc=Path("/e"), var=Path("/v"), run=Path("/r")), clouds=(CLOUD,), databases=(PERCONA,))
+
+
+def test_clouds_are_shown_in_lower_case_under_every_key_and_found_in_any() -> None:
+    shown = wizard_of(SETTINGS)
+    assert shown.cloud.cloud_providers[0].code == "north"
+    keys = (
+        shown.instance.instance_sizes, shown.instance.volume_types, shown.instance.volume_sizes,
+        shown.network.network, shown.network.availability_zones,
+    )  # fmt: skip
+    assert [list(key) for key in keys] == [["north"]] * 5
+    assert {offer.cloud(SETTINGS, word).code for word in ("north", "North", "NORTH")} == {"North"}
+
+
+def test_mysql_means_percona_and_its_default_is_replication_though_it_is_not_the_first() -> None:
+    database = offer.vendor(SETTINGS, "MySQL")
+    assert database is PERCONA
+    assert {offer.cluster_type(database, word) for word in ("", "mysql", "percona", "Replication")} == {"replication"}
+    assert offer.cluster_type(database, "galera") == "galera"
+    assert [offer.version(database, word) for word in ("", "latest", "8.0")] == ["8.4", "8.4", "8.0"]
+
+
+def test_an_instance_is_found_by_its_code_and_by_the_clouds_word() -> None:
+    assert offer.instance(CLOUD, "SMALL") is offer.instance(CLOUD, "c2m4")
+
+
+@given(st.text(max_size=80))
+def test_a_datastores_name_that_is_taken_is_short_printable_and_not_reserved(name: str) -> None:
+    try:
+        names.check_datastore(name, "name")
+    except Invalid as refused:
+        assert refused.field == "name"
+        assert refused.remedy
+    else:
+        assert 1 <= len(name) <= 63
+        assert name.isascii()
+        assert name.isprintable()
+        assert name == name.strip()
+        assert name.lower() not in names.RESERVED_DATASTORES
+
+
+@given(st.text(max_size=80))
+def test_an_identifier_that_is_taken_needs_no_quoting(name: str) -> None:
+    try:
+        names.check_identifier(name, names.RESERVED_USERS, "name")
+    except Invalid as refused:
+        assert refused.remedy
+    else:
+        assert name.replace("_", "a").isalnum()
+        assert name.isascii()
+        assert not name[0].isdigit()
+
+
+@pytest.mark.parametrize("name", ["orders", "Orders 2", "a", "x" * 63, "a.b_c-d"])
+def test_ordinary_names_are_taken(name: str) -> None:
+    names.check_datastore(name, "name")
