@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pwd
 import signal
 import socket
+import subprocess
 from pathlib import Path
 
 import yaml
 from tests.e2e.machine import CCX, Installed, eventually, free_port, run, traces
 
 from ccx.embedded import processes
+from ccx.secrets import KeyRing, import_recovery
 
 PARTS = ("postgresql", "nats", "serve")
 
@@ -123,26 +126,37 @@ async def test_a_start_right_after_the_supervisor_was_killed_waits_for_what_it_l
     assert await new_installation.healthy()
 
 
-async def test_a_changed_setting_is_kept(new_installation: Installed) -> None:
-    await new_installation.down()
-    await new_installation.up("--set", "auto_repair.delay=77")
-
-    settings = yaml.safe_load((new_installation.layout.etc / "ccx.yaml").read_text())
-    assert settings["auto_repair"]["delay"] == 77
-
-
-async def test_the_recovery_copy_opens_with_its_passphrase(new_installation: Installed, tmp_path: Path) -> None:
-    from ccx.secrets import KeyRing, import_recovery
-
-    passphrase = tmp_path / "passphrase"
+async def test_in_the_foreground_it_changes_what_it_is_told_to_and_stops_in_order(
+    new_installation: Installed, tmp_path: Path
+) -> None:
+    layout = new_installation.layout
+    passphrase, copy = tmp_path / "passphrase", tmp_path / "recovery"
     passphrase.write_text("correct horse battery staple\n")
-    copy = tmp_path / "recovery"
+    resolv_conf = Path("/etc/resolv.conf").read_text()
     await new_installation.down()
-    await new_installation.up("--recovery-file", str(copy), "--passphrase-file", str(passphrase))
 
-    recovered = import_recovery(copy.read_text(), "correct horse battery staple")
-    assert recovered.to_lines() == KeyRing.load(new_installation.layout.etc / "wrapping.key").to_lines()
-    assert copy.stat().st_mode & 0o077 == 0
+    foreground = await asyncio.create_subprocess_exec(
+        CCX, "up", "--instance", layout.instance, "--set", "auto_repair.delay=77", "--resolve",
+        "--recovery-file", copy, "--passphrase-file", passphrase, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        await eventually(new_installation.healthy, within=120)
+        await eventually(lambda: new_installation.record().ready, within=30)
+
+        settings = yaml.safe_load((layout.etc / "ccx.yaml").read_text())
+        assert settings["auto_repair"]["delay"] == 77
+        recovered = import_recovery(copy.read_text(), "correct horse battery staple")
+        assert recovered.to_lines() == KeyRing.load(layout.etc / "wrapping.key").to_lines()
+        assert copy.stat().st_mode & 0o077 == 0
+        if not Path("/run/systemd/resolve").exists():
+            assert Path("/etc/resolv.conf").read_text().startswith(f"nameserver {layout.subnet[3]} ")
+    finally:
+        foreground.send_signal(signal.SIGINT)
+        code = await foreground.wait()
+
+    assert code == 0
+    assert processes.inside_network(layout.namespace_file) == []
+    assert Path("/etc/resolv.conf").read_text() == resolv_conf
 
 
 async def test_what_is_in_the_way_is_said_in_one_line_before_anything_is_changed(new_installation: Installed) -> None:
@@ -166,6 +180,7 @@ async def test_what_is_in_the_way_is_said_in_one_line_before_anything_is_changed
 
 async def test_down_stops_it_and_purge_leaves_nothing_of_it(new_installation: Installed) -> None:
     layout = new_installation.layout
+    await new_installation.up("--no-resolve")
     supervisor = new_installation.record().supervisor
     await new_installation.down()
 

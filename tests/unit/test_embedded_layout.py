@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from ccx.embedded import subnet
 from ccx.embedded.defaults import settings_text, with_changes, with_public_url
+from ccx.embedded.host_names import without_ours
 from ccx.embedded.layout import Layout
 from ccx.embedded.sandbox import closed_folder
 from ccx.errors import CcxError, Invalid
@@ -114,3 +115,11 @@ def test_a_folder_that_only_its_owner_enters_is_found_from_the_top(tmp_path: Pat
     (tmp_path / "home").chmod(0o700)
 
     assert closed_folder(inner) == (open_above or tmp_path / "home")
+
+
+def test_forgetting_one_instances_resolver_leaves_the_others_and_the_machines_own() -> None:
+    mine = "nameserver 10.224.0.3 # ccx up --resolve --instance mine\n"
+    others = "nameserver 10.224.16.3 # ccx up --resolve --instance mine-2\nnameserver 192.0.2.53\nsearch example.net\n"
+
+    assert without_ours(mine + others, "mine") == others
+    assert without_ours(others, "mine") == others
