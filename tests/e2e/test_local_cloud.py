@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 
 import dns.asyncquery
 import dns.message
@@ -260,6 +260,30 @@ async def test_a_restarted_daemon_takes_over_machines_names_and_rules_and_knows_
     assert await connects(kept.private_ip, 22)
     await store.cloud.power_off(store.name("n1"), store.tags())
     assert await store.state("n1") is ServerState.STOPPED
+
+
+@pytest.mark.parametrize("after", [0.02, 0.1, 0.25, 0.5], ids=lambda seconds: f"after {seconds} s")
+async def test_a_daemon_killed_within_a_call_leaves_no_orphan_and_the_call_can_be_repeated(
+    store: Store, after: float
+) -> None:
+    daemon, place = store.daemon, store.daemon.place
+
+    async def killed_within(call: Awaitable[object]) -> None:
+        calling = asyncio.ensure_future(call)
+        await asyncio.wait({calling}, timeout=after)
+        daemon.kill()
+        await asyncio.gather(calling, return_exceptions=True)
+        await daemon.start()
+
+    await killed_within(store.boot("n1"))
+    server = await store.boot("n1")
+    await until_ssh(server.private_ip)
+    await killed_within(store.cloud.delete_server(store.name("n1"), store.tags()))
+    await store.cloud.delete_server(store.name("n1"), store.tags())
+
+    found = await store.cloud.inventory(place.instance)
+    assert [r.name for r in found if r.detail.startswith("orphan")] == []
+    assert [r.kind for r in found if r.tags.datastore == store.short_id and r.kind in ("server", "address")] == []
 
 
 async def test_what_does_not_fit_says_what_is_short_and_what_is_there(daemon: Daemon) -> None:

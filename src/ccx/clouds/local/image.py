@@ -135,12 +135,14 @@ def _build(recipe: Recipe, archive: str, release: str, home: Path, say: Say) -> 
 
 
 def _follow(process: subprocess.Popen[str], write: Callable[[str], object], started: float, say: Say) -> str:
-    """Hands the builder's stages on as they come; returns its last line."""
+    """Hands the builder's stages on as they come; returns its first complaint, or its last line."""
     assert process.stdout is not None
-    last = ""
+    last = complaint = ""
     for line in process.stdout:
         write(line)
         last = line.strip() or last
+        if line.startswith(("E: ", "env: ")):
+            complaint = complaint or last
         if line.startswith("I: ") and not line.startswith("I: running --"):
             say(f"  {time.monotonic() - started:4.0f} s  {line[3:].strip()}")
         if time.monotonic() - started > _BUILD_LIMIT_S:
@@ -148,7 +150,7 @@ def _follow(process: subprocess.Popen[str], write: Callable[[str], object], star
                 f"the node image was not made within {_BUILD_LIMIT_S} s", remedy="Use a nearer mirror", status=504
             )
     process.wait()
-    return last
+    return complaint or last
 
 
 def main(arguments: list[str]) -> int:

@@ -134,9 +134,13 @@ async def _remove_namespace(name: str) -> None:
     file = NAMESPACES / name
     if file.exists():
         if _is_mounted(file):
-            await run("ip", "netns", "delete", name)
+            try:
+                await run("ip", "netns", "delete", name)
+            except ToolFailed:
+                if file.exists():  # else the tool of a daemon that was killed was faster
+                    raise
         else:
-            file.unlink()
+            file.unlink(missing_ok=True)
 
 
 def _is_mounted(file: Path) -> bool:

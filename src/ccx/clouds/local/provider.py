@@ -77,13 +77,22 @@ class Provider:
             folder.mkdir(parents=True, exist_ok=True)
         running = {name for name in self.records.servers if self._machine(name).adopt()}
         await self.router.start()
-        for name, record in list(self.records.servers.items()):
+        for name, record in self.records.servers.items():
+            rebooted = record.wanted is Wanted.RUNNING and name not in running and record.boot != self._boot_id
+            if rebooted or record.wanted is Wanted.GONE or (record.wanted is Wanted.STOPPED and name in running):
+                self._later(self._finish(name))
+
+    async def _finish(self, name: str) -> None:
+        """Makes of a server what it is to be, unless a caller who repeats his call has done so meanwhile."""
+        async with self._locks[f"server {name}"]:
+            if (record := self.records.servers.get(name)) is None:
+                return
             if record.wanted is Wanted.GONE:
-                self._later(self._remove_server(name))
-            elif record.wanted is Wanted.STOPPED and name in running:
-                self._later(self._machine(name).power_off())
-            elif record.wanted is Wanted.RUNNING and name not in running and record.boot != self._boot_id:
-                self._later(self._boot(name))
+                await self._remove_server(name)
+            elif record.wanted is Wanted.STOPPED:
+                await self._machine(name).power_off()
+            elif self._machine(name).state is ServerState.STOPPED:
+                await self._boot(name)
 
     async def close(self) -> None:
         """Lets go of the machines, which go on."""

@@ -131,6 +131,6 @@ def _script(off: tuple[str, ...]) -> str:
 
 RECIPES = {
     "baked": Recipe("baked", tuple(sorted(_BASE + _DATABASES)), _BEFORE_PACKAGES, _script(_SERVICES_OFF)),
-    "stock": Recipe("stock", _BASE, ":", _script(())),
+    "stock": Recipe("stock", _BASE, "true", _script(())),
 }
 """``baked`` holds everything that a database node needs; ``stock`` only what boots and configures a machine."""
