@@ -265,6 +265,8 @@ async def test_peers_tell_who_is_cut_off(rig: Rig) -> None:
     spec = await rig.cluster(3)
     assert await rig.engine.peers_see(rig.channel, spec, "n1g1") == {"n2g1": True, "n3g1": True}
     await rig.control.cut(rig.lab.name("n1-1"))
+    assert not await rig.engine.alive(spec, "n1g1", within=1)
+    assert await rig.engine.alive(spec, "n2g1", within=1)
     assert await rig.engine.peers_see(rig.channel, spec, "n1g1") == {"n2g1": False, "n3g1": False}
 
 

@@ -18,6 +18,7 @@ from ccx.errors import CcxError
 from ccx.jobs import Job
 
 Moment = Literal["before", "in", "after"]
+MOMENTS: tuple[Moment, ...] = ("before", "in", "after")
 Kind = Literal["step", "pivot", "transaction", "nap_until"]
 
 REASON = "the saga suite made this step fail"

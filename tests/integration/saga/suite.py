@@ -58,8 +58,9 @@ class Suite:
         """
         async with self._runner():
             sagas = await self._prepare(case, len(plans))
-            for saga in sagas if meanwhile else ():
-                await meanwhile(saga)
+            if meanwhile is not None:
+                for saga in sagas:
+                    await meanwhile(saga)
             return await self._finish(case, await self._enqueue(case, sagas, plans))
 
     async def run_and_kill(self, case: Case, plans: Sequence[Plan], *, by_lease: bool = False) -> list[Ran]:

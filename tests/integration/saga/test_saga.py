@@ -16,7 +16,7 @@ from tests.integration.conftest import Database
 from tests.integration.saga.cases import CASES, Case, Saga
 from tests.integration.saga.installation import saga_installation
 from tests.integration.saga.logs import log_plainly
-from tests.integration.saga.meddle import REASON, Plan, StepSeen
+from tests.integration.saga.meddle import MOMENTS, REASON, Plan, StepSeen
 from tests.integration.saga.nursery import nursery
 from tests.integration.saga.simulated import simulated_cloud
 from tests.integration.saga.suite import Ran, Suite
@@ -117,7 +117,7 @@ async def test_a_job_whose_runner_is_killed_ends_as_if_nothing_had_happened(
     suite: Suite, case: Case, size: int
 ) -> None:
     steps = await suite.steps(case)
-    plans = [Plan(kill_at=step.name, kill_moment=moment) for step, moment in product(steps, ("before", "in", "after"))]
+    plans = [Plan(kill_at=step.name, kill_moment=moment) for step, moment in product(steps, MOMENTS)]
     await judge(case, await suite.run_and_kill(case, sample(plans, size)), steps)
 
 
@@ -128,7 +128,7 @@ async def test_an_undo_whose_runner_is_killed_still_leaves_nothing(suite: Suite,
     last = [s for s in steps if s.compensable][-1].name
     plans = [
         Plan(fail_at=last, kill_at=step.name, kill_undo=True, kill_moment=moment)
-        for step, moment in product([s for s in steps if s.undoable], ("before", "in"))
+        for step, moment in product([s for s in steps if s.undoable], MOMENTS[:2])
     ]
     await judge(case, await suite.run_and_kill(case, sample(plans, size)), steps)
 

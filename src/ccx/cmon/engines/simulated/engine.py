@@ -18,7 +18,10 @@ class SimulatedEngine:
     """``channel`` is for what real engines do over their own protocols: observation, leadership, switchover."""
 
     vendor = "simulated"
-    ports = (Port(5432, "database", clients=True, peers=True), Port(8008, "status", peers=True, control=True))
+    ports: tuple[Port, ...] = (
+        Port(5432, "database", clients=True, peers=True),
+        Port(8008, "status", peers=True, control=True),
+    )
     reserved_users = frozenset({"root"})
     reserved_databases = frozenset({"system"})
 
@@ -63,6 +66,13 @@ class SimulatedEngine:
                 continue
             return _view(seen, node, unreachable)
         return ClusterView((), None, tuple(unreachable), ("no node answers the control plane",))
+
+    async def alive(self, cluster: ClusterSpec, label: str, within: float) -> bool:
+        try:
+            await self._channel.call(cluster.node(label), "ping", timeout=within)
+        except NodeUnreachable:
+            return False
+        return True
 
     async def release_leader(self, cluster: ClusterSpec, dead: str) -> bool:
         for node in cluster.nodes:
