@@ -314,3 +314,22 @@ async def test_a_handler_that_fails_leaves_the_job_unfinished_and_is_called_agai
 
     job = await execute(database, define(nothing, on_done=stumbles))
     assert (job.status, len(calls)) == (JobStatus.DONE, 2)
+
+
+async def test_abandoning_a_key_ends_even_what_is_tried_for_ever_and_lets_the_next_job_in(database: Database) -> None:
+    log, key = Log(), a_key()
+
+    async def stuck(job: Job) -> None:
+        await job.pivot("join", log.failing("join", Invalid("the new node is gone"), times=10_000))
+
+    async def clear_away(job: Job) -> None:
+        await job.step("clear away", log.action("clear away"))
+
+    first = await put(database, define(stuck), key=key)
+    async with running(database):
+        await until(database, first, lambda job: job.retries > 0)
+        async with database.sessions.begin() as tx:
+            assert await jobs.cancel_key(tx, key, abandon=True) == 1
+        assert (await ended(database, await put(database, define(clear_away), key=key))).status is JobStatus.DONE
+    assert (await get(database, first)).status is JobStatus.CANCELLED
+    assert log[-1] == "clear away"

@@ -77,8 +77,13 @@ async def cancel(session: AsyncSession, job_id: UUID) -> bool:
     return await _cancel(session, [JobRecord.of(row) for row in rows.mappings()]) > 0
 
 
-async def cancel_key(session: AsyncSession, key: str) -> int:
-    """Cancel every job of a key, queued or begun. Returns how many."""
+async def cancel_key(session: AsyncSession, key: str, *, abandon: bool = False) -> int:
+    """Cancel every job of a key, queued or begun. Returns how many.
+
+    Args:
+        abandon: a job that is past its pivot ends too, as it stands. For a caller who takes away all that such a job
+            works on: it may be trying something for ever that can't succeed any more.
+    """
     rows = await session.execute(
         text(
             "select * from jobs.job where key = :key and status in ('queued', 'running', 'undoing')"
@@ -86,10 +91,10 @@ async def cancel_key(session: AsyncSession, key: str) -> int:
         ),
         {"key": key},
     )
-    return await _cancel(session, [JobRecord.of(row) for row in rows.mappings()])
+    return await _cancel(session, [JobRecord.of(row) for row in rows.mappings()], abandon=abandon)
 
 
-async def _cancel(session: AsyncSession, jobs: list[JobRecord]) -> int:
+async def _cancel(session: AsyncSession, jobs: list[JobRecord], *, abandon: bool = False) -> int:
     count = 0
     for job in jobs:
         if job.status.is_final:
@@ -97,7 +102,9 @@ async def _cancel(session: AsyncSession, jobs: list[JobRecord]) -> int:
         count += 1
         operation = registry.find(job.kind)
         # A queued job of a kind that this process doesn't know keeps the flag: a runner that knows its handler ends it.
-        at_once = job.status == "queued" and operation is not None
+        # One that is abandoned is fenced by ending it: its runner's next write finds that the claim holds no more.
+        ends = job.status == "queued" or (abandon and job.status == "running" and job.pivoted)
+        at_once = ends and operation is not None
         row = await session.execute(
             text(
                 """
@@ -105,6 +112,8 @@ async def _cancel(session: AsyncSession, jobs: list[JobRecord]) -> int:
                     run_at = case when lease_until is null then least(run_at, now()) else run_at end,
                     status = case when :at_once then 'cancelled' else status end,
                     finished_at = case when :at_once then now() else finished_at end,
+                    lease_until = case when :at_once then null else lease_until end,
+                    runner = case when :at_once then null else runner end,
                     error = case when :at_once then cast(:error as jsonb) else error end
                 where id = :id returning *
                 """

@@ -55,7 +55,7 @@ async def delete_cluster(datastore: OwnedDatastore, tx: Transaction) -> Done:
     datastores.want_absent(tx, datastore)
     # What a cancelled job does with its datastore depends on that: it must read it.
     await tx.flush()
-    await jobs.cancel_key(tx, key)
+    await jobs.cancel_key(tx, key, abandon=True)
     owner = (datastore.owner_type, datastore.owner_id)
     args = {"datastore_id": key}
     await jobs.enqueue(tx, "delete_datastore", key=key, args=args, owner=owner, label=DESTROY, dedup=True)
