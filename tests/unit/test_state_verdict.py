@@ -73,3 +73,16 @@ def test_started_means_that_nothing_at_all_is_amiss(
     found = judge(view, size=3, certificates=VALID, now=NOW)
     assert (found.status is Status.STARTED) == (all(healthy) and not problems and not unreachable)
     assert (found.why == "") == (found.status is Status.STARTED)
+
+
+def test_a_primary_that_only_the_control_plane_cant_reach_serves_and_that_is_said() -> None:
+    silent = ClusterView(
+        (member(1, Role.PRIMARY, healthy=False), member(2), member(3)), "n2g1", ("n1g1",),
+        ("n1g1, the primary, does not answer the control plane",),
+    )  # fmt: skip
+
+    found = judge(silent, size=3, certificates=VALID, now=NOW, only_we="n1g1")
+
+    assert found.status is Status.DEGRADED
+    assert "only the control plane can't reach n1g1: its peers do" in found.why
+    assert judge(silent, size=3, certificates=VALID, now=NOW).status is Status.FAILURE

@@ -30,6 +30,8 @@ class Outcome(StrEnum):
     """It is off, and did not lead."""
     ONLY_WE = "only we"
     """Its peers still see it: the fault is between it and the control plane."""
+    UNDECIDED = "undecided"
+    """Too few peers could be asked: left to the engine's lease."""
     UNCONFIRMED = "unconfirmed"
     """It may still run: left to the engine's lease."""
 
@@ -53,7 +55,7 @@ async def fence(subject: Subject, cluster: ClusterSpec, node: Node) -> Evidence:
     log.info(
         "fencing", datastore=subject.datastore.short_id, node=node.label, outcome=evidence.outcome, why=evidence.detail
     )
-    if evidence.outcome is not Outcome.ONLY_WE:
+    if evidence.outcome not in (Outcome.ONLY_WE, Outcome.UNDECIDED):
         async with subject.services.sessions.begin() as tx:
             audit.record(
                 tx, "ccx-state-worker", "fence", subject.datastore.id,
@@ -68,8 +70,10 @@ async def _fence(subject: Subject, cluster: ClusterSpec, node: Node) -> Evidence
         if server is not None and server.state is not ServerState.STOPPED:
             votes = await subject.engine.peers_see(subject.services.channel, cluster, node.label)
             if not majority_lost(votes, len(cluster.nodes) - 1):
-                seen = ", ".join(sorted(peer for peer, reachable in votes.items() if reachable)) or "nobody asked"
-                return Evidence(Outcome.ONLY_WE, f"the control plane can't reach {node.label}, but {seen} can")
+                seeing = ", ".join(sorted(peer for peer, reachable in votes.items() if reachable))
+                if not seeing:
+                    return Evidence(Outcome.UNDECIDED, f"only {len(votes)} peers of {node.label} could be asked")
+                return Evidence(Outcome.ONLY_WE, f"the control plane can't reach {node.label}, but {seeing} can")
             await subject.cloud.power_off(node.server, subject.tags(await _token(subject)))
             why = f"the control plane and {len(votes)} of its peers lost {node.label}; the cloud turned it off"
         else:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from ccx.cmon.spec import ClusterView
+from ccx.cmon.spec import ClusterView, Role
 from ccx.stores.models import Status
 
 CERTIFICATE_WARNING = timedelta(days=7)
@@ -19,13 +19,19 @@ class Verdict:
     """Names node and cause; empty while all is well."""
 
 
-def judge(view: ClusterView, *, size: int, certificates: dict[str, datetime], now: datetime) -> Verdict:
+def judge(
+    view: ClusterView, *, size: int, certificates: dict[str, datetime], now: datetime, only_we: str | None = None
+) -> Verdict:
     """STARTED only while a primary accepts writes, replicas stream, a synchronous copy exists, certificates are valid.
 
-    ``size`` is the number of nodes that there shall be, ``certificates`` each node's expiry by label.
+    ``size`` is the number of nodes that there shall be, ``certificates`` each node's expiry by label. ``only_we`` is
+    a node that the control plane alone can't reach: what the cluster says of it counts, not its silence to us.
     """
     reasons = [*view.problems, *_certificates(certificates, now)]
-    if view.primary is None:
+    if only_we is not None:
+        reasons.append(f"only the control plane can't reach {only_we}: its peers do, so nothing is changed")
+    leads = any(m.label == only_we and m.role is Role.PRIMARY for m in view.members)
+    if view.primary is None and not leads:
         return Verdict(Status.FAILURE, _join(reasons) or _silent(view))
     serving = [m for m in view.members if m.healthy]
     # A node that no longer answers is news only if the cluster has not said so itself.

@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ccx import jobs, pki
 from ccx.clouds.base import ServerState
-from ccx.cmon.spec import ClusterSpec, ClusterView
+from ccx.cmon.spec import ClusterSpec, ClusterView, Role
 from ccx.db import utc_now
 from ccx.errors import CcxError, Transient
 from ccx.runner.services import Services
@@ -48,7 +48,7 @@ class Watcher:
         self._primary: str | None = None
         self._failed = 0
         self._only_we: str | None = None
-        """The label of a node that the control plane alone can't reach, with what was found."""
+        """The label of a node that the control plane alone can't reach."""
         self._spec: ClusterSpec | None = None
         self._subject: Subject | None = None
 
@@ -142,9 +142,9 @@ class Watcher:
         view = await subject.engine.observe(spec)
         off = await self._off(subject, members, view)
         expiries = {label: pki.expires_at(pair.certificate) for label, pair in spec.secrets.nodes.items()}
-        found = verdict.judge(view, size=subject.datastore.size, certificates=expiries, now=utc_now())
-        if self._only_we is not None and found.status is Status.STARTED:
-            found = verdict.Verdict(Status.DEGRADED, f"the control plane can't reach {self._only_we}; its peers can")
+        found = verdict.judge(
+            view, size=subject.datastore.size, certificates=expiries, now=utc_now(), only_we=self._only_we
+        )
         await self._record(view, found, off)
         if view.primary is not None and self._primary != view.primary.label:
             self._primary, self._failed = view.primary.label, 0
@@ -153,14 +153,18 @@ class Watcher:
         return found.status is Status.STARTED
 
     async def _off(self, subject: Subject, members: list[Node], view: ClusterView) -> set[str]:
-        """Labels of the members that do not serve: off by the cloud's word, or silent to the cluster and to us."""
+        """Labels of the members that do not serve: off by the cloud's word, or silent to the cluster and to us.
+
+        Who leads by the cluster's word holds its lease: that it is silent to us is no proof.
+        """
         serving = {m.label for m in view.members if m.healthy}
+        leading = {m.label for m in view.members if m.role is Role.PRIMARY}
         doubtful = [n for n in members if n.label not in serving]
         off = set()
         for node in doubtful:
             server = await subject.cloud.get_server(node.server)
             stopped = server is None or server.state is ServerState.STOPPED
-            if stopped or node.label in view.unreachable:
+            if stopped or (node.label in view.unreachable and node.label not in leading):
                 off.add(node.label)
         return off
 
@@ -187,8 +191,8 @@ class Watcher:
             due = repair.decide(view, members, utc_now(), timedelta(seconds=wanted.delay))
             if due is None or await jobs.active(tx, str(self._id)) is not None:
                 return
-            audit.record(tx, "ccx-state-worker", type(due).__name__, self._id, node=due.node.label)
             if isinstance(due, repair.Replace):
+                audit.record(tx, "ccx-state-worker", "replace", self._id, node=due.node.label)
                 await jobs.enqueue(
                     tx,
                     "replace_node",
@@ -199,6 +203,14 @@ class Watcher:
                     dedup=True,
                 )
                 return
+        await self._power_on(Subject(self._services, datastore), due.node)
+
+    async def _power_on(self, subject: Subject, node: Node) -> None:
+        """Starts a lost node's machine, if the cloud says that it is off; one that runs is only silent."""
+        server = await subject.cloud.get_server(node.server)
+        if server is None or server.state is not ServerState.STOPPED:
+            return
+        async with self._services.sessions.begin() as tx:
+            audit.record(tx, "ccx-state-worker", "power on", self._id, node=node.label)
             token = await jobs.next_token(tx)
-        subject = Subject(self._services, datastore)
-        await subject.cloud.power_on(due.node.server, subject.tags(token))
+        await subject.cloud.power_on(node.server, subject.tags(token))
