@@ -66,6 +66,10 @@ class Group:
                 "systemd-run", "--scope", "--quiet", "--collect", f"--unit={self.name}.scope",
                 f"--slice={_slice(self.instance)}", "-p", "Delegate=yes", *limits, "--",
             ]  # fmt: skip
+        if not self.populated:
+            # Afresh: Linux 6.15 and later remember that a group was killed, and kill what is forked from it into
+            # groups that were not, or the other way round. Of a machine's second boot most services would die.
+            _remove_tree(self.path)
         groups = [self._make(self.path)]
         for controller, file, value in self._limits(cpus, memory):
             if (folder := _v1(controller, self.instance)).parent.is_dir():
