@@ -76,7 +76,18 @@ def test_the_kernel_passes_the_plan_and_refuses_and_counts_the_rest_at_once():
 def test_policy_is_drop_and_loading_again_replaces():
     text = render(plan(SETTINGS), "nftables")
     assert "policy drop;" in text
-    assert text.startswith("table inet ccx_egress\ndelete table inet ccx_egress\n")
+    rules = "".join(line for line in text.splitlines(keepends=True) if not line.startswith("#"))
+    assert rules.startswith("table inet ccx_egress\ndelete table inet ccx_egress\n")
+
+
+def test_planned_rows_are_named_and_opened_only_when_asked_for():
+    found = plan(SETTINGS, [endpoint(status=Status.PLANNED)])
+    assert "# planned, not opened: test.thing api.example:443 HTTPS\n" in render(found, "nftables")
+    assert "api_example_v4" not in render(found, "nftables") + render(found, "dnsmasq")
+    opened = render(found, "nftables", planned=True)
+    assert "not opened" not in opened
+    assert "@api_example_v4 tcp dport 443" in opened
+    assert "api_example_v4" in render(found, "dnsmasq", planned=True)
 
 
 def test_groups_are_filled_from_what_is_passed_in_and_left_empty_when_nobody_knows():

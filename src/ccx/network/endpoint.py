@@ -152,7 +152,8 @@ class Endpoint:
         for address in self._addresses(settings):
             host, path = checked_host(address.host, field=self.id), address.path or self.path
             for port in (address.port,) if address.port else self._ports(settings):
-                target = Target(host, checked_port(port, field=self.id), path, None, self.behind, address.protocol)
+                behind = self.behind if address.behind is None else address.behind
+                target = Target(host, checked_port(port, field=self.id), path, None, behind, address.protocol)
                 found[mirrored(target, mirror) if mirror else target] = None
         return tuple(found)
 

@@ -30,6 +30,8 @@ class Address:
     path: str = ""
     protocol: Protocol | None = None
     """What is spoken there, where settings say so; otherwise it is as declared."""
+    behind: tuple[str, ...] | None = None
+    """What stands behind it, where that depends on the settings; otherwise it is as declared."""
 
 
 def is_address(host: str) -> bool:

@@ -64,6 +64,8 @@ class Plan:
 
     rows: tuple[Row, ...]
     groups: Mapping[Group, tuple[str, ...]] = field(default_factory=dict)
+    settings: Settings | None = field(default=None, repr=False, compare=False)
+    """What it was made for; None for a plan that was read from a file."""
 
     def select(
         self,
@@ -102,7 +104,7 @@ def plan(settings: Settings, endpoints: Iterable[Endpoint] | None = None) -> Pla
         _refuse_unknown_clouds(settings, known)
     rows = [row for endpoint in known if endpoint.needed(settings) for row in _rows(endpoint, settings)]
     rows.sort(key=lambda r: (_PLANES.index(r.plane), r.section or 99, r.id, r.host, r.port))
-    return Plan(tuple(rows), {group: members for group in GROUPS if (members := group.members(settings))})
+    return Plan(tuple(rows), {group: members for group in GROUPS if (members := group.members(settings))}, settings)
 
 
 def _rows(endpoint: Endpoint, settings: Settings) -> Iterable[Row]:

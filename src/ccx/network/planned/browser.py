@@ -1,12 +1,30 @@
 """Section 7: what the console's pages load from elsewhere. No rule on any server."""
 
-from ccx.network import Direction, Plane, Protocol, Status, When, declare
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ccx.network import Address, Direction, Plane, Protocol, Status, When, declare
+from ccx.network.hosts import parse_url
+
+if TYPE_CHECKING:
+    from ccx.settings import Settings
+
+
+def _piwik(settings: Settings) -> tuple[Address, ...]:
+    """Each account has a host of its own, and a second one that serves its script."""
+    if not settings.piwik_url:
+        return ()
+    host = parse_url(settings.piwik_url, field="piwik_url").host
+    account, _, domain = host.partition(".")
+    return (Address(host, behind=(f"{account}.containers.{domain}",) if domain == "piwik.pro" else ()),)
+
 
 ANALYTICS = declare(
-    id="browser.analytics", section=7, host="severalnines.piwik.pro", ports=443, protocol=Protocol.HTTPS,
+    id="browser.analytics", section=7, host=_piwik, ports=443, protocol=Protocol.HTTPS,
     direction=Direction.OUTBOUND, plane=Plane.BROWSER, required=False, service="ccmgr", purpose="CCmgr analytics",
     needed=When(lambda s: bool(s.piwik_url), "REACT_APP_PIWIK_PRO_URL is set"), status=Status.PLANNED,
-    behind=("severalnines.containers.piwik.pro",), when_blocked="nothing is measured; the console works",
+    when_blocked="nothing is measured; the console works",
 )  # fmt: skip
 
 ASSETS = declare(

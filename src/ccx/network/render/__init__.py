@@ -9,12 +9,23 @@ from ccx.errors import Invalid
 from ccx.network.plan import Plan
 
 FORMATS = {
+    "aws-network-firewall": "ccx.network.render.aws_network_firewall",
+    "aws-security-groups": "ccx.network.render.aws_security_groups",
+    "checklist": "ccx.network.render.checklist",
+    "csp": "ccx.network.render.csp",
     "csv": "ccx.network.render.csv",
     "dnsmasq": "ccx.network.render.dnsmasq",
     "json": "ccx.network.render.json",
+    "kubernetes": "ccx.network.render.kubernetes",
+    "list-addresses": "ccx.network.render.lists:addresses",
+    "list-domains": "ccx.network.render.lists:domains",
+    "list-urls": "ccx.network.render.lists:urls",
     "markdown": "ccx.network.render.markdown",
     "nftables": "ccx.network.render.nftables",
+    "openstack": "ccx.network.render.openstack",
+    "squid": "ccx.network.render.squid",
 }
+"""Each format's module, whose ``render`` it is unless another function is named."""
 
 
 def render(plan: Plan, fmt: str, **options: Any) -> str:
@@ -26,5 +37,6 @@ def render(plan: Plan, fmt: str, **options: Any) -> str:
         raise Invalid(
             f"there is no format {fmt!r}", field="format", remedy=f"Formats are: {', '.join(sorted(FORMATS))}"
         )
-    text: str = import_module(FORMATS[fmt]).render(plan, **options)
+    module, _, function = FORMATS[fmt].partition(":")
+    text: str = getattr(import_module(module), function or "render")(plan, **options)
     return text

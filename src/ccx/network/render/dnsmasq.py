@@ -8,11 +8,11 @@ from ccx.network.plan import Plan
 from ccx.network.render.nftables import TABLE, egress, set_name
 
 
-def render(plan: Plan, *, plane: Plane = Plane.CONTROL, table: str = TABLE) -> str:
+def render(plan: Plan, *, plane: Plane = Plane.CONTROL, table: str = TABLE, planned: bool = False) -> str:
     """``nftset=`` lines for the resolver of the machines that the ``nftables`` format was loaded for."""
     names = {
         host
-        for row in egress(plan, plane)
+        for row in egress(plan, plane, planned=planned)
         for host in row.hosts
         if not (is_address(host) or is_loopback(host) or (row.group and host == row.host))
     }

@@ -23,6 +23,7 @@ def render(
     resolved: Mapping[str, Iterable[str]] | None = None,
     table: str = TABLE,
     log_group: int | None = 41,
+    planned: bool = False,
 ) -> str:
     """The ruleset for ``nft -f``, to be loaded in the network namespace (or on the machine) of ``plane``.
 
@@ -30,11 +31,11 @@ def render(
     nobody knows becomes an empty set that the operator fills. Hosts known by name become sets as well: ``resolved``
     fills them now, and the ``dnsmasq`` format has the resolver fill them as names are looked up. Refused packets are
     counted (``refused``), logged to NFLOG ``log_group`` (None: not logged) and rejected, so that callers fail at once.
-    Planned rows open nothing.
+    Planned rows open nothing, and stand there as comments; with ``planned`` they are opened as well.
     """
     known = {**plan.groups, **{group: _listed(members) for group, members in (groups or {}).items()}}
     addresses = {host: tuple(found) for host, found in (resolved or {}).items()}
-    rows = egress(plan, plane)
+    rows = egress(plan, plane, planned=planned)
     sets: dict[str, tuple[str, int, tuple[str, ...]]] = {}
     rules: list[str] = []
     for row in rows:
@@ -49,7 +50,9 @@ def render(
                         f"{family} daddr {match} {row.protocol.transport} dport {row.port} "
                         f'counter accept comment "{comment}"'
                     )
+    waiting = [] if planned else [r for r in egress(plan, plane, planned=True) if r.status is Status.PLANNED]
     lines = [
+        *(f"# planned, not opened: {row.id} {row.where} {row.protocol}" for row in waiting),
         f"table inet {table}",
         f"delete table inet {table}",
         f"table inet {table} {{",
@@ -70,12 +73,12 @@ def render(
     return "\n".join([*lines, *reject, "  }", "}", ""])
 
 
-def egress(plan: Plan, plane: Plane) -> tuple[Row, ...]:
+def egress(plan: Plan, plane: Plane, *, planned: bool = False) -> tuple[Row, ...]:
     """The rows that machines of ``plane`` connect to themselves; the control plane's include its internal services."""
     planes = (Plane.CONTROL, Plane.INTERNAL) if plane is Plane.CONTROL else (plane,)
     return tuple(
         row
-        for row in plan.select(*planes, status=Status.BUILT)
+        for row in plan.select(*planes, status=None if planned else Status.BUILT)
         if row.direction is not Direction.INBOUND and not row.via
     )
 

@@ -1,0 +1,65 @@
+"""AWS security groups, one for the control plane and one for nodes, as the EC2 API takes them.
+
+They know addresses and no names: a host that ``resolved`` doesn't resolve is allowed by its port, to any address.
+Narrow it with a proxy or with the ``aws-network-firewall`` format.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ccx.network.kinds import CONTROL_PLANE, NODES, PEERS, Direction, Group, Plane
+from ccx.network.plan import Plan
+from ccx.network.render.perimeter import Flow, flows, outbound
+
+_NAMES = {Plane.CONTROL: "ccx-control", Plane.DATA: "ccx-nodes"}
+# Groups that are themselves one of ours; "{name}" stands for the id that AWS gives it.
+_OURS = {NODES: "{ccx-nodes}", PEERS: "{ccx-nodes}", CONTROL_PLANE: "{ccx-control}"}
+_NOT_ALLOWED = re.compile(r"[^a-zA-Z0-9. _:/()#,@\[\]+=&;{}!$*-]")
+
+
+def render(plan: Plan, *, resolved: Mapping[str, Iterable[str]] | None = None) -> str:
+    """JSON: for each group what ``create_security_group`` and ``authorize_security_group_*`` take.
+
+    ``{ccx-nodes}`` and ``{ccx-control}`` stand for the groups' own ids, which AWS gives when they are made.
+    """
+    groups = []
+    for plane, name in _NAMES.items():
+        leaving = flows(outbound(plan, plane), plan.groups, resolved or {})
+        coming = list(flows(plan.select(plane, direction=Direction.INBOUND), plan.groups, {}))
+        coming += _from_the_other(plan, plane)
+        groups.append({
+            "GroupName": name, "Description": f"CCX {plane} plane, from its network contract",
+            "IpPermissions": [_permission(f) for f in coming],
+            "IpPermissionsEgress": [_permission(f) for f in leaving],
+        })  # fmt: skip
+    return json.dumps({"SecurityGroups": groups}, indent=2) + "\n"
+
+
+def _from_the_other(plan: Plan, plane: Plane) -> list[Flow]:
+    """What one group lets out to another, the other must let in."""
+    other = Plane.DATA if plane is Plane.CONTROL else Plane.CONTROL
+    mine = NODES if plane is Plane.DATA else CONTROL_PLANE
+    sender = CONTROL_PLANE if plane is Plane.DATA else NODES
+    found = [_as_from(f, sender) for f in flows((r for r in outbound(plan, other) if r.group is mine), {}, {})]
+    if plane is Plane.DATA:
+        found += list(flows((r for r in outbound(plan, plane) if r.group is PEERS), {}, {}))
+    return found
+
+
+def _as_from(flow: Flow, sender: Group) -> Flow:
+    return Flow(flow.port, flow.transport, flow.peers, sender, flow.rows)
+
+
+def _permission(flow: Flow) -> dict[str, Any]:
+    words = _NOT_ALLOWED.sub("-", flow.words())
+    permission: dict[str, Any] = {"IpProtocol": flow.transport, "FromPort": flow.port, "ToPort": flow.port}
+    if flow.group in _OURS and flow.group is not None:
+        permission["UserIdGroupPairs"] = [{"GroupId": _OURS[flow.group], "Description": words}]
+        return permission
+    v4 = [{"CidrIp": cidr, "Description": words} for cidr in flow.peers if ":" not in cidr]
+    v6 = [{"CidrIpv6": cidr, "Description": words} for cidr in flow.peers if ":" in cidr]
+    return permission | ({"IpRanges": v4} if v4 else {}) | ({"Ipv6Ranges": v6} if v6 else {})
