@@ -15,7 +15,6 @@ from ccx.runner.subject import Subject, datastore_scope
 from ccx.stores import datastores
 from ccx.stores.models import Desired, Node, Status
 
-BOOT = timedelta(minutes=15)
 FORM = timedelta(minutes=5)
 
 
@@ -41,7 +40,12 @@ async def create_datastore(job: Job, datastore_id: str) -> None:
 
     await job.step("firewall", network.put_firewall(subject, clients=False), undo=network.delete_firewall(subject))
     await job.gather(*(_machine(job, subject, node) for node in nodes))
-    await job.nap_until("boot", servers.phoned_home(services, members), every=timedelta(seconds=0.25), within=BOOT)
+    await job.nap_until(
+        "boot",
+        servers.phoned_home(services, members),
+        every=timedelta(seconds=0.25),
+        within=servers.booted_within(services),
+    )
     await job.transaction("certificates", _certify(services, datastore_id, members))
     await job.gather(
         *(job.step(f"configure {n.label}", cluster.configure(services, datastore_id, members, n.id)) for n in nodes)

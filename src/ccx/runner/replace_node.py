@@ -15,8 +15,6 @@ from ccx.runner.subject import Subject
 from ccx.stores import datastores, nodes
 from ccx.stores.models import NodeStatus
 
-BOOT = timedelta(minutes=15)
-
 
 @operation("replace_node", deadline=timedelta(minutes=60))
 async def replace_node(job: Job, datastore_id: str, node_id: str) -> None:
@@ -37,7 +35,12 @@ async def replace_node(job: Job, datastore_id: str, node_id: str) -> None:
     await job.step("fence", _power_off(subject, lost.server))
     await job.step("volume", servers.create_volume(subject, new), undo=servers.delete_volume(subject, new))
     await job.step("server", servers.create_server(subject, new), undo=servers.delete_server(subject, new))
-    await job.nap_until("boot", servers.phoned_home(services, [new_id]), every=timedelta(seconds=0.25), within=BOOT)
+    await job.nap_until(
+        "boot",
+        servers.phoned_home(services, [new_id]),
+        every=timedelta(seconds=0.25),
+        within=servers.booted_within(services),
+    )
     await job.transaction("certificate", _certify(services, datastore_id, new_id))
     await job.step("configure", cluster.configure(services, datastore_id, members, new_id))
     # Forgotten before the new one joins: of three members one is dead, and a fourth would raise the quorum

@@ -141,7 +141,9 @@ class Settings(_Part):
     )
     external_dns_ttl: int = Field(default=5, ge=1, description="EXTERNAL_DNS_TTL, seconds")
     max_datastores_per_user: int = Field(default=50, ge=1, description="MAX_DATASTORES_PER_USER")
-    cloud_init_timeout_minutes: int = Field(default=15, ge=1, description="CLOUD_INIT_TIMEOUT_MINUTES")
+    cloud_init_timeout_minutes: float = Field(
+        default=15, gt=0, description="CLOUD_INIT_TIMEOUT_MINUTES: in which a new node must report that it is set up"
+    )
     log_level: str = "info"
     kubernetes: Kubernetes = Kubernetes()
     notify: Notify = Notify()

@@ -82,5 +82,12 @@ async def phoned_home(tx: AsyncSession, node_ids: Sequence[UUID]) -> list[dateti
     return [at for at in rows if at is not None]
 
 
+async def overdue(tx: AsyncSession, node_ids: Sequence[UUID]) -> Sequence[Node]:
+    """Those of these nodes that never reported and no longer may: their tokens have expired."""
+    silent = select(Node).join(Enrolment, Enrolment.node_id == Node.id)
+    silent = silent.where(Node.id.in_(node_ids), Node.phoned_home_at.is_(None), Enrolment.expires_at < utc_now())
+    return (await tx.scalars(silent.order_by(Node.index, Node.generation))).all()
+
+
 def _digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -79,15 +80,30 @@ def delete_server(subject: Subject, node: Node) -> Action:
 
 
 def phoned_home(services: Services, node_ids: list[UUID]) -> Callable[[], Awaitable[list[str] | None]]:
-    """True once all these nodes reported that their bootstrap is done. Fails when one reported that it can't be."""
+    """True once all these nodes reported that their bootstrap is done.
+
+    Fails when one reported that it can't be, and when one's time is up.
+    """
 
     async def condition() -> list[str] | None:
         async with services.sessions() as tx:
             await _raise_failures(tx, node_ids)
             ready = await nodes.phoned_home(tx, node_ids)
+            late = await nodes.overdue(tx, node_ids)
+        if late:
+            limit = services.settings.cloud_init_timeout_minutes
+            raise CcxError(
+                f"node {', '.join(n.label for n in late)} did not report to the control plane within {limit:g} minutes",
+                remedy="Check that nodes boot, and reach the control plane on port 443; then try again",
+            )
         return [at.isoformat() for at in ready] if len(ready) == len(node_ids) else None
 
     return condition
+
+
+def booted_within(services: Services) -> timedelta:
+    """The longest that booting may take: a little longer than the nodes' tokens hold, so that who is late is named."""
+    return timedelta(minutes=services.settings.cloud_init_timeout_minutes + 1)
 
 
 async def _raise_failures(tx: AsyncSession, node_ids: list[UUID]) -> None:
