@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 import signal
+from collections.abc import Callable
 from datetime import timedelta
 from multiprocessing.synchronize import Event
 from typing import Any
@@ -18,6 +19,7 @@ from ccx import jobs
 from ccx.db import SessionFactory, make_engine, make_session_factory
 from ccx.errors import Invalid
 from ccx.jobs import Job, Runner, Step
+from ccx.jobs.pulse import leave
 
 LEASE_S = 1.0
 
@@ -30,7 +32,7 @@ TABLES = (
     "create table chaos_gate (key text primary key, token bigint)",
     "create table chaos_done (job uuid, step text, token bigint)",
     "create function chaos_note_done() returns trigger language plpgsql as $$ begin"
-    " if new.state = 'done' and (tg_op = 'INSERT' or old.state <> 'done') then"
+    " if new.state = 'done' then"
     "   insert into chaos_done values (new.job_id, new.name, new.token);"
     " end if; return null; end $$",
     "create trigger chaos_note_done after insert or update on jobs.step"
@@ -125,17 +127,23 @@ async def chaos(job: Job, seed: int, fails: bool) -> None:
         raise Invalid("it fails in the end")
 
 
-def main(dsn: str, name: str, ready: Event) -> None:
-    """Run until killed."""
-    # Stopped keys of a terminal are the test's business.
+def main(dsn: str, name: str, ready: Event, leaves: bool) -> None:
+    """Run until killed.
+
+    Args:
+        leaves: exits when it was frozen, as it should. One that doesn't has only its tokens to keep it from doing harm.
+    """
+    # A terminal's Ctrl-C is the test's business.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    asyncio.run(_run(dsn, name, ready))
+    asyncio.run(_run(dsn, name, ready, leave if leaves else lambda: None))
 
 
-async def _run(dsn: str, name: str, ready: Event) -> None:
+async def _run(dsn: str, name: str, ready: Event, on_frozen: Callable[[], None]) -> None:
     engine = make_engine(dsn)
     world = World(make_session_factory(engine), name)
-    runner = Runner(engine, world, name=name, lease=LEASE_S, heartbeat=0.2, poll=0.2, concurrency=5)
+    runner = Runner(
+        engine, world, name=name, lease=LEASE_S, heartbeat=0.2, poll=0.2, concurrency=5, on_frozen=on_frozen
+    )
     ready.set()
     await runner.run()
