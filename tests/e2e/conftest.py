@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 from tests.e2e.machine import Installed, free_port
+from tests.e2e.tenant import LocalSide, Tenant, signed_up
 
 # ``script/test`` removes by it what a broken-off run left.
 _PREFIX = os.environ.get("CCX_TEST_PREFIX", f"t{os.getpid()}")
@@ -35,3 +37,26 @@ async def installation(new_installation: Installed) -> Installed:
     """A running control plane with the local cloud. Lost nodes are replaced after five seconds."""
     await new_installation.up("--set", "auto_repair.delay=5")
     return new_installation
+
+
+@pytest.fixture(scope="module")
+async def tenant(installation: Installed) -> AsyncIterator[Tenant]:
+    """A user of the running control plane."""
+    async with signed_up(installation) as user:
+        yield user
+
+
+@pytest.fixture(scope="module")
+async def local(installation: Installed) -> AsyncIterator[LocalSide]:
+    """The running control plane's cloud and DNS, seen from this machine."""
+    side = LocalSide(installation)
+    try:
+        yield side
+    finally:
+        await side.cloud.close()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For what a module's tests share, such as CA files."""
+    return tmp_path_factory.mktemp("shared")

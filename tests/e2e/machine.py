@@ -9,12 +9,13 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 
 from ccx.embedded import processes, record
 from ccx.embedded.layout import Layout, remembered
@@ -118,6 +119,12 @@ class Installed:
 
     def pid(self, part: str) -> int | None:
         return self.record().parts[part].pid
+
+    async def query(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """What the metadata database answers, asked by this machine's root."""
+        where = {"host": str(self.layout.postgres_socket), "user": "postgres", "dbname": "ccx"}
+        async with await psycopg.AsyncConnection.connect(autocommit=True, **where) as connection:
+            return await (await connection.execute(statement.encode(), parameters)).fetchall()
 
     async def inside(self, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Runs a program in the control plane's network namespace, as root."""
