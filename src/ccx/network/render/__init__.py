@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -28,15 +29,20 @@ FORMATS = {
 """Each format's module, whose ``render`` it is unless another function is named."""
 
 
-def render(plan: Plan, fmt: str, **options: Any) -> str:
-    """The plan in that format, which ends in a newline. ``options`` are those of the format's ``render``.
-
-    Raises Invalid for a format that there is none of.
-    """
+def renderer(fmt: str) -> Callable[..., str]:
+    """The function that writes that format. Raises Invalid for a format that there is none of."""
     if fmt not in FORMATS:
         raise Invalid(
             f"there is no format {fmt!r}", field="format", remedy=f"Formats are: {', '.join(sorted(FORMATS))}"
         )
     module, _, function = FORMATS[fmt].partition(":")
-    text: str = getattr(import_module(module), function or "render")(plan, **options)
-    return text
+    found: Callable[..., str] = getattr(import_module(module), function or "render")
+    return found
+
+
+def render(plan: Plan, fmt: str, **options: Any) -> str:
+    """The plan in that format, which ends in a newline. ``options`` are those of the format's function.
+
+    Raises Invalid for a format that there is none of.
+    """
+    return renderer(fmt)(plan, **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -54,6 +55,11 @@ _OPEN: dict[str, set[str]] = {
     **{f"ccx.services.{name}.env": _ENVIRONMENT for name in ("notify_worker", "billing", "uiapp", "auth")},
 }
 
+# How alike two names are that one is taken for a slip of the other; more where any name is allowed.
+_NEAR, _NEARER = 0.8, 0.88
+# A cloud's variable begins with a code that is the operator's to choose: STO_PASSWORD is no slip of SMTP_PASSWORD.
+_CLOUDS = re.compile(r"(?!SMTP_).+_(AUTH_URL|USERNAME|PASSWORD|PROJECT_ID|USER_DOMAIN|USER_DOMAIN_NAME|.*KEY.*|S3_\w+)")
+
 
 def check(tree: Tree, findings: Findings) -> None:
     """Refuses keys that no chart knows, with the one that was meant where there is one."""
@@ -63,8 +69,8 @@ def check(tree: Tree, findings: Findings) -> None:
                 _unknown(tree, path, key, names, findings)
     for path, names in _OPEN.items():
         for key in _keys(tree, path):
-            if key not in names and _near(key, names):
-                _unknown(tree, path, key, names, findings)
+            if key not in names and not _CLOUDS.fullmatch(key) and (near := _near(key, names, _NEARER)):
+                findings.refuse(tree.where(f"{path}.{key}"), f"there is no key {key!r}", f"Did you mean {near}?")
 
 
 def check_entry(entry: Mapping[str, Any], names: set[str], where: str, findings: Findings) -> None:
@@ -91,7 +97,7 @@ def _unknown(tree: Tree, path: str, key: str, names: set[str], findings: Finding
         findings.warn(full, f"no chart of ours reads {key!r}", "Remove it, unless it holds anchors")
 
 
-def _near(key: str, names: set[str]) -> str | None:
+def _near(key: str, names: set[str], cutoff: float = _NEAR) -> str | None:
     by_folded = {name.lower(): name for name in sorted(names)}
-    found = get_close_matches(key.lower(), by_folded, n=1, cutoff=0.8)
+    found = get_close_matches(key.lower(), by_folded, n=1, cutoff=cutoff)
     return by_folded[found[0]] if found else None
