@@ -96,6 +96,7 @@ async def test_a_volume_keeps_its_data_and_a_machine_its_address_when_it_is_repl
 
     await store.cloud.power_off(store.name("n1"), store.tags())
     await store.cloud.power_on(store.name("n1"), store.tags())
+    await until_ssh(server.private_ip)
 
     assert await store.cloud.get_server(store.name("n1")) == server
     assert (await inside(store.daemon, store.name("n1"), "cat", "/var/lib/ccx-data/file")).stdout == "kept\n"
