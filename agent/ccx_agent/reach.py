@@ -10,7 +10,7 @@ from .verb import Args, Progress, Verb, number
 
 
 def reachable(args: Args, _progress: Progress) -> dict[str, object]:
-    """``targets``: [[host, port], …], ``limit`` seconds for all. A refused connection counts: the machine answered."""
+    """``targets``: [[host, port], …], ``limit`` seconds for all. A refusal is none: it may be a router's."""
     targets = args.get("targets", [])
     if not isinstance(targets, list) or not all(_is_target(target) for target in targets):
         raise AgentError("argument targets must be a list of [host, port]")
@@ -30,8 +30,6 @@ def _is_target(target: object) -> bool:
 def _answers(host: str, port: int, limit: float) -> bool:
     try:
         socket.create_connection((host, port), timeout=limit).close()
-    except ConnectionRefusedError:
-        return True
     except OSError:
         return False
     return True

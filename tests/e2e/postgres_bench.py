@@ -28,6 +28,7 @@ from ccx.cmon.engines.postgres import PostgresEngine
 from ccx.cmon.packages import AptRepository, build_repository
 from ccx.cmon.spec import ClusterSecrets, ClusterSpec, ClusterView, KeyPair, NodeSpec
 from ccx.cmon.ssh_channel import SshChannel
+from ccx.embedded import subnet
 from ccx.settings import Settings
 from ccx.settings.model import Paths
 
@@ -149,9 +150,10 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(instance: str, subnet: IPv4Network, folder: Path) -> AsyncIterator[Bench]:
+async def bench(instance: str, folder: Path) -> AsyncIterator[Bench]:
     """A local cloud of its own, removed with all that is in it."""
-    place = Place(instance, subnet)
+    network = await free_subnet(instance)
+    place = Place(instance, network)
     ca = pki.new_ca("engine test's installation")
     private, public = pki.new_ssh_key()
     await asyncio.to_thread(ensure_image, "baked")
@@ -161,7 +163,7 @@ async def bench(instance: str, subnet: IPv4Network, folder: Path) -> AsyncIterat
     channel = SshChannel(private)
     cloud = LocalCloud(place.socket)
     daemon = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "ccx.clouds.local.daemon", f"--instance={instance}", f"--subnet={subnet}", "--group=root"
+        sys.executable, "-m", "ccx.clouds.local.daemon", f"--instance={instance}", f"--subnet={network}", "--group=root"
     )
     try:
         await _answers(cloud, daemon)
@@ -192,6 +194,9 @@ async def _answers(cloud: LocalCloud, daemon: asyncio.subprocess.Process) -> Non
                 await asyncio.sleep(0.05)
 
 
-def subnet_of(process: int = os.getpid()) -> IPv4Network:
-    """A /20 that two test runs on one machine hardly share."""
-    return IPv4Network((int(IPv4Network("10.236.0.0/14").network_address) + (process % 64) * 4096, 20))
+async def free_subnet(instance: str) -> IPv4Network:
+    """A /20 that nothing on this machine uses; away from those that installations take first."""
+    used = [network for network, _ in await subnet.taken(instance)]
+    candidates = list(IPv4Network("10.236.0.0/14").subnets(new_prefix=20))
+    start = os.getpid() % len(candidates)
+    return next(c for c in candidates[start:] + candidates[:start] if not any(c.overlaps(network) for network in used))

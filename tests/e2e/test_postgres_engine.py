@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import ssl
 import time
 from collections.abc import AsyncIterator
 
 import httpx
 import psycopg
 import pytest
-from tests.e2e.postgres_bench import Bench, bench, subnet_of
+from tests.e2e.postgres_bench import Bench, bench
 
 from ccx.cmon.node_channel import NodeRefused
 from ccx.cmon.spec import Role
@@ -23,7 +24,7 @@ TABLE = "numbered"
 @pytest.fixture(scope="module")
 async def formed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Bench]:
     """Three nodes, booted, configured and whole. Every test leaves it whole."""
-    async with bench(f"eng{os.getpid()}", subnet_of(), tmp_path_factory.mktemp("bench")) as made:
+    async with bench(f"eng{os.getpid()}", tmp_path_factory.mktemp("bench")) as made:
         await made.boot("n1g1", "n2g1", "n3g1")
         cluster, started = made.cluster(), time.monotonic()
         for node in cluster.nodes:
@@ -94,7 +95,7 @@ async def test_patroni_and_etcd_answer_nobody_without_a_certificate_of_the_datas
     async with httpx.AsyncClient(verify=own) as known:
         assert (await known.get(url)).status_code == 200
     async with httpx.AsyncClient(verify=False) as stranger:
-        with pytest.raises(httpx.HTTPError):
+        with pytest.raises((httpx.HTTPError, ssl.SSLError)):
             await stranger.get(url)
 
 
@@ -172,7 +173,7 @@ async def test_losing_a_replica_hardly_stops_the_writes(formed: Bench) -> None:
         assert any(replica in problem for problem in (await formed.engine.observe(formed.cluster())).problems)
         await formed.cloud.power_on(replica, formed.tags())
         started = time.monotonic()
-        await formed.whole(90)
+        await formed.whole(120)
         formed.stages["replica back"] = time.monotonic() - started
     assert writer.gap() < 5
     await _settle(formed, writer)

@@ -91,12 +91,12 @@ def _etcd_args(folder: Path) -> dict[str, Any]:
     return {**{k: str(folder / v) for k, v in files.items()}, "endpoints": ["https://127.0.0.1:1"], "limit": 60}
 
 
-def test_reachable_tells_a_refusing_machine_from_one_that_is_silent(tmp_path: Path) -> None:
+def test_only_a_connection_that_is_accepted_counts_as_reaching_a_machine(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         targets = [["127.0.0.1", server.getsockname()[1]], ["127.0.0.1", closed.getsockname()[1]], ["host.invalid", 1]]
         _, lines, _ = run("reachable", {"args": {"targets": targets, "limit": 0.5}}, tmp_path)
-    assert [seen for _, _, seen in lines[-1]["result"]["reachable"]] == [True, True, False]
+    assert [seen for _, _, seen in lines[-1]["result"]["reachable"]] == [True, False, False]
 
 
 def test_every_verb_that_is_listed_exists_and_says_whether_it_changes_anything() -> None:
