@@ -1,0 +1,112 @@
+"""How long a create takes: three nodes through the control plane, beside a raw script that does the same without one.
+
+``python benchmarks/create.py [--trials 3] [--json FILE]``, as root. Both run on one installation's local cloud, in
+turns. The control plane's time is from the order to STARTED, as its API shows it; the stages are the job's steps.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import datetime
+from statistics import median
+from typing import Any
+
+import report
+from installation import tenant
+from raw import RawCluster
+from tests.e2e.machine import eventually
+from tests.e2e.tenant import Tenant
+
+from ccx.clouds.local import LocalCloud
+from ccx.clouds.local.place import Place
+
+STAGES = ("order", "machines", "boot", "configure", "start", "form", "users", "publish", "total")
+TARGET_RATIO, TARGET_SECONDS = 1.3, 15.0
+
+# The last step of each stage, in order: a stage lasts until all of its steps have ended.
+_ENDS = (
+    ("machines", ("reserve", "firewall", "volume", "server")),
+    ("boot", ("boot",)),
+    ("configure", ("certificates", "configure")),
+    ("start", ("start",)),
+    ("form", ("form",)),
+    ("users", ("users",)),
+    ("publish", ("names", "open", "started")),
+)
+
+
+async def through_the_control_plane(user: Tenant, name: str) -> dict[str, float]:
+    """Seconds by stage of one create; the datastore is gone afterwards."""
+    ordered, started = time.time(), time.monotonic()
+    store = await user.order(name, 3)
+
+    async def serves() -> bool:
+        shown = await store.show()
+        assert shown["cluster_status"] not in ("DEPLOY_FAILED", "DELETED"), shown["cluster_status_text"]
+        return bool(shown["cluster_status"] == "STARTED")
+
+    await eventually(serves, within=300, every=0.1, what="the datastore is STARTED")
+    total = time.monotonic() - started
+    job = await store.job("JOB_TYPE_DEPLOY_DATASTORE")
+    stages = {**_stages(job, ordered), "total": total}
+    await store.delete()
+    return stages
+
+
+def _stages(job: dict[str, Any], ordered: float) -> dict[str, float]:
+    last = _time(job["started_at"])
+    stages = {"order": last - ordered}
+    for stage, words in _ENDS:
+        ends = [_time(s["finished_at"]) for s in job["steps"] if s["name"].split()[0] in words and s["finished_at"]]
+        ended = max(ends, default=last)
+        stages[stage], last = ended - last, ended
+    return stages
+
+
+def _time(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+async def by_hand(place: Place, cloud: LocalCloud) -> dict[str, float]:
+    """Seconds by stage of one raw create; its machines are gone afterwards."""
+    cluster, started = RawCluster(place, cloud), time.monotonic()
+    try:
+        await cluster.create()
+        return {**cluster.stages, "total": time.monotonic() - started}
+    finally:
+        await cluster.remove()
+
+
+async def measure(trials: int) -> dict[str, list[dict[str, float]]]:
+    measured: dict[str, list[dict[str, float]]] = {"control plane": [], "raw": []}
+    async with tenant("create") as user:
+        layout = user.installed.layout
+        cloud = LocalCloud(layout.cloud_socket)
+        place = Place(layout.instance, layout.subnet)
+        for trial in range(1, trials + 1):
+            measured["raw"].append(await by_hand(place, cloud))
+            report.say(f"trial {trial}: raw {measured['raw'][-1]['total']:.1f} s")
+            measured["control plane"].append(await through_the_control_plane(user, f"bench-{trial}"))
+            report.say(f"trial {trial}: control plane {measured['control plane'][-1]['total']:.1f} s")
+        await cloud.close()
+    return measured
+
+
+def main() -> None:
+    given = report.arguments(__doc__, trials=3).parse_args()
+    about = report.machine()
+    measured = asyncio.run(measure(given.trials))
+    medians = {
+        kind: {stage: median(t[stage] for t in trials) for stage in STAGES if stage in trials[0]}
+        for kind, trials in measured.items()
+    }
+    rows = [[stage, *(medians[kind].get(stage) for kind in measured)] for stage in STAGES]
+    print(report.table([f"create, median of {given.trials} (s)", *measured], rows))
+    total, ratio = medians["control plane"]["total"], medians["control plane"]["total"] / medians["raw"]["total"]
+    print(f"{ratio:.2f}x raw (to reach: {TARGET_RATIO:g}x); {total:.1f} s (to reach, quiet: {TARGET_SECONDS:g} s)")
+    report.write(given.json, about, trials=measured, medians=medians, ratio=ratio)
+
+
+if __name__ == "__main__":
+    main()

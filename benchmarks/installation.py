@@ -1,0 +1,32 @@
+"""A control plane for one benchmark: an instance of its own name, removed with all that it made."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from tests.e2e.machine import Installed, free_port
+from tests.e2e.tenant import Tenant, signed_up
+
+
+@asynccontextmanager
+async def installed(what: str, *options: str) -> AsyncIterator[Installed]:
+    """``ccx up`` of a new instance; ``options`` go to it."""
+    found = Installed(f"b{what}-{os.getpid()}", f"127.0.0.1:{free_port()}")
+    try:
+        await found.up(*options)
+        yield found
+    finally:
+        await found.down("--purge")
+
+
+@asynccontextmanager
+async def tenant(what: str, *options: str) -> AsyncIterator[Tenant]:
+    """A user of a new instance."""
+    async with installed(what, *options) as running, signed_up(running) as user:
+        yield user

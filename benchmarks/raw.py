@@ -1,0 +1,195 @@
+"""A cluster made by a plain script, without a control plane: what a create can't do without.
+
+The same image and machine containers, the same files with the same parameters, keys and certificates by the same
+functions. But cloud-init brings the configuration itself: there is no enrolment, no agent, no SSH and no job, and
+nobody keeps a secret out of user data. It makes no tenant's user and database either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+
+import yaml
+
+from ccx import pki
+from ccx.clouds.base import Firewall, ResourceKind, ServerSpec, Tags, VolumeSpec
+from ccx.clouds.local import LocalCloud
+from ccx.clouds.local.place import FIRST_NODE, Place
+from ccx.cmon import engines
+from ccx.cmon.engines.postgres import PostgresEngine, config
+from ccx.cmon.engines.postgres.layout import CONFIGURATION, DATA, ETCD_CLIENT, ETCD_UNIT, PATRONI_UNIT
+from ccx.cmon.spec import ClusterSecrets, ClusterSpec, NodeSpec
+from ccx.runner.steps.network import rules
+from ccx.settings import Paths, Settings
+
+_READY = f"{CONFIGURATION}/ready.py"
+# Patroni must not ask etcd before that has agreed its version: it would take it for one without the v3 API.
+_WAIT_FOR_ETCD = """\
+import json, ssl, time, urllib.request
+told = json.load(open("{folder}/etcd-ready.json"))["args"]
+context = ssl.create_default_context(cafile=told["ca"])
+context.load_cert_chain(told["certificate"], told["key"])
+while True:
+    for endpoint in told["endpoints"]:
+        try:
+            with urllib.request.urlopen(endpoint + "/version", timeout=1, context=context) as answer:
+                if json.load(answer).get("etcdcluster", "not_decided") != "not_decided":
+                    raise SystemExit
+        except OSError:
+            pass
+    time.sleep(0.05)
+""".replace("{folder}", str(CONFIGURATION))
+_UNIT = f"[Service]\nExecStartPre=\nExecStartPre=/usr/bin/python3 -I {_READY}\n"
+_START = (
+    f"install -d -m 0700 -o postgres -g postgres {DATA}/postgresql; install -d -m 0700 -o etcd -g etcd {DATA}/etcd; "
+    f"systemctl start --no-block {ETCD_UNIT} {PATRONI_UNIT}"
+)
+
+
+class RawCluster:
+    """Three machines on an installation's cloud, that its control plane knows nothing of."""
+
+    def __init__(self, place: Place, cloud: LocalCloud, size: int = 3) -> None:
+        self._place = place
+        self._cloud = cloud
+        self._size = size
+        self._short_id = f"raw{secrets.token_hex(4)}"
+        self.engine = PostgresEngine(Settings(paths=Paths.of(place.instance)))
+        self.stages: dict[str, float] = {}
+        """Seconds that each took."""
+
+    async def create(self) -> None:
+        """From nothing to a primary that accepts writes, replicas that stream, and a synchronous copy."""
+        clock = _Stages(self.stages)
+        cluster = self._plan()
+        host = str(self._place.host)
+        settings = Settings(paths=Paths.of(self._place.instance), control_address=host, resolver_address=host)
+        wanted = rules(settings, engines.get("postgres", settings), [host])
+        await self._cloud.put_firewall(Firewall(self._name("firewall"), wanted), self._tags())
+        making: list[asyncio.Task[None]] = []
+        await asyncio.gather(*(self._volume(node) for node in cluster.nodes))
+        for node in cluster.nodes:
+            # The cloud gives addresses in the order of the requests: the next one only when this one has its own.
+            making.append(asyncio.create_task(self._server(cluster, node)))
+            await _until(partial(self._has_address, node))
+        await asyncio.gather(*making)
+        clock.ended("machines")
+        for node in cluster.nodes:
+            await _until(partial(_listens, node.address, ETCD_CLIENT))
+        clock.ended("boot")
+
+        async def whole() -> bool:
+            view = await self.engine.observe(cluster)
+            return not view.problems and view.primary is not None
+
+        await _until(whole)
+        clock.ended("form")
+
+    async def remove(self) -> None:
+        await self.engine.close()
+        mine = [r for r in await self._cloud.inventory(self._place.instance) if r.tags.datastore == self._short_id]
+        named = {kind: [r.name for r in mine if r.kind is kind] for kind in ResourceKind}
+        await asyncio.gather(*(self._cloud.delete_server(s, self._tags()) for s in named[ResourceKind.SERVER]))
+        await asyncio.gather(*(self._cloud.delete_volume(v, self._tags()) for v in named[ResourceKind.VOLUME]))
+        await self._cloud.delete_firewall(self._name("firewall"), self._tags())
+
+    def _plan(self) -> ClusterSpec:
+        """Who will have which address and which certificate."""
+        remembered = self._place.var / "state.json"
+        last = json.loads(remembered.read_text())["last_slot"] if remembered.exists() else 0
+        first = max(last + 1, FIRST_NODE)
+        labels = [f"n{index}g1" for index in range(1, self._size + 1)]
+        nodes = tuple(
+            NodeSpec(label, label, f"{label}.{self._short_id}.db.test", str(self._place.node(first + at)), "")
+            for at, label in enumerate(labels)
+        )
+        ca = pki.new_ca("raw")
+        names = [f"{self._short_id}.db.test", f"ro.{self._short_id}.db.test", "localhost"]
+        return ClusterSpec(
+            id=self._short_id, short_id=self._short_id, vendor="postgres", version="17",
+            cluster_type="postgres_streaming", nodes=nodes, primary_name=names[0], replicas_name=names[1],
+            memory_mib=1024, cpus=1, admin_user="ccxadmin", admin_database="defaultdb",
+            secrets=ClusterSecrets(
+                superuser=secrets.token_hex(12), replication=secrets.token_hex(12), rewind=secrets.token_hex(12),
+                admin=secrets.token_hex(12), ca=ca.certificate, control=pki.issue(ca, "raw script", server=False),
+                nodes={
+                    n.label: pki.issue(ca, n.hostname, [n.hostname, *names], [n.address, "127.0.0.1"]) for n in nodes
+                },
+            ),
+        )  # fmt: skip
+
+    async def _volume(self, node: NodeSpec) -> None:
+        await self._cloud.create_volume(VolumeSpec(self._name(node.label), 10, "ssd", "local"), self._tags())
+
+    async def _server(self, cluster: ClusterSpec, node: NodeSpec) -> None:
+        name = self._name(node.label)
+        told = _user_data(cluster, node)
+        spec = ServerSpec(name, node.hostname, "1x1", "local", name, self._name("firewall"), told)
+        made = await self._cloud.create_server(spec, self._tags())
+        assert made.private_ip == node.address, f"{node.label} has {made.private_ip}, not {node.address}"
+
+    async def _has_address(self, node: NodeSpec) -> bool:
+        return await self._cloud.get_server(self._name(node.label)) is not None
+
+    def _name(self, what: str) -> str:
+        return f"ccx-{self._place.instance}-{self._short_id}-{what}"
+
+    def _tags(self) -> Tags:
+        return Tags(self._place.instance, self._short_id, 1)
+
+
+class _Stages:
+    def __init__(self, into: dict[str, float]) -> None:
+        self._into = into
+        self._last = time.monotonic()
+
+    def ended(self, name: str) -> None:
+        now = time.monotonic()
+        self._into[name], self._last = now - self._last, now
+
+
+def _user_data(cluster: ClusterSpec, node: NodeSpec) -> str:
+    private, _ = pki.new_ssh_key()
+    files = [file.to_json() for file in config.node_files(cluster, node.label)]
+    files += [
+        {"path": "/etc/ssh/ssh_host_ed25519_key", "content": private, "mode": "0600", "owner": "root"},
+        {"path": _READY, "content": _WAIT_FOR_ETCD, "mode": "0644", "owner": "root"},
+        {"path": f"/etc/systemd/system/{PATRONI_UNIT}.d/raw.conf", "content": _UNIT, "mode": "0644", "owner": "root"},
+    ]
+    told = {
+        "fqdn": node.hostname,
+        "manage_etc_hosts": "localhost",
+        "ssh_deletekeys": False,
+        "users": [],
+        "apt": {"preserve_sources_list": True},
+        "cloud_init_modules": ["write_files", "bootcmd", "set_hostname", "update_etc_hosts"],
+        "cloud_config_modules": [],
+        "cloud_final_modules": [],
+        "write_files": [
+            {"path": f["path"], "content": f["content"], "permissions": f["mode"], "owner": f"{f['owner']}:root"}
+            for f in files
+        ],
+        "bootcmd": [_START],
+    }
+    return "#cloud-config\n" + yaml.safe_dump(told, sort_keys=False, width=1000)
+
+
+async def _until(condition: Callable[[], Awaitable[bool]], within: float = 120) -> None:
+    async with asyncio.timeout(within):
+        while not await condition():  # noqa: ASYNC110 - machines set no event
+            await asyncio.sleep(0.05)
+
+
+async def _listens(address: str, port: int) -> bool:
+    with suppress(OSError, TimeoutError):
+        async with asyncio.timeout(0.5):
+            _, writer = await asyncio.open_connection(address, port)
+        writer.close()
+        return True
+    return False
