@@ -19,9 +19,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-PATIENCE = 300.0
-"""Seconds for everything."""
-
 DONE = Path("/var/lib/ccx-agent/enrolled")
 APT = Path("/etc/ccx/apt")
 HOST_KEY = Path("/etc/ssh/ssh_host_ed25519_key")
@@ -104,8 +101,8 @@ def main(path: str) -> int:
     if DONE.exists():
         return 0
     started = time.monotonic()
-    deadline = started + PATIENCE
     config = json.loads(Path(path).read_text())
+    deadline = started + config["patience"]
 
     def step(what: str) -> None:
         say(f"{time.monotonic() - started:6.2f} s  {what}")

@@ -41,7 +41,7 @@ def test_the_token_is_the_only_secret_and_only_root_reads_it() -> None:
     holding = [file for file in config["write_files"] if "s3cret-token" in file["content"]]
     assert [file["permissions"] for file in holding] == ["0600"]
     told = json.loads(holding[0]["content"])
-    assert set(told) == {"control_url", "token", "ca", "apt_key", "authorized_key"}
+    assert set(told) == {"control_url", "token", "ca", "apt_key", "authorized_key", "patience"}
     assert "PRIVATE" not in _data()
     rest = {key: value for key, value in config.items() if key != "write_files"}
     assert "s3cret-token" not in json.dumps(rest)

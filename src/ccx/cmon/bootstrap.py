@@ -23,13 +23,21 @@ _START = (
 
 
 def user_data(
-    *, hostname: str, control_url: str, token: str, installation_ca: str, apt_key: str, authorized_key: str
+    *,
+    hostname: str,
+    control_url: str,
+    token: str,
+    installation_ca: str,
+    apt_key: str,
+    authorized_key: str,
+    patience: float = 900,
 ) -> str:
     """The cloud-config of a node.
 
     ``control_url`` is where it phones home (``https://host``, checked against ``installation_ca``); it trades ``token``
     there for its SSH host key, and installs the agent from the repository below ``/apt/`` that ``apt_key`` signs.
-    ``authorized_key`` is the control plane's SSH public key, which the agent's account is opened to.
+    ``authorized_key`` is the control plane's SSH public key, which the agent's account is opened to. ``patience`` is how
+    long it tries, in seconds: as long as its token is good, for the control plane may be away meanwhile.
     """
     told = {
         "control_url": control_url.rstrip("/"),
@@ -37,6 +45,7 @@ def user_data(
         "ca": installation_ca,
         "apt_key": apt_key,
         "authorized_key": authorized_key,
+        "patience": patience,
     }
     config: dict[str, Any] = {
         "fqdn": hostname,

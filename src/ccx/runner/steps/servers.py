@@ -61,6 +61,7 @@ def create_server(subject: Subject, node: Node) -> Action:
                     installation_ca=told.ca,
                     apt_key=told.apt_key,
                     authorized_key=told.authorized_key,
+                    patience=services.settings.cloud_init_timeout_minutes * 60,
                 ),
             ),
             subject.tags(step.token),
