@@ -36,8 +36,8 @@ def user_data(
 
     ``control_url`` is where it phones home (``https://host``, checked against ``installation_ca``); it trades ``token``
     there for its SSH host key, and installs the agent from the repository below ``/apt/`` that ``apt_key`` signs.
-    ``authorized_key`` is the control plane's SSH public key, which the agent's account is opened to. ``patience`` is how
-    long it tries, in seconds: as long as its token is good, for the control plane may be away meanwhile.
+    ``authorized_key`` is the control plane's SSH public key, which the agent's account is opened to. It tries for
+    ``patience`` seconds: as long as its token is good, for the control plane may be away meanwhile.
     """
     told = {
         "control_url": control_url.rstrip("/"),
