@@ -100,6 +100,35 @@ def test_with_everything_optional_off_the_required_rows_are_the_checklists(cloud
     assert required == everywhere | expected
 
 
+VENDORS = {
+    "postgres": {"apt.postgresql.org"}, "mariadb": {"dlm.mariadb.com"}, "percona": {"repo.percona.com"},
+}  # fmt: skip
+CLOUDS = {
+    "aws": {"ec2.eu-west-1.amazonaws.com", "s3.eu-west-1.amazonaws.com", "*.s3.eu-west-1.amazonaws.com"},
+    "gcp": {"compute.googleapis.com", "storage.googleapis.com"}, "openstack": {"keystone.example", "s3.example"},
+    "vmware": {"vcenter.example"}, "vcd": {"vcd.example"}, "cloudstack": {"cloudstack.example"},
+    "zadara": {"zadara.example"}, "local": set(), "simulated": set(),
+}  # fmt: skip
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sets(st.sampled_from(sorted(CLOUDS))), st.sets(st.sampled_from(sorted(VENDORS))))
+def test_for_any_clouds_and_vendors_the_required_rows_are_exactly_the_checklists(clouds, vendors):
+    chosen = BARE.model_copy(
+        update={
+            "clouds": tuple(c for c in ALL.clouds if c.type in clouds),
+            "databases": tuple(d for d in ALL.databases if d.code in vendors),
+            "kubernetes": Kubernetes(enabled=True),
+        }
+    )
+    required = {
+        r.host for r in plan(chosen).rows
+        if r.required and r.section and r.plane not in (Plane.INTERNAL, Plane.INSTALL)
+    }  # fmt: skip
+    everywhere = {"eu.gcr.io", "europe-docker.pkg.dev", "docker.io", "europe-apt.pkg.dev", "packages.fluentbit.io"}
+    assert required == everywhere.union(*(CLOUDS[c] for c in clouds), *(VENDORS[v] for v in vendors))
+
+
 FEATURES = {
     "stripe": True, "piwik_url": "https://severalnines.piwik.pro", "percona_telemetry": True, "notify": ALL.notify,
     "kubernetes": ALL.kubernetes, "clouds": ALL.clouds, "databases": ALL.databases, "license": License(preset=False),

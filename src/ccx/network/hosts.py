@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _LABEL = r"(?!-)[a-z0-9_-]{1,63}(?<!-)"
 _NAME = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*")
+_ADDRESS = re.compile(r"[0-9a-fA-F:.]+(?:%\w+)?(?:/\d+)?")
 _PROTOCOLS = {"https": Protocol.HTTPS, "http": Protocol.HTTP}
 _PORTS = {"https": 443, "http": 80, "nats": 4222, "tls": 4222, "postgresql": 5432, "ldaps": 636}
 
@@ -36,6 +37,8 @@ class Address:
 
 def is_address(host: str) -> bool:
     """Whether it is an IP address or a network, not a name."""
+    if not _ADDRESS.fullmatch(host):  # most are names, and this is much cheaper than to fail at parsing one
+        return False
     try:
         ip_network(host, strict=False)
     except ValueError:

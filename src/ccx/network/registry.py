@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from typing import ParamSpec
 
 from ccx.errors import Invalid
@@ -24,7 +23,8 @@ def _entering(make: Callable[_Facts, Endpoint]) -> Callable[_Facts, Endpoint]:
         or a declaration that is incomplete.
         """
         module = sys._getframe(1).f_globals.get("__name__", "")
-        endpoint = replace(make(*args, **facts), module=module)
+        endpoint = make(*args, **facts)
+        object.__setattr__(endpoint, "module", module)  # ours until it is returned; replace() would check it all again
         earlier = _declared.get(endpoint.id)
         if earlier is not None:
             raise Invalid(

@@ -15,6 +15,9 @@ from ccx.network.kinds import RESOLVER, Direction, Plane
 from ccx.network.plan import Plan, Row
 from ccx.network.render.perimeter import Flow, flows, outbound
 
+# libyaml's where PyYAML has it: ten times faster.
+_DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
 
 def render(plan: Plan, *, namespace: str = "ccx", resolved: Mapping[str, Iterable[str]] | None = None) -> str:
     """YAML documents for ``kubectl apply``. ``resolved``: addresses or networks of hosts known by name."""
@@ -40,7 +43,7 @@ def render(plan: Plan, *, namespace: str = "ccx", resolved: Mapping[str, Iterabl
             )
         rules = [_rule(flow, "to") for flow in out]
         policies.append(_policy("ccx-egress", namespace, {"policyTypes": ["Egress"], "egress": rules}, notes))
-    return yaml.safe_dump_all(policies, sort_keys=False, width=120, explicit_start=True)
+    return yaml.dump_all(policies, Dumper=_DUMPER, sort_keys=False, width=120, explicit_start=True)
 
 
 def _pod_port(row: Row) -> int:
