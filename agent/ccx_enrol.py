@@ -76,14 +76,14 @@ def prepare_apt(config: dict[str, Any]) -> None:
         Path("/run/ccx/apt", folder).mkdir(parents=True, exist_ok=True)
     write(
         APT / "apt.conf",
+        # The system's own settings come after these: they would start debconf and others' hooks.
+        'Dir::Etc::Parts "-";\nDir::Etc::Main "-";\n'
         f'Dir::Etc::SourceList "{APT}/ccx.list";\nDir::Etc::SourceParts "-";\nDir::State::Lists "/run/ccx/apt/lists";\n'
         'Dir::Cache::Archives "/run/ccx/apt/archives";\nDir::Cache::pkgcache "";\nDir::Cache::srcpkgcache "";\n'
         f'Acquire::https::CAInfo "{APT}/ca.crt";\nAcquire::Languages "none";\nAcquire::Retries "0";\n'
         'Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled "false";\nAPT::Sandbox::User "root";\n'
         'APT::Install-Recommends "false";\nDPkg::Use-Pty "0";\n'
-        'DPkg::Options { "--force-unsafe-io"; "--no-triggers"; };\n'
-        'APT::Update::Post-Invoke "";\nAPT::Update::Post-Invoke-Success "";\nDPkg::Post-Invoke "";\n'
-        "#clear DPkg::Pre-Install-Pkgs;\n#clear APT::Update::Post-Invoke;\n#clear DPkg::Post-Invoke;\n",
+        'DPkg::Options { "--force-unsafe-io"; "--no-triggers"; };\n',
     )
 
 
