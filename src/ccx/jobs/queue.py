@@ -81,8 +81,8 @@ async def cancel_key(session: AsyncSession, key: str, *, abandon: bool = False) 
     """Cancel every job of a key, queued or begun. Returns how many.
 
     Args:
-        abandon: a job that is past its pivot ends too, as it stands. For a caller who takes away all that such a job
-            works on: it may be trying something for ever that can't succeed any more.
+        abandon: a job that is past its pivot, or that can't get on with its undo, ends too, as it stands. For a caller
+            who takes away all that such a job works on: what it tries for ever may not succeed any more.
     """
     rows = await session.execute(
         text(
@@ -103,7 +103,8 @@ async def _cancel(session: AsyncSession, jobs: list[JobRecord], *, abandon: bool
         operation = registry.find(job.kind)
         # A queued job of a kind that this process doesn't know keeps the flag: a runner that knows its handler ends it.
         # One that is abandoned is fenced by ending it: its runner's next write finds that the claim holds no more.
-        ends = job.status == "queued" or (abandon and job.status == "running" and job.pivoted)
+        stuck = job.pivoted if job.status == "running" else job.retries > 0
+        ends = job.status == "queued" or (abandon and stuck)
         at_once = ends and operation is not None
         row = await session.execute(
             text(

@@ -45,9 +45,15 @@ async def replace_node(job: Job, datastore_id: str, node_id: str) -> None:
     await job.step("configure", cluster.configure(services, datastore_id, members, new_id))
     # Forgotten before the new one joins: of three members one is dead, and a fourth would raise the quorum
     # above the number of the living.
-    await job.pivot("retire", cluster.forget(services, datastore_id, survivors, UUID(node_id)))
-    await job.step("join", cluster.join(services, datastore_id, members, new_id), timeout=3600)
-    await job.step("remove old server", servers.delete_server(subject, lost))
+    await job.step("retire", cluster.forget(services, datastore_id, survivors, lost.id))
+    await job.step(
+        "join",
+        cluster.join(services, datastore_id, members, new_id),
+        undo=cluster.forget(services, datastore_id, members, new_id),
+        timeout=600,
+        retry_for=600,
+    )
+    await job.pivot("remove old server", servers.delete_server(subject, lost))
     await job.step("remove old volume", servers.delete_volume(subject, lost))
     view = await job.nap_until(
         "whole",

@@ -133,9 +133,13 @@ async def _entry(http: httpx.AsyncClient, cluster: ClusterSpec, label: str) -> d
 
 
 async def forget(http: httpx.AsyncClient, cluster: ClusterSpec, label: str) -> None:
-    """Removes what etcd and Patroni remember of a member that is gone. ``cluster`` need not name it any more."""
+    """Removes what etcd and Patroni remember of a member that is gone.
+
+    ``cluster`` need not name it any more; one that never started its etcd is found by its address alone, if it does.
+    """
+    urls = {peer_url(node) for node in cluster.nodes if node.label == label}
     etcd = etcd_of(http, cluster, without=label)
     for member in await etcd.members():
-        if member.name == label:
+        if member.name == label or urls & set(member.peer_urls):
             await etcd.remove(member.id)
     await etcd.delete(f"{NAMESPACE}{cluster.short_id}/members/{label}")
