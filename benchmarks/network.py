@@ -1,8 +1,8 @@
 """What the network contract costs: importing the whole catalogue, planning the largest settings, writing every format.
 
 ``python benchmarks/network.py [--trials 9] [--json FILE]``. Imports are timed in fresh processes, with compiled
-bytecode and without the interpreter's own start; the rest after import, in this process. Beside the wall clock's figures
-stand the processor's, which a busy machine changes less. Ends with 1 when a median exceeds its budget.
+bytecode and without the interpreter's own start; the rest after import, in this process. Beside the wall clock stand
+the processor's figures, which a busy machine changes less. Ends with 1 when a median exceeds its budget.
 """
 
 from __future__ import annotations

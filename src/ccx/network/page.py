@@ -3,32 +3,12 @@
 from __future__ import annotations
 
 import sys
+from importlib.resources import files
 
 from ccx.network.plan import plan
 from ccx.network.render import render
 from ccx.settings import CloudConfig, Database, Paths, Region, Settings, TypeOfCluster
 from ccx.settings.features import ExternalDns, Kubernetes, License, Notify
-
-_INTRODUCTION = """\
-# What to open in a firewall
-
-Every connection that CCX makes or accepts, generated from the declarations in the code; the settings of an
-installation decide which of them it needs. Several names in a cell: the first hands out connections to the others, so
-allow them all. § is the section of the specification, *ours* is what it leaves out; *(planned)*: the service is not
-built yet, and nothing connects. Hosts that depend on settings stand here with example values.
-
-Where we differ from the specification:
-
-- Images come from more registries than it lists: the charts' sub-charts pull from `ghcr.io`, `quay.io`,
-  `registry.k8s.io` and others. A registry's name alone pulls nothing: its token and blob hosts have to be allowed too.
-- Chart repositories are needed at each upgrade, not the first time only. Those on GitHub Pages hold an index; the
-  archives come from `github.com`.
-- Nodes need Ubuntu's mirrors and the hosts of the repositories' signing keys.
-- Both the control plane and the nodes need the object store.
-- Percona's telemetry is off unless asked for.
-- The licence row follows `S9S_LICENSE_SERVER_URL`, and goes when `cmon.license` is set.
-
-"""
 
 
 def everything() -> Settings:
@@ -65,7 +45,8 @@ def everything() -> Settings:
 
 def page() -> str:
     """``docs/operate/firewall.md``."""
-    return _INTRODUCTION + render(plan(everything()), "markdown")
+    introduction = files("ccx.network").joinpath("page_introduction.md").read_text()
+    return introduction + render(plan(everything()), "markdown")
 
 
 if __name__ == "__main__":
