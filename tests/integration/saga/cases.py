@@ -158,7 +158,7 @@ async def is_replaced(saga: Saga) -> None:
 
 
 async def is_not_replaced(saga: Saga) -> None:
-    """As before the repair, but that the cluster may have forgotten the lost node: the others serve, nothing new is left."""
+    """As before, but that the cluster may have forgotten the lost node: the others serve, nothing new is left."""
     datastore = await saga.datastore()
     assert await saga.installation.on_cloud(saga.short_id) == saga.notes["cloud"]
     assert {n.status for n in datastore.nodes if n.generation > 1} <= {NodeStatus.RETIRED}
