@@ -41,7 +41,7 @@ clouds:
       - {{code: small, name: Small, type: small, cpu: 1, ram: 2}}
       - {{code: medium, name: Medium, type: medium, cpu: 2, ram: 4}}
     volume_types: # GiB
-      - {{code: ssd, name: SSD, min: 10, max: 1000, default: 80}}
+      - {{code: ssd, name: SSD, min: 10, max: 1000, default: 10}}
 """
 
 
