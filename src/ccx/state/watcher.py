@@ -20,7 +20,7 @@ from ccx.runner.steps import network
 from ccx.runner.subject import Subject
 from ccx.state import fence, repair, verdict
 from ccx.stores import audit, datastores, nodes
-from ccx.stores.models import Node, NodeStatus, Status
+from ccx.stores.models import Desired, Node, NodeStatus, Status
 
 PROBE_EVERY = 1.0
 """Seconds between two probes of the primary."""
@@ -145,7 +145,8 @@ class Watcher:
         found = verdict.judge(
             view, size=subject.datastore.size, certificates=expiries, now=utc_now(), only_we=self._only_we
         )
-        await self._record(view, found, off)
+        if not await self._record(spec, view, found, off):
+            return False
         if view.primary is not None and self._primary != view.primary.label:
             self._primary, self._failed = view.primary.label, 0
         await network.publish(subject, members, view)
@@ -168,10 +169,14 @@ class Watcher:
                 off.add(node.label)
         return off
 
-    async def _record(self, view: ClusterView, found: verdict.Verdict, off: set[str]) -> None:
+    async def _record(self, spec: ClusterSpec, view: ClusterView, found: verdict.Verdict, off: set[str]) -> bool:
+        """False, and nothing is recorded, when other members make up the datastore by now, or it shall go."""
         async with self._services.sessions.begin() as tx:
-            datastore = await datastores.get(tx, self._id)
-            for node in nodes.members(datastore):
+            datastore = await datastores.get(tx, self._id, for_update=True)
+            members = nodes.members(datastore)
+            if {n.label for n in members} != {n.label for n in spec.nodes} or datastore.desired is Desired.ABSENT:
+                return False
+            for node in members:
                 if node.label in off:
                     node.status, node.lost_since = NodeStatus.LOST, node.lost_since or utc_now()
                 else:
@@ -179,6 +184,7 @@ class Watcher:
             datastore.observed, datastore.observed_at = view.to_json(), utc_now()
             if datastores.set_status(tx, datastore, found.status, found.why):
                 log.info("status", datastore=datastore.short_id, status=found.status.value, why=found.why)
+        return True
 
     async def _repair(self, view: ClusterView) -> None:
         """Starts the repair that is due, unless an operation runs or waits already."""

@@ -36,9 +36,14 @@ async def add(tx: AsyncSession, owner: Owner, **values: Any) -> Datastore:
     return datastore
 
 
-async def get(tx: AsyncSession, datastore_id: UUID, owner: Owner | None = None) -> Datastore:
-    """The datastore, deleted ones too. With an owner, somebody else's is as absent as one that never was (NotFound)."""
-    datastore = await tx.get(Datastore, datastore_id, populate_existing=True)
+async def get(
+    tx: AsyncSession, datastore_id: UUID, owner: Owner | None = None, *, for_update: bool = False
+) -> Datastore:
+    """The datastore, deleted ones too. With an owner, somebody else's is as absent as one that never was (NotFound).
+
+    ``for_update`` waits for whoever changes it now, and keeps others waiting until the transaction ends.
+    """
+    datastore = await tx.get(Datastore, datastore_id, populate_existing=True, with_for_update=for_update or None)
     if datastore is None or (owner is not None and (datastore.owner_type, datastore.owner_id) != owner):
         raise NotFound(f"there is no datastore {datastore_id}", remedy="List yours: ccx datastore list")
     return datastore
