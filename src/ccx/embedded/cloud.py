@@ -6,6 +6,7 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
 import sys
 from contextlib import suppress
 
@@ -15,11 +16,12 @@ from ccx.embedded.processes import identify
 
 
 class Adopted:
-    """A process that is not our child, followed until it ends."""
+    """A process that may outlive us, followed until it ends. asyncio would kill a child of its own with its loop."""
 
-    def __init__(self, pid: int) -> None:
-        """Raises ProcessLookupError."""
+    def __init__(self, pid: int, child: subprocess.Popen[bytes] | None = None) -> None:
+        """Raises ProcessLookupError. ``child``: it is ours, and reaped when it ends."""
         self.pid = pid
+        self._child = child
         self.returncode: int | None = None
         self._handle = os.pidfd_open(pid)
         self._ended = asyncio.Event()
@@ -38,7 +40,8 @@ class Adopted:
     def _end(self) -> None:
         asyncio.get_running_loop().remove_reader(self._handle)
         os.close(self._handle)
-        self.returncode = 0  # whose child it was knows more
+        # Somebody else's child: they know more.
+        self.returncode = 0 if self._child is None else self._child.wait()
         self._ended.set()
 
 
@@ -56,12 +59,16 @@ class CloudDaemon:
         if (running := self._running()) is not None:
             return running
         with (self._layout.logs / "cloud.log").open("ab") as log:
-            return await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "ccx.clouds.local.daemon", "--instance", self._layout.instance,
-                "--subnet", str(self._layout.subnet),
-                stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/",
+            child = await asyncio.to_thread(
+                subprocess.Popen,
+                [
+                    sys.executable, "-m", "ccx.clouds.local.daemon", "--instance", self._layout.instance,
+                    "--subnet", str(self._layout.subnet),
+                ],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/",
                 env={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8", "PYTHONDONTWRITEBYTECODE": "1"},
             )  # fmt: skip
+        return Adopted(child.pid, child)
 
     async def ready(self) -> bool:
         return self._answers()
