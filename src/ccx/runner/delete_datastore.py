@@ -25,6 +25,8 @@ async def delete_datastore(job: Job, datastore_id: str) -> None:
     # Every node that ever was: to delete what is absent costs one call, to miss one costs money for ever.
     await job.gather(*(_machine(job, subject, node) for node in subject.datastore.nodes))
     await job.step("firewall", network.delete_firewall(subject))
+    # Whoever watched it may have published them once more, from what was seen before it was to go.
+    await job.step("names again", network.remove_names(subject))
 
     async def deleted(tx: AsyncSession) -> None:
         datastore: Datastore = await datastores.get(tx, UUID(datastore_id))
