@@ -115,8 +115,16 @@ def test_bad_input_is_one_line_with_its_file_and_prints_nothing_else(file, capsy
     problem = [line for line in printed.err.splitlines() if not line.startswith("warning: ")]
     assert len(problem) == 1
     assert words in problem[0]
-    if "DNS provider" not in words:
-        assert path in problem[0]
+    assert path in problem[0]
+
+
+@pytest.mark.parametrize("name", sorted(set(BAD) - {"no YAML", "no mapping", "no list", "no map"}))
+def test_what_is_refused_by_its_meaning_is_a_warning_when_lenient(file, capsys, name):
+    text, words = BAD[name]
+    assert run(["network", "plan", "--values", file(text), "--lenient", "--format", "json"]) == Exit.OK
+    printed = capsys.readouterr()
+    assert any(words in line for line in printed.err.splitlines() if line.startswith("warning: "))
+    assert json.loads(printed.out)["endpoints"]
 
 
 def test_lenient_turns_refusals_into_warnings(file, capsys):

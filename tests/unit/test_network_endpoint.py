@@ -230,6 +230,28 @@ async def test_sockets_and_streams_come_from_the_declaration():
             await declared.connect("127.0.0.1", loopback, port=port % 65535 + 1)
 
 
+async def test_what_is_outside_goes_by_the_egress_proxy_and_is_checked_all_the_same():
+    asked = []
+
+    async def proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        asked.append(head.split(b"\r\n")[0])
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(proxy, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        proxied = SETTINGS.model_copy(update={"egress_proxy": f"http://127.0.0.1:{port}"})
+        outside = endpoint(protocol=Protocol.HTTP, ports=80)
+        async with outside.client(proxied) as http:
+            assert (await http.get("/v1")).text == "ok"
+            with pytest.raises(UndeclaredConnection):
+                await http.get("http://evil.example/")
+    assert asked == [b"GET http://api.example/v1 HTTP/1.1"]
+    assert not endpoint(host=NODES, ports=8008).proxied
+
+
 async def test_ssh_connects_over_the_declarations_socket():
     import asyncssh
 

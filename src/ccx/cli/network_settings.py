@@ -58,13 +58,18 @@ def read_plan(file: Path, lenient: bool) -> Plan:
 
 def _read(values: list[Path], ccx_yaml: Path | None, lenient: bool) -> Planned:
     from ccx.cli.output import say
+    from ccx.errors import CcxError, Invalid
     from ccx.network.findings import findings
     from ccx.network.plan import plan
-    from ccx.settings.values import read
+    from ccx.settings.values import Finding, read
 
     given = read(values, ccx_yaml, lenient=lenient)
-    found = plan(given.settings)
-    warnings = tuple(dict.fromkeys([*given.warnings, *findings(found)]))
+    problems: list[CcxError] = []
+    found = plan(given.settings, problems=problems)
+    kept = [Finding(given.origins.get(p.field or "", p.field or ""), p.err, p.remedy or "") for p in problems]
+    if kept and not lenient:
+        raise Invalid(kept[0].err, field=kept[0].field, remedy=kept[0].remedy)
+    warnings = tuple(dict.fromkeys([*given.warnings, *kept, *findings(found)]))
     for warning in warnings:
         say(f"warning: {warning}")
     return Planned(found, warnings)

@@ -23,9 +23,11 @@ def make_client(endpoint: Endpoint, settings: Settings, options: dict[str, Any])
         if forbidden in options:
             raise TypeError(f"a declaration's client takes no {forbidden}: it would lead elsewhere")
     uds = endpoint.socket_path(settings)
+    proxy = settings.egress_proxy if endpoint.proxied and settings.egress_proxy else None
     inner = options.pop("transport", None) or httpx.AsyncHTTPTransport(
-        uds=uds, trust_env=False, **{name: options.pop(name) for name in _TRANSPORT_OPTIONS if name in options}
-    )
+        uds=uds, proxy=proxy, trust_env=False,
+        **{name: options.pop(name) for name in _TRANSPORT_OPTIONS if name in options},
+    )  # fmt: skip
     options.setdefault("base_url", _base_url(endpoint, settings))
     transport = inner if uds else CheckedTransport(endpoint, settings, inner)
     return httpx.AsyncClient(transport=transport, trust_env=False, **options)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ccx.errors import Invalid
+from ccx.errors import CcxError, Invalid
 from ccx.network import catalogue
 from ccx.network.endpoint import Endpoint
 from ccx.network.hosts import covers
@@ -94,17 +94,34 @@ class Plan:
         return self.groups.get(row.group, ()) if row.group else ()
 
 
-def plan(settings: Settings, endpoints: Iterable[Endpoint] | None = None) -> Plan:
+def plan(
+    settings: Settings, endpoints: Iterable[Endpoint] | None = None, *, problems: list[CcxError] | None = None
+) -> Plan:
     """What ``settings`` need. ``endpoints`` are the whole catalogue unless given.
 
-    Raises Invalid where settings can't be right: a host that is none, a cloud that no declaration knows.
+    Raises Invalid where settings can't be right: a host that is none, a cloud that no declaration knows. With a list of
+    ``problems``, these are put there, and the plan is that of the rest.
     """
     known = list(catalogue.load().values() if endpoints is None else endpoints)
-    if endpoints is None:
-        _refuse_unknown_clouds(settings, known)
-    rows = [row for endpoint in known if endpoint.needed(settings) for row in _rows(endpoint, settings)]
+    rows: list[Row] = []
+    try:
+        if endpoints is None:
+            _refuse_unknown_clouds(settings, known)
+    except CcxError as problem:
+        _keep(problem, problems)
+    for endpoint in known:
+        try:
+            rows += _rows(endpoint, settings) if endpoint.needed(settings) else ()
+        except CcxError as problem:
+            _keep(problem, problems)
     rows.sort(key=lambda r: (_PLANES.index(r.plane), r.section or 99, r.id, r.host, r.port))
     return Plan(tuple(rows), {group: members for group in GROUPS if (members := group.members(settings))}, settings)
+
+
+def _keep(problem: CcxError, problems: list[CcxError] | None) -> None:
+    if problems is None:
+        raise problem
+    problems.append(problem)
 
 
 def _rows(endpoint: Endpoint, settings: Settings) -> Iterable[Row]:

@@ -112,12 +112,12 @@ for _id, _port, _protocol, _purpose in (
         purpose=_purpose, status=Status.PLANNED, when_blocked="only what is in its purpose; datastores go on",
     )  # fmt: skip
 
-for _plane in (Plane.CONTROL, Plane.DATA):
+for _plane, _status in ((Plane.CONTROL, Status.BUILT), (Plane.DATA, Status.PLANNED)):
     declare(
         id=f"egress.proxy.{_plane}", section=None, reason="The operator's own way out, which the specification omits",
         host=from_url(lambda s: s.egress_proxy, "egress_proxy"), ports=3128, protocol=Protocol.TCP,
         direction=Direction.OUTBOUND, plane=_plane, needed=When(lambda s: bool(s.egress_proxy), "egress_proxy is set"),
-        service="whatever leaves by HTTP", purpose="the proxy that lets out what goes by it", status=Status.PLANNED,
+        service="whatever leaves by HTTP", purpose="the proxy that lets out what goes by it", status=_status,
         when_blocked="everything that goes by it is blocked",
     )  # fmt: skip
 

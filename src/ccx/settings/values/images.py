@@ -17,10 +17,10 @@ def _images(values: Mapping[str, Any], above: str) -> Iterator[tuple[str, str]]:
     for key, value in values.items():
         path = f"{above}{key}"
         if key == "image" and isinstance(value, str) and value:
-            yield path, value
+            yield path, f"{value}:{values['tag']}" if values.get("tag") else value
         elif key == "image" and isinstance(value, dict) and value.get("repository"):
             registry = f"{value['registry']}/" if value.get("registry") else ""
-            tag = f":{value['tag']}" if value.get("tag") else ""
-            yield path, f"{registry}{value['repository']}{tag}"
+            # Without a tag the chart has one of its own.
+            yield path, f"{registry}{value['repository']}:{value.get('tag') or 'of-the-chart'}"
         elif isinstance(value, dict):
             yield from _images(value, f"{path}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ccx.settings.features import ExternalDns, Kubernetes, License, Mirrors, Notify
@@ -18,6 +18,11 @@ from ccx.settings.values.findings import Finding, Findings
 from ccx.settings.values.images import images
 from ccx.settings.values.tree import Tree, load
 
+_ORIGINS = {
+    "kubernetes.external_dns.provider": "external-dns.provider.name",
+    "kubernetes.external_dns.api": "external-dns.api",
+}
+
 
 @dataclass(frozen=True)
 class Given:
@@ -25,6 +30,8 @@ class Given:
 
     settings: Settings
     warnings: tuple[Finding, ...]
+    origins: Mapping[str, str] = field(default_factory=dict)
+    """Where settings stand that only the contract can check, by the setting's name."""
 
 
 def read(
@@ -49,7 +56,8 @@ def read(
     known.check(tree, findings)
     if ccx_yaml is not None:
         tree.merge(_ccx_yaml(load(ccx_yaml), str(ccx_yaml), findings), str(ccx_yaml))
-    return Given(_settings(tree, environ, findings), tuple(findings.warnings))
+    settings = _settings(tree, environ, findings)
+    return Given(settings, tuple(findings.warnings), {name: tree.where(path) for name, path in _ORIGINS.items()})
 
 
 def _ccx_yaml(found: Mapping[str, object], file: str, findings: Findings) -> dict[str, object]:
