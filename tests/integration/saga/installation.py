@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -120,12 +121,14 @@ async def phone_home(services: Services, control: Control) -> None:
     """For ever, what booted nodes do through the control plane's HTTP API, which sagas run without."""
     waiting = select(Node).where(Node.phoned_home_at.is_(None))
     while True:
-        servers = await control.documents("server")
-        running = {name for name, server in servers.items() if server["state"] == ServerState.RUNNING}
-        async with services.sessions.begin() as tx:
-            for node in await tx.scalars(waiting.where(Node.server.in_(running))):
-                node.phoned_home_at = utc_now()
-                await jobs.wake(tx, str(node.datastore_id))
+        # A node tries again when it gets no answer: on a busy machine a request may take too long.
+        with suppress(httpx.TransportError):
+            servers = await control.documents("server")
+            running = {name for name, server in servers.items() if server["state"] == ServerState.RUNNING}
+            async with services.sessions.begin() as tx:
+                for node in await tx.scalars(waiting.where(Node.server.in_(running))):
+                    node.phoned_home_at = utc_now()
+                    await jobs.wake(tx, str(node.datastore_id))
         await asyncio.sleep(0.05)
 
 

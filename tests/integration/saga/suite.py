@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ from ccx.jobs import JobRecord, JobStatus, Runner
 PATIENCE_SECONDS = 240
 LEASE_SECONDS = 15.0
 SHORT_LEASE_SECONDS = 3.0
+SIDE_BY_SIDE = 6
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,7 @@ class Suite:
     def __init__(self, installation: SagaInstallation, nursery: Nursery) -> None:
         self.installation = installation
         self._nursery = nursery
+        self._lives = 0
         self._steps: dict[str, list[StepSeen]] = {}
         self.meddler = Meddler(Path(installation.made.directory))
 
@@ -52,30 +54,35 @@ class Suite:
         return self._steps[case.kind]
 
     async def run(self, case: Case, plans: Sequence[Plan], *, meanwhile: Check | None = None) -> list[Ran]:
-        """Each plan on a datastore of its own, all at once, in a runner of this process.
+        """Each plan on a datastore of its own, some side by side, in a runner of this process.
 
         ``meanwhile`` is called for each datastore when it is prepared, before its job is queued.
         """
+        ran: list[Ran] = []
         async with self._runner():
-            sagas = await self._prepare(case, len(plans))
-            if meanwhile is not None:
-                for saga in sagas:
-                    await meanwhile(saga)
-            return await self._finish(case, await self._enqueue(case, sagas, plans))
+            for some in _batches(plans):
+                sagas = await self._prepare(case, len(some))
+                if meanwhile is not None:
+                    for saga in sagas:
+                        await meanwhile(saga)
+                ran += await self._finish(await self._enqueue(case, sagas, some))
+        return ran
 
     async def run_and_kill(self, case: Case, plans: Sequence[Plan], *, by_lease: bool = False) -> list[Ran]:
         """The same, in runners that die as the plans want, one after another, until all jobs have ended.
 
         A dead runner's jobs are freed at once, as a supervisor does; or, ``by_lease``, when its lease has run out.
         """
+        return [ran for some in _batches(plans) for ran in await self._kill_some(case, some, by_lease)]
+
+    async def _kill_some(self, case: Case, plans: Sequence[Plan], by_lease: bool) -> list[Ran]:
         async with self._runner():
             sagas = await self._prepare(case, len(plans))
         queued = await self._enqueue(case, sagas, plans)
-        finished = asyncio.create_task(self._finish(case, queued))
-        number = 0
+        finished = asyncio.create_task(self._finish(queued))
         while not finished.done():
-            number += 1
-            name = f"victim-{case.kind}-{number}"
+            self._lives += 1
+            name = f"victim-{self._lives}"
             await self._one_life(name, SHORT_LEASE_SECONDS if by_lease else LEASE_SECONDS, finished)
             if not by_lease:
                 async with self.installation.services.sessions.begin() as tx:
@@ -127,7 +134,7 @@ class Suite:
         async with self.installation.services.sessions.begin() as tx:
             return await jobs.enqueue(tx, kind, key=str(saga.datastore_id), args=saga.args)
 
-    async def _finish(self, case: Case, queued: list[tuple[Saga, Plan, UUID]]) -> list[Ran]:
+    async def _finish(self, queued: list[tuple[Saga, Plan, UUID]]) -> list[Ran]:
         return [Ran(saga, plan, await self._final(job_id)) for saga, plan, job_id in queued]
 
     async def _final(self, job_id: UUID) -> JobRecord:
@@ -142,3 +149,8 @@ class Suite:
 
     def _who(self, case: Case, saga: Saga) -> str:
         return job_name(case.kind, str(saga.datastore_id))
+
+
+def _batches(plans: Sequence[Plan]) -> Iterator[Sequence[Plan]]:
+    """Few enough at once that none of them waits long for the others."""
+    return (plans[i : i + SIDE_BY_SIDE] for i in range(0, len(plans), SIDE_BY_SIDE))

@@ -33,7 +33,7 @@ class Control:
 
     def __init__(self, socket_path: Path) -> None:
         self._http = httpx.AsyncClient(
-            transport=httpx.AsyncHTTPTransport(uds=str(socket_path)), base_url="http://simulated", timeout=10
+            transport=httpx.AsyncHTTPTransport(uds=str(socket_path)), base_url="http://simulated", timeout=60
         )
 
     async def add_fault(self, fault: Fault) -> None:
