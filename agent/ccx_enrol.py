@@ -87,14 +87,28 @@ def prepare_apt(config: dict[str, Any]) -> None:
     )
 
 
-def install(version: str) -> None:
-    """Installs the agent from our repository; its signature is checked by apt."""
+def apt_get(*command: str) -> None:
     environment = {**os.environ, "APT_CONFIG": str(APT / "apt.conf"), "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["update"], ["install", "-y", "--allow-downgrades", f"ccx-agent={version}"]):
-        subprocess.run(
-            ["apt-get", "-q", "-o", "APT::Update::Error-Mode=any", *command],
-            check=True, capture_output=True, text=True, env=environment, timeout=120,
-        )  # fmt: skip
+    subprocess.run(
+        ["apt-get", "-q", "-o", "APT::Update::Error-Mode=any", *command],
+        check=True, capture_output=True, text=True, env=environment, timeout=120,
+    )  # fmt: skip
+
+
+def update(config: dict[str, Any], deadline: float) -> None:
+    """Fetches what our repository offers; its signature is checked by apt."""
+    prepare_apt(config)
+    again("update", lambda: apt_get("update"), deadline)
+
+
+def install(version: str, deadline: float) -> None:
+    """Installs the agent. A newer one may have taken its place in the repository since the list was fetched."""
+    command = ("install", "-y", "--allow-downgrades", f"ccx-agent={version}")
+    try:
+        apt_get(*command)
+    except subprocess.SubprocessError:
+        again("update", lambda: apt_get("update"), deadline)
+        again("install", lambda: apt_get(*command), deadline)
 
 
 def main(path: str) -> int:
@@ -110,13 +124,13 @@ def main(path: str) -> int:
     try:
         with ThreadPoolExecutor(1) as pool:
             # The list is fetched while the token is traded: neither needs the other.
-            prepared = pool.submit(prepare_apt, config)
+            fetched = pool.submit(update, config, deadline)
             told = again("enrol", lambda: post(config, "enrol"), deadline)
-            prepared.result()
+            fetched.result()
         write(HOST_KEY, told["host_key"], 0o600)
         write(Path("/etc/ssh/ccx-agent.keys"), f"restrict {config['authorized_key'].strip()}\n")
         step("enrolled")
-        again("install", lambda: install(told["agent_version"]), deadline)
+        install(told["agent_version"], deadline)
         step("agent installed")
         again("ssh", lambda: subprocess.run(["systemctl", "restart", "ssh"], check=True, timeout=30), deadline)
         step("ssh started")

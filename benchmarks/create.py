@@ -46,7 +46,7 @@ async def through_the_control_plane(user: Tenant, name: str) -> dict[str, float]
         assert shown["cluster_status"] not in ("DEPLOY_FAILED", "DELETED"), shown["cluster_status_text"]
         return bool(shown["cluster_status"] == "STARTED")
 
-    await eventually(serves, within=300, every=0.1, what="the datastore is STARTED")
+    await eventually(serves, within=300, every=0.25, what="the datastore is STARTED")
     total = time.monotonic() - started
     job = await store.job("JOB_TYPE_DEPLOY_DATASTORE")
     stages = {**_stages(job, ordered), "total": total}

@@ -17,6 +17,7 @@ from .verb import Verb
 # Which module holds a verb. Modules are imported when asked for: starting Python is most of what a verb costs.
 MODULES = {
     "hello": "hello",
+    "sequence": "sequence",
     "prepare-data": "data",
     "write-files": "files",
     "services": "services",

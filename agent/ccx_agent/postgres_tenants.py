@@ -62,8 +62,14 @@ from pg_database where not datistemplate and datname <> 'postgres' and datallowc
 TABLES = r"""
 select to_json(count(*)) from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.relkind in ('r', 'p') and not c.relispartition
-  and n.nspname <> 'information_schema' and n.nspname not like 'pg\_%';
+  and n.nspname <> 'information_schema' and n.nspname not like 'pg\_%'
 """
+
+CONNECTED = """
+select json_build_object('name', datname, 'owner', pg_get_userbyid(datdba), 'size', pg_database_size(oid),
+    'tables', (TABLES))
+from pg_database where datname = current_database();
+""".replace("TABLES", TABLES)
 
 PUT_DATABASE = r"""
 select not exists (select from pg_database where datname = :'name') as missing \gset
@@ -72,9 +78,9 @@ create database :"name" owner :"owner";
 \else
 alter database :"name" owner to :"owner";
 \endif
+\connect :"name"
+create extension if not exists pg_stat_statements;
 """
-
-EXTENSIONS = "create extension if not exists pg_stat_statements;"
 
 
 def users(_args: Args, _progress: Progress) -> dict[str, object]:
@@ -87,10 +93,10 @@ def user_put(args: Args, _progress: Progress) -> dict[str, object]:
     verifier = text(args, "verifier")
     if not verifier.startswith("SCRAM-SHA-256$"):
         raise AgentError("the verifier is none of SCRAM-SHA-256")
-    sql(PUT_USER, {"name": name, "verifier": verifier, "admin": str(flag(args, "admin")).lower()})
-    if database:
-        sql(GRANT, {"name": name, "database": database}, database)
-    return {"user": next(user for user in query(USERS) if user["name"] == name)}
+    values = {"name": name, "verifier": verifier, "admin": str(flag(args, "admin")).lower(), "database": database}
+    granted = f'\\connect :"database"\n{GRANT}' if database else ""
+    users = query(PUT_USER + granted + USERS, values)
+    return {"user": next(user for user in users if user["name"] == name)}
 
 
 def user_drop(args: Args, _progress: Progress) -> dict[str, object]:
@@ -105,17 +111,14 @@ def user_drop(args: Args, _progress: Progress) -> dict[str, object]:
 def databases(_args: Args, _progress: Progress) -> dict[str, object]:
     found = query(DATABASES)
     for entry in found:
-        entry["tables"] = query(TABLES, database=entry["name"])
+        entry["tables"] = query(f"{TABLES};", database=entry["name"])
     return {"databases": found}
 
 
 def database_put(args: Args, _progress: Progress) -> dict[str, object]:
     """Makes the database, or changes its owner; with the extensions that statistics need."""
     name, owner = text(args, "name"), text(args, "owner")
-    sql(PUT_DATABASE, {"name": name, "owner": owner})
-    sql(EXTENSIONS, database=name)
-    entry = next(found for found in query(DATABASES) if found["name"] == name)
-    return {"database": {**entry, "tables": query(TABLES, database=name)}}
+    return {"database": query(PUT_DATABASE + CONNECTED, {"name": name, "owner": owner})}
 
 
 def database_drop(args: Args, _progress: Progress) -> dict[str, object]:

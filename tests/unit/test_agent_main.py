@@ -52,6 +52,9 @@ def test_hello_tells_version_and_protocol_also_without_a_request(tmp_path: Path)
         ("services", {"args": {"start": ["ssh.service"]}, "token": 1}, "ssh.service is not a unit"),
         ("services", {"args": {}, "token": 1}, "no unit is named"),
         ("reachable", {"args": {"targets": ["x"]}}, "list of [host, port]"),
+        ("sequence", {"args": {"calls": []}}, "needs the job's token"),
+        ("sequence", {"args": {"calls": [{"verb": "hello"}]}, "token": 1}, "list of objects with args"),
+        ("sequence", {"args": {"calls": [{"verb": "no-such-verb", "args": {}}]}, "token": 1}, "no verb 'no-such-verb'"),
     ],
 )
 def test_a_bad_request_is_refused_with_a_reason(verb: str, request_: Any, said: str, tmp_path: Path) -> None:
@@ -66,6 +69,23 @@ def test_a_failure_inside_of_a_verb_repeats_no_argument(tmp_path: Path) -> None:
     assert code == 1
     assert "error" in lines[-1]
     assert "geheim" not in everything
+
+
+def test_a_sequence_runs_its_verbs_in_order_up_to_the_first_that_fails(tmp_path: Path) -> None:
+    def write(path: str) -> dict[str, Any]:
+        return {"verb": "write-files", "args": {"files": [{"path": path, "content": "x"}]}}
+
+    whole = {"token": 1, "args": {"calls": [write("/etc/ccx/a"), {"verb": "hello", "args": {}}]}}
+    code, lines, _ = run("sequence", whole, tmp_path)
+    assert code == 0, lines
+    assert lines[-1]["result"]["results"][0] == {"changed": ["/etc/ccx/a"]}
+    assert len(lines[-1]["result"]["results"]) == 2
+
+    broken = {"token": 1, "args": {"calls": [write("/etc/ccx/b"), write("/etc/passwd"), write("/etc/ccx/c")]}}
+    code, lines, _ = run("sequence", broken, tmp_path)
+    assert code == 1
+    assert "/etc/passwd" in lines[-1]["error"]["err"]
+    assert sorted(path.name for path in (tmp_path / "etc/ccx").iterdir()) == ["a", "b"]
 
 
 def test_a_verb_ends_when_its_caller_no_longer_waits(tmp_path: Path) -> None:

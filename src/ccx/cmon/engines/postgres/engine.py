@@ -68,10 +68,11 @@ class PostgresEngine:
         if carries_etcd(cluster, label):
             directories.append({"path": "etcd", "owner": "etcd", "mode": "0700"})
         files = [file.to_json() for file in config.node_files(cluster, label)]
-        await asyncio.gather(
-            channel.call(node, "prepare-data", {"directories": directories}, token=token, timeout=300),
-            channel.call(node, "write-files", {"files": files}, token=token),
-        )
+        calls = [
+            {"verb": "prepare-data", "args": {"directories": directories}},
+            {"verb": "write-files", "args": {"files": files}},
+        ]
+        await channel.call(node, "sequence", {"calls": calls}, token=token, timeout=300)
 
     async def start(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
         await asyncio.gather(*(self._start(channel, cluster, node, token) for node in cluster.nodes))
@@ -81,10 +82,7 @@ class PostgresEngine:
         await channel.call(node, "services", {"enable": units, "start": units}, token=token, timeout=150)
 
     async def finish(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
-        name, password, database = cluster.admin_user, cluster.secrets.admin, cluster.admin_database
-        primary = await self._primary(cluster)
-        await tenants.put_user(channel, primary, name, password, None, True, token)
-        await tenants.put_database(channel, primary, database, name, token)
+        await tenants.put_first(channel, await self._primary(cluster), cluster, token)
 
     async def join(
         self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int, progress: Progress | None = None

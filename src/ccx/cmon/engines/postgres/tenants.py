@@ -38,15 +38,26 @@ async def users(channel: NodeChannel, primary: NodeSpec) -> list[DatabaseUser]:
     return [_user(entry) for entry in found["users"]]
 
 
+async def put_first(channel: NodeChannel, primary: NodeSpec, cluster: ClusterSpec, token: int) -> None:
+    """The datastore's first user and database, in one call."""
+    user = await _user_args(cluster.admin_user, cluster.secrets.admin, None, True)
+    database = {"name": cluster.admin_database, "owner": cluster.admin_user}
+    calls = [{"verb": "postgres-user-put", "args": user}, {"verb": "postgres-database-put", "args": database}]
+    await channel.call(primary, "sequence", {"calls": calls}, token=token)
+
+
 async def put_user(
     channel: NodeChannel, primary: NodeSpec, name: str, password: str, database: str | None, admin: bool, token: int
 ) -> DatabaseUser:
-    # In a thread: thousands of rounds of hashing are meant to take long.
-    args = {"name": name, "verifier": await asyncio.to_thread(verifier, password), "admin": admin}
-    if database:
-        args["database"] = database
+    args = await _user_args(name, password, database, admin)
     found = await channel.call(primary, "postgres-user-put", args, token=token)
     return _user(found["user"])
+
+
+async def _user_args(name: str, password: str, database: str | None, admin: bool) -> dict[str, str | bool]:
+    # In a thread: thousands of rounds of hashing are meant to take long.
+    args: dict[str, str | bool] = {"name": name, "verifier": await asyncio.to_thread(verifier, password)}
+    return {**args, "admin": admin, **({"database": database} if database else {})}
 
 
 async def drop_user(channel: NodeChannel, primary: NodeSpec, cluster: ClusterSpec, name: str, token: int) -> None:
