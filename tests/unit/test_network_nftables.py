@@ -15,6 +15,7 @@ from tests.unit.test_network_plan import SETTINGS
 
 from ccx.errors import Invalid
 from ccx.network import NODES, Direction, Plane, Protocol, Status
+from ccx.network.page import everything
 from ccx.network.plan import plan
 from ccx.network.render import render
 
@@ -125,3 +126,57 @@ def test_dnsmasq_accepts_its_lines(tmp_path):
     (tmp_path / "c").write_text(render(plan(SETTINGS, [endpoint(behind=("cdn.example",))]), "dnsmasq"))
     checked = subprocess.run(["dnsmasq", "--test", "-C", tmp_path / "c"], capture_output=True, text=True)
     assert checked.returncode == 0, checked.stderr
+
+
+@needs_root
+@pytest.mark.parametrize("plane", [Plane.CONTROL, Plane.DATA])
+def test_nft_accepts_the_largest_plan_with_all_that_is_planned(plane):
+    checked = in_a_namespace("nft -c -f -", given=render(plan(everything()), "nftables", plane=plane, planned=True))
+    assert checked.stderr == ""
+    assert checked.returncode == 0
+
+
+ASK = """
+import dns.exception, dns.message, dns.query
+for name, kind in (("api.example", "A"), ("api.example", "AAAA"), ("bucket.s3.example", "A"), ("other.example", "A")):
+    for attempt in range(30):  # until both servers listen
+        try:
+            answer = dns.query.udp(dns.message.make_query(name, kind), "127.0.0.1", timeout=1)
+        except (dns.exception.Timeout, OSError):
+            continue
+        if answer.answer:
+            break
+    else:
+        raise SystemExit(f"nobody answered for {name}")
+"""
+
+
+@needs_root
+@pytest.mark.skipif(not shutil.which("dnsmasq"), reason="needs dnsmasq")
+def test_a_name_is_allowed_at_the_addresses_that_the_resolver_answered(tmp_path):
+    rows = plan(SETTINGS, [endpoint(), endpoint(id="test.wild", host="*.s3.example")])
+    (tmp_path / "rules").write_text(render(rows, "nftables"))
+    (tmp_path / "sets").write_text(render(rows, "dnsmasq"))
+    (tmp_path / "ask.py").write_text(ASK)
+    upstream = " ".join(
+        f"--address=/{name}/{address}"
+        for name, address in (("api.example", "192.0.2.7"), ("api.example", "2001:db8::7"),
+                              ("bucket.s3.example", "192.0.2.8"), ("other.example", "192.0.2.9"))
+    )  # fmt: skip
+    common = "--no-hosts --no-resolv --user=root --bind-interfaces --listen-address=127.0.0.1 --keep-in-foreground"
+    script = f"""
+        ip link set lo up
+        nft -f {tmp_path}/rules
+        dnsmasq {common} --conf-file=/dev/null --port=5300 {upstream} & upstream=$!
+        dnsmasq {common} --conf-file={tmp_path}/sets --port=53 --server=127.0.0.1#5300 & resolver=$!
+        trap 'kill $upstream $resolver' EXIT
+        {sys.executable} {tmp_path}/ask.py
+        nft -j list sets
+    """
+    done = in_a_namespace(script)
+    assert done.returncode == 0, done.stderr
+    sets = {s["set"]["name"]: s["set"].get("elem", []) for s in json.loads(done.stdout)["nftables"] if "set" in s}
+    assert sets == {
+        "api_example_v4": ["192.0.2.7"], "api_example_v6": ["2001:db8::7"],
+        "s3_example_v4": ["192.0.2.8"], "s3_example_v6": [],
+    }  # fmt: skip

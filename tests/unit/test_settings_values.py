@@ -131,6 +131,13 @@ def test_a_misspelt_key_is_refused_with_the_one_that_was_meant(give, text, near)
     assert f"Did you mean {near}?" in refused(give, text)
 
 
+def test_a_misspelt_key_of_a_ccx_yaml_is_refused_by_its_file(give):
+    said = refused(give, "ccxFQDN: c.example", ccx_yaml="deployer: {openstack_vendor: {x: {auth_url: k.corp}}}")
+    assert "ccx.yaml: ccx.services.deployer.config.openstack_vendor" in said
+    assert "Did you mean openstack_vendors?" in said
+    assert "config and legacy" in refused(give, "ccxFQDN: c.example", ccx_yaml="{config: {}, legacy: {}}")
+
+
 def test_an_anchors_key_at_the_top_is_only_pointed_out(give):
     assert any(w.field == "shared" for w in give("shared: &s {a: 1}").warnings)
 

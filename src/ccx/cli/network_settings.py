@@ -42,7 +42,7 @@ class SettingsFrom:
             from ccx import settings
             from ccx.network.plan import plan
 
-            return Planned(plan(settings.load(self.instance)))
+            return _said(plan(settings.load(self.instance)), ())
         return _read(self.values or [], self.ccx_yaml, self.lenient)
 
 
@@ -57,9 +57,7 @@ def read_plan(file: Path, lenient: bool) -> Plan:
 
 
 def _read(values: list[Path], ccx_yaml: Path | None, lenient: bool) -> Planned:
-    from ccx.cli.output import say
     from ccx.errors import CcxError, Invalid
-    from ccx.network.findings import findings
     from ccx.network.plan import plan
     from ccx.settings.values import Finding, read
 
@@ -69,7 +67,14 @@ def _read(values: list[Path], ccx_yaml: Path | None, lenient: bool) -> Planned:
     kept = [Finding(given.origins.get(p.field or "", p.field or ""), p.err, p.remedy or "") for p in problems]
     if kept and not lenient:
         raise Invalid(kept[0].err, field=kept[0].field, remedy=kept[0].remedy)
-    warnings = tuple(dict.fromkeys([*given.warnings, *kept, *findings(found)]))
-    for warning in warnings:
+    return _said(found, (*given.warnings, *kept))
+
+
+def _said(found: Plan, warnings: tuple[Finding, ...]) -> Planned:
+    from ccx.cli.output import say
+    from ccx.network.findings import findings
+
+    whole = tuple(dict.fromkeys([*warnings, *findings(found)]))
+    for warning in whole:
         say(f"warning: {warning}")
-    return Planned(found, warnings)
+    return Planned(found, whole)

@@ -33,11 +33,6 @@ _CLOSED: dict[str, set[str]] = {
     },
     "ccx.services": _SERVICES,
     "ccx.mirror": {"charts", "packages"},
-    "ccx.config": {"backup", "clouds", "databases", "lifecycle", "parameters", "plans", "prices"},
-    "ccx.services.deployer.config": {
-        "aws_vendor", "cloudstack_vendors", "database_vendors", "gcp_vendor", "openstack_vendors", "vmware_vendors",
-        "zadara_vendors",
-    },
     "ccx.services.billing": {"enabled", "env", "image", "resources", "stripe"},
 }  # fmt: skip
 _ENVIRONMENT = {
@@ -47,6 +42,10 @@ _ENVIRONMENT = {
 }  # fmt: skip
 # Maps that may hold anything; a name that is nearly one of these is taken for a slip.
 _OPEN: dict[str, set[str]] = {
+    "ccx.config": {"backup", "clouds", "databases", "parameters"},
+    "ccx.services.deployer.config": {
+        "aws_vendor", "cloudstack_vendors", "gcp_vendor", "openstack_vendors", "vmware_vendors", "zadara_vendors",
+    },
     "global": {"imageRegistry", "replicas"},
     "cmon": {"license", "image", "enabled", "password", "user", "db", "exporter"},
     "external-dns": {"enabled", "provider", "domainFilters", "interval", "policy", "sources", "txtPrefix", "api"},

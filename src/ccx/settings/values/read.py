@@ -53,9 +53,9 @@ def read(
         found = load(file)
         licence.check(found, str(file), findings)
         tree.merge(found, str(file))
-    known.check(tree, findings)
     if ccx_yaml is not None:
         tree.merge(_ccx_yaml(load(ccx_yaml), str(ccx_yaml), findings), str(ccx_yaml))
+    known.check(tree, findings)
     settings = _settings(tree, environ, findings)
     return Given(settings, tuple(findings.warnings), {name: tree.where(path) for name, path in _ORIGINS.items()})
 
