@@ -29,7 +29,6 @@ MODULES = {
     "etcd-ready": "etcd",
     "etcd-status": "etcd",
     "postgres-wait": "postgres",
-    "postgres-slot-drop": "postgres",
     "postgres-users": "postgres_tenants",
     "postgres-user-put": "postgres_tenants",
     "postgres-user-drop": "postgres_tenants",

@@ -58,13 +58,4 @@ def wait(args: Args, progress: Progress) -> dict[str, object]:
     raise AgentError(f"PostgreSQL here is not {wanted}: {seen}")
 
 
-def slot_drop(args: Args, _progress: Progress) -> dict[str, object]:
-    """Drops an unused replication slot, so that it holds back no log; an absent one is fine."""
-    script = """
-        select count(pg_drop_replication_slot(slot_name)) from pg_replication_slots
-        where slot_name = :'slot' and not active;
-    """
-    return {"dropped": int(sql(script, {"slot": text(args, "slot")}))}
-
-
-VERBS = {"postgres-wait": Verb(wait, mutates=False), "postgres-slot-drop": Verb(slot_drop, mutates=True)}
+VERBS = {"postgres-wait": Verb(wait, mutates=False)}

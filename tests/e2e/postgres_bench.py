@@ -96,7 +96,12 @@ class Bench:
         started = time.monotonic()
         tokens = await asyncio.gather(*(self._make(label) for label in labels))
         self.stages["machines made"] = time.monotonic() - started
-        await self.enrolments.until_ready(list(tokens), within=120)
+        try:
+            await self.enrolments.until_ready(list(tokens), within=120)
+        except TimeoutError:
+            consoles = [(self.place.machines / label / "console.log").read_text()[-2000:] for label in labels]
+            enrolled = [token in self.enrolments.enrolled for token in tokens]
+            raise AssertionError(f"{labels} did not phone home; enrolled: {enrolled}; {consoles}") from None
         self.stages["phoned home"] = time.monotonic() - started
 
     async def _make(self, label: str) -> str:

@@ -233,6 +233,3 @@ async def test_a_dead_primary_is_succeeded_replaced_and_forgotten_and_no_write_i
     assert [m.role for m in view.members].count(Role.PRIMARY) == 1
     assert any(new in said for said in notes)
     await _settle(formed, writer)
-    assert view.primary is not None
-    found = await formed.channel.call(formed.nodes[view.primary.label], "postgres-slot-drop", {"slot": dead}, token=99)
-    assert found == {"dropped": 0}, "the lost member's slot holds back no log"

@@ -207,6 +207,8 @@ def dynamic(cluster: ClusterSpec) -> dict[str, Any]:
         "synchronous_mode": "quorum" if size >= 3 else size == 2,
         "synchronous_mode_strict": size >= 3,
         "synchronous_node_count": 1,
+        # A member that is away keeps its place in the log this long, then has to be copied anew.
+        "member_slots_ttl": "10min",
         "postgresql": {
             "use_pg_rewind": True,
             "use_slots": True,

@@ -90,8 +90,8 @@ class PostgresEngine:
         await membership.join(self._clients.of(cluster), channel, cluster, label, token, progress)
 
     async def forget(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
+        # Its replication slot is Patroni's, which gives it up ten minutes after it saw the member last.
         await membership.forget(self._clients.of(cluster).etcd, cluster, label)
-        await channel.call(await self._primary(cluster), "postgres-slot-drop", {"slot": label}, token=token)
 
     async def observe(self, cluster: ClusterSpec) -> ClusterView:
         http = self._clients.of(cluster).patroni
