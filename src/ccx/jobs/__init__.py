@@ -8,7 +8,7 @@ from ccx.jobs.history import active, flagged, get, history, steps
 from ccx.jobs.job import Job
 from ccx.jobs.memory import TransactionBody
 from ccx.jobs.models import JobStatus, StepState
-from ccx.jobs.queue import cancel, cancel_key, enqueue, next_token, release, wake
+from ccx.jobs.queue import cancel, cancel_key, enqueue, hold, next_token, release, wake
 from ccx.jobs.records import JobRecord, Owner, StepRecord
 from ccx.jobs.registry import Handler, operation
 from ccx.jobs.runner import Runner
@@ -16,6 +16,6 @@ from ccx.jobs.step import Step
 
 __all__ = [
     "Handler", "Job", "JobRecord", "JobStatus", "Owner", "Runner", "Step", "StepFailed", "StepRecord", "StepState",
-    "TransactionBody", "active", "cancel", "cancel_key", "enqueue", "flagged", "get", "history", "next_token",
+    "TransactionBody", "active", "cancel", "cancel_key", "enqueue", "flagged", "get", "history", "hold", "next_token",
     "operation", "release", "steps", "wake",
 ]  # fmt: skip

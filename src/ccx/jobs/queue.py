@@ -77,6 +77,19 @@ async def cancel(session: AsyncSession, job_id: UUID) -> bool:
     return await _cancel(session, [JobRecord.of(row) for row in rows.mappings()]) > 0
 
 
+async def hold(session: AsyncSession, key: str) -> None:
+    """Keep the jobs of a key where they are until the transaction ends. For who locks what they work on: jobs do so
+    while they hold their own row, so that row comes first.
+    """
+    await session.execute(
+        text(
+            "select 1 from jobs.job where key = :key and status in ('queued', 'running', 'undoing')"
+            " order by id for update"
+        ),
+        {"key": key},
+    )
+
+
 async def cancel_key(session: AsyncSession, key: str, *, abandon: bool = False) -> int:
     """Cancel every job of a key, queued or begun. Returns how many.
 

@@ -47,8 +47,9 @@ async def change_cluster(datastore: OwnedDatastore, changes: Changes, tx: Transa
 @router.delete("/cluster/{datastore_id}")
 async def delete_cluster(datastore: OwnedDatastore, tx: Transaction) -> Done:
     """Deletes the datastore, in any state: what runs is cancelled and undone first. Repeating it changes nothing."""
-    await tx.refresh(datastore, with_for_update=True)
     key = str(datastore.id)
+    await jobs.hold(tx, key)
+    await tx.refresh(datastore, with_for_update=True)
     recent, _ = await jobs.history(tx, key, limit=10)
     if any(job.kind == "delete_datastore" and not job.status.is_final for job in recent):
         return Done()
