@@ -191,6 +191,9 @@ def test_explain_knows_what_stands_behind(file, capsys):
 
 def test_explain_of_a_strange_host_ends_with_3_and_of_no_host_with_2(file, capsys):
     assert run(["network", "explain", "evil.example", "--values", file(CCX)]) == Exit.NOT_FOUND
+    assert "Nothing of CCX connects to it" in capsys.readouterr().err
+    assert run(["network", "explain", "apt.postgresql.com", "--values", file(CCX)]) == Exit.NOT_FOUND
+    assert "The nearest is packages.postgresql" in capsys.readouterr().err
     assert run(["network", "explain", "evil.example:0", "--values", file(CCX)]) == Exit.USAGE
     assert run(["network", "explain", "not a host", "--values", file(CCX)]) == Exit.USAGE
     assert capsys.readouterr().out == ""

@@ -96,8 +96,9 @@ def test_a_deployer_of_ccx_yaml_is_the_deployers_configuration(give):
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("a: [", "not YAML"), ("- 1", "holds a mapping"), ("a: 1\na: 2", "a key is there twice"), ("a: *hunter2", "not YAML"),
-     ("password: 'hunter2", "not YAML"), ("a: !!python/object:os.system hunter2", "not YAML")],
+    [("a: [", "not YAML"), ("- 1", "holds a mapping"), ("a: 1\na: 2", "a key is there twice"),
+     ("a: *hunter2", "not YAML"), ("password: 'hunter2", "not YAML"),
+     ("a: !!python/object:os.system hunter2", "not YAML")],
 )  # fmt: skip
 def test_a_malformed_file_is_refused_by_line_without_quoting_it(tmp_path, text, words):
     file = tmp_path / "values.yaml"
@@ -288,8 +289,8 @@ def test_the_environment_says_where_a_clouds_api_and_store_are(give):
      ("zadara_vendors: {x: {endpoint: z.corp}}", "zadara", "https://z.corp")],
 )  # fmt: skip
 def test_each_vendors_api_is_found(give, vendor, type_, expected):
-    text = f"ccx: {{cloudSecrets: [x], config: {{clouds: [{{code: x}}]}}, services: {{deployer: {{config: {{{vendor}}}}}}}}}"
-    [cloud] = give(text).settings.clouds
+    given_ = give("ccx: {cloudSecrets: [x], config: {clouds: [{code: x}]}}", ccx_yaml=f"deployer: {{{vendor}}}")
+    [cloud] = given_.settings.clouds
     assert (cloud.type, cloud.endpoint) == (type_, expected)
 
 

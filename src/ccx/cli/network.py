@@ -84,12 +84,15 @@ def explain(
       ccx network explain hooks.slack.com --values ccx.yaml
     """
     from ccx.cli.output import rows
-    from ccx.network.explain import explain
+    from ccx.network.explain import explain, likeliest
 
     host, port = _destination(destination)
-    found = explain(settings.given().plan, host, port)
+    chosen = settings.given().plan
+    found = explain(chosen, host, port)
     if not found:
-        raise NotFound(f"no row of the contract covers {destination}", remedy="Nothing of CCX connects to it")
+        near = likeliest(chosen, host, port)
+        remedy = f"The nearest is {near}" if near else "Nothing of CCX connects to it"
+        raise NotFound(f"no row of the contract covers {destination}", remedy=remedy)
     columns: list[Any] = [
         ("ID", "id"), ("IN THE PLAN", "in_the_plan"), ("WHY", "why"), ("SERVICE", "service"), *_COLUMNS,
         ("WHEN BLOCKED", "when_blocked"),

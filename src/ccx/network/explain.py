@@ -9,6 +9,7 @@ from ccx.network.endpoint import Endpoint
 from ccx.network.hosts import covers
 from ccx.network.page import everything
 from ccx.network.plan import Plan, Row, plan
+from ccx.network.refusal import nearest
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,14 @@ def explain(found: Plan, host: str, port: int | None = None) -> tuple[Answer, ..
         for row in plan(everything()).find(host, port)
         if row.id in known and not _is_on(known[row.id], found)
     )
+
+
+def likeliest(found: Plan, host: str, port: int | None) -> str:
+    """The id of the declaration that is most like ``host``, which nothing covers; empty when none is."""
+    if found.settings is None:
+        return ""
+    near = nearest(host, port or 0, found.settings, catalogue.load().values())
+    return near.id if near else ""
 
 
 def _is_on(endpoint: Endpoint, found: Plan) -> bool:

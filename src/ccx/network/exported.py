@@ -20,9 +20,10 @@ _TEXTS = ("id", "service", "purpose", "condition", "when_blocked", "source")
 def is_exported(file: Path) -> bool:
     """Whether the file looks like an exported plan rather than settings."""
     try:
-        return file.read_text(encoding="utf-8").lstrip().startswith("{") and f'"{SCHEMA}"' in file.read_text()[:200]
+        begin = file.read_text(encoding="utf-8").lstrip()[:200]
     except (OSError, UnicodeDecodeError):
         return False
+    return begin.startswith("{") and f'"{SCHEMA}"' in begin
 
 
 def load(file: Path) -> Plan:

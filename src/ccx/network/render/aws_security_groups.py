@@ -11,13 +11,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ccx.network.kinds import CONTROL_PLANE, NODES, PEERS, Direction, Group, Plane
 from ccx.network.plan import Plan
-from ccx.network.render.perimeter import Flow, flows, outbound
+from ccx.network.render.perimeter import OURS, SECURITY_GROUPS, Flow, admitted, flows, outbound
 
-_NAMES = {Plane.CONTROL: "ccx-control", Plane.DATA: "ccx-nodes"}
-# Groups that are themselves one of ours; "{name}" stands for the id that AWS gives it.
-_OURS = {NODES: "{ccx-nodes}", PEERS: "{ccx-nodes}", CONTROL_PLANE: "{ccx-control}"}
 _NOT_ALLOWED = re.compile(r"[^a-zA-Z0-9. _:/()#,@\[\]+=&;{}!$*-]")
 
 
@@ -27,38 +23,21 @@ def render(plan: Plan, *, resolved: Mapping[str, Iterable[str]] | None = None) -
     ``{ccx-nodes}`` and ``{ccx-control}`` stand for the groups' own ids, which AWS gives when they are made.
     """
     groups = []
-    for plane, name in _NAMES.items():
+    for plane, name in SECURITY_GROUPS.items():
         leaving = flows(outbound(plan, plane), plan.groups, resolved or {})
-        coming = list(flows(plan.select(plane, direction=Direction.INBOUND), plan.groups, {}))
-        coming += _from_the_other(plan, plane)
         groups.append({
             "GroupName": name, "Description": f"CCX {plane} plane, from its network contract",
-            "IpPermissions": [_permission(f) for f in coming],
+            "IpPermissions": [_permission(f) for f in admitted(plan, plane)],
             "IpPermissionsEgress": [_permission(f) for f in leaving],
         })  # fmt: skip
     return json.dumps({"SecurityGroups": groups}, indent=2) + "\n"
 
 
-def _from_the_other(plan: Plan, plane: Plane) -> list[Flow]:
-    """What one group lets out to another, the other must let in."""
-    other = Plane.DATA if plane is Plane.CONTROL else Plane.CONTROL
-    mine = NODES if plane is Plane.DATA else CONTROL_PLANE
-    sender = CONTROL_PLANE if plane is Plane.DATA else NODES
-    found = [_as_from(f, sender) for f in flows((r for r in outbound(plan, other) if r.group is mine), {}, {})]
-    if plane is Plane.DATA:
-        found += list(flows((r for r in outbound(plan, plane) if r.group is PEERS), {}, {}))
-    return found
-
-
-def _as_from(flow: Flow, sender: Group) -> Flow:
-    return Flow(flow.port, flow.transport, flow.peers, sender, flow.rows)
-
-
 def _permission(flow: Flow) -> dict[str, Any]:
     words = _NOT_ALLOWED.sub("-", flow.words())
     permission: dict[str, Any] = {"IpProtocol": flow.transport, "FromPort": flow.port, "ToPort": flow.port}
-    if flow.group in _OURS and flow.group is not None:
-        permission["UserIdGroupPairs"] = [{"GroupId": _OURS[flow.group], "Description": words}]
+    if flow.group in OURS and flow.group is not None:
+        permission["UserIdGroupPairs"] = [{"GroupId": OURS[flow.group], "Description": words}]
         return permission
     v4 = [{"CidrIp": cidr, "Description": words} for cidr in flow.peers if ":" not in cidr]
     v6 = [{"CidrIpv6": cidr, "Description": words} for cidr in flow.peers if ":" in cidr]

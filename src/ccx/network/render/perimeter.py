@@ -7,10 +7,10 @@ else for a rule asks once, before the service comes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ccx.network.hosts import is_address, is_loopback
-from ccx.network.kinds import Direction, Group, Plane, Protocol, Status
+from ccx.network.kinds import CONTROL_PLANE, NODES, PEERS, Direction, Group, Plane, Protocol, Status
 from ccx.network.plan import Plan, Row
 
 ANYWHERE = ("0.0.0.0/0", "::/0")
@@ -83,6 +83,27 @@ def flows(
         found.items(), key=lambda item: (item[0][0], item[0][1], item[0][2], str(item[0][3]))
     ):
         yield Flow(port, transport, peers, group, tuple(dict.fromkeys(needing)))
+
+
+SECURITY_GROUPS = {Plane.CONTROL: "ccx-control", Plane.DATA: "ccx-nodes"}
+"""A security group for each plane that has machines of ours."""
+OURS = {NODES: "{ccx-nodes}", PEERS: "{ccx-nodes}", CONTROL_PLANE: "{ccx-control}"}
+"""Groups that are one of these; ``{name}`` stands for the id that the cloud gives it."""
+
+
+def admitted(plan: Plan, plane: Plane) -> Iterator[Flow]:
+    """What a plane's security group must let in: from outside, and what our own groups let out to it."""
+    yield from flows(plan.select(plane, direction=Direction.INBOUND), plan.groups, {})
+    if plane is Plane.DATA:
+        yield from _sent(NODES, (r for r in outbound(plan, Plane.DATA) if r.group is PEERS))
+        yield from _sent(CONTROL_PLANE, (r for r in outbound(plan, Plane.CONTROL) if r.group is NODES))
+    else:
+        yield from _sent(NODES, (r for r in outbound(plan, Plane.DATA) if r.group is CONTROL_PLANE))
+
+
+def _sent(sender: Group, rows: Iterable[Row]) -> Iterator[Flow]:
+    for flow in flows(rows, {}, {}):
+        yield replace(flow, group=sender)
 
 
 def network(text: str) -> str:
