@@ -15,7 +15,7 @@ import dns.asyncresolver
 import dns.resolver
 import httpx
 import psycopg
-from tests.e2e.machine import Installed, eventually
+from tests.e2e.machine import Installed, eventually, run
 
 from ccx.clouds.base import Resource
 from ccx.clouds.local import LocalCloud
@@ -253,6 +253,18 @@ class LocalSide:
             return sorted(str(record) for record in await resolver.resolve(name, "A", lifetime=5))
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
             return []
+
+    @asynccontextmanager
+    async def dropping(self, *packets: str) -> AsyncIterator[None]:
+        """Meanwhile the router lets no packet pass that one of these (nftables) describes, and tells nobody."""
+        router = ("ip", "netns", "exec", f"{self.installed.layout.namespace}-cloud", "nft")
+        hook = "type filter hook forward priority -10;"
+        drops = " ".join(f"{packet} drop;" for packet in packets)
+        await run(*router, f"table ip fault {{ chain forward {{ {hook} {drops} }}; }}")
+        try:
+            yield
+        finally:
+            await run(*router, "delete table ip fault")
 
     async def check_inventory(self) -> None:
         """Nothing is orphaned, by the control plane's own word. Raises AssertionError with what is."""
