@@ -27,15 +27,16 @@ def arguments(description: str | None, trials: int | None = None) -> argparse.Ar
 
 def machine() -> dict[str, Any]:
     """Where and when this runs; says so, and warns when others keep the machine busy."""
+    load = round(os.getloadavg()[0], 2)
     about = {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "cores": os.cpu_count(),
-        "load_at_start": round(os.getloadavg()[0], 2),
+        "load_at_start": load,
         "kernel": platform.release(),
         "python": platform.python_version(),
     }
-    print(f"{about['at']}  {about['cores']} cores, load {about['load_at_start']} at the start", flush=True)
-    if about["load_at_start"] > QUIET:
+    print(f"{about['at']}  {about['cores']} cores, load {load} at the start", flush=True)
+    if load > QUIET:
         print(f"warning: the machine is busy (load above {QUIET:g}); times are longer than on a quiet one", flush=True)
     return about
 
