@@ -79,4 +79,4 @@ class NoCapacity(CcxError):
 
 
 class Transient(Exception):
-    """Something outside did not answer this time; the same call may succeed later. Jobs retry it with growing pauses."""
+    """Something outside did not answer this time; the same call may succeed later. Jobs retry it, ever more slowly."""

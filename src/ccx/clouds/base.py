@@ -10,9 +10,26 @@ from typing import Protocol
 from ccx.errors import CcxError, NoCapacity, Transient
 
 __all__ = [
-    "NameTaken", "Cloud", "CloudEvent", "Denied", "Direction", "Firewall", "NoCapacity", "QuotaExceeded", "Resource",
-    "ResourceKind", "Rule", "Server", "ServerSpec", "ServerState", "StaleToken", "Tags", "Unavailable", "Unconfirmed",
-    "Volume", "VolumeSpec",
+    "Cloud",
+    "CloudEvent",
+    "Denied",
+    "Direction",
+    "Firewall",
+    "NameTaken",
+    "NoCapacity",
+    "QuotaExceeded",
+    "Resource",
+    "ResourceKind",
+    "Rule",
+    "Server",
+    "ServerSpec",
+    "ServerState",
+    "StaleToken",
+    "Tags",
+    "Unavailable",
+    "Unconfirmed",
+    "Volume",
+    "VolumeSpec",
 ]  # fmt: skip
 
 
@@ -86,10 +103,9 @@ class Volume:
 
 @dataclass(frozen=True)
 class ServerSpec:
-    """A server to be made. Its volume and firewall exist already; the address is the cloud's choice and is kept for life.
+    """A server to be made. Its volume and firewall exist already; the address is the cloud's choice, kept for life.
 
-    The volume is mounted by the node's cloud-init at the path that user data names; the local cloud presents it as the
-    block-like file system at ``/var/lib/ccx-data``.
+    The local cloud mounts the volume at ``/var/lib/ccx-data``; elsewhere ``ccx-agent`` finds the attached device.
     """
 
     name: str
@@ -183,8 +199,8 @@ class Demand:
 class Cloud(Protocol):
     """One provider.
 
-    Every call is idempotent by name: creating what exists returns it, deleting what is absent succeeds. Calls that change
-    something carry :class:`Tags`; a token lower than the highest that this datastore's resources have seen is refused
+    Every call is idempotent by name: creating what exists returns it, deleting what is absent succeeds. Calls that
+    change something carry :class:`Tags`; a token lower than the highest that this datastore's resources saw is refused
     with :class:`StaleToken`. Each call ends within 30 s, with a result or with one of this module's errors;
     only :class:`Unavailable` may be retried.
     """
@@ -192,7 +208,7 @@ class Cloud(Protocol):
     code: str
 
     async def check_capacity(self, demands: Sequence[Demand]) -> None:
-        """Raises :class:`NoCapacity` or :class:`QuotaExceeded`, naming what is short, when these can't all be made now."""
+        """Raises :class:`NoCapacity` or :class:`QuotaExceeded`, naming what is short, if these can't all be made."""
 
     async def create_volume(self, spec: VolumeSpec, tags: Tags) -> Volume:
         """Returns when the volume exists. Sparse where the cloud can."""
@@ -228,7 +244,7 @@ class Cloud(Protocol):
         """Everything this installation owns, by tag; what is here and unknown to the stores is an orphan."""
 
     def events(self) -> AsyncIterator[CloudEvent]:
-        """Server state changes as they happen, from now on. A cloud that can't report them ends the iteration at once."""
+        """Server state changes as they happen, from now on. A cloud that can't report them ends the iteration."""
 
     async def close(self) -> None:
         """Releases connections."""

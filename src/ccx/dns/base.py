@@ -12,6 +12,6 @@ class NameWriter(Protocol):
     async def publish(self, zone_part: str, records: Mapping[str, Sequence[str]]) -> None:
         """Replaces all records of one datastore: fully qualified name to IPv4 addresses.
 
-        ``zone_part`` is the datastore's short id. A name without addresses, or left out, ends at once; no records remove
-        the datastore's names. May be repeated. Raises :class:`ccx.errors.Transient` when the server can't be told now.
+        ``zone_part`` is the datastore's short id. A name without addresses, or left out, ends at once; no records
+        remove the datastore's names. May be repeated. Raises :class:`ccx.errors.Transient` when the server can't be told now.
         """

@@ -44,7 +44,12 @@ _ENVIRONMENT = {
 _OPEN: dict[str, set[str]] = {
     "ccx.config": {"backup", "clouds", "databases", "parameters"},
     "ccx.services.deployer.config": {
-        "aws_vendor", "cloudstack_vendors", "gcp_vendor", "openstack_vendors", "vmware_vendors", "zadara_vendors",
+        "aws_vendor",
+        "cloudstack_vendors",
+        "gcp_vendor",
+        "openstack_vendors",
+        "vmware_vendors",
+        "zadara_vendors",
     },
     "global": {"imageRegistry", "replicas"},
     "cmon": {"license", "image", "enabled", "password", "user", "db", "exporter"},
