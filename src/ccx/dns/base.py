@@ -13,5 +13,6 @@ class NameWriter(Protocol):
         """Replaces all records of one datastore: fully qualified name to IPv4 addresses.
 
         ``zone_part`` is the datastore's short id. A name without addresses, or left out, ends at once; no records
-        remove the datastore's names. May be repeated. Raises :class:`ccx.errors.Transient` when the server can't be told now.
+        remove the datastore's names. May be repeated. Raises :class:`ccx.errors.Transient` when the server can't be
+        told now.
         """
