@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
 import ssl
 import subprocess
@@ -119,6 +120,13 @@ class Installed:
 
     def pid(self, part: str) -> int | None:
         return self.record().parts[part].pid
+
+    async def kill_serve(self) -> None:
+        """Kills the one process that has all roles, and returns when the supervisor has started another."""
+        pid = self.pid("serve")
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await eventually(lambda: self.pid("serve") not in (None, pid), within=60, what="another process serves")
 
     async def query(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """What the metadata database answers, asked by this machine's root."""

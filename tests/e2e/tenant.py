@@ -7,6 +7,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ CREATED_WITHIN = 240.0
 DELETED_WITHIN = 90.0
 REPAIRED_WITHIN = 240.0
 CONNECTED_WITHIN_S = 3
+
+EVER = datetime.min.replace(tzinfo=UTC)
 
 Parameters = dict[str, str]
 """libpq's, of one node."""
@@ -146,6 +149,15 @@ class Store:
 
     async def disallow(self, source: str) -> None:
         await self.call("DELETE", "firewall/api/v1/firewall", {"source": source})
+
+    async def reached(self, kind: str, step: str, since: datetime = EVER) -> None:
+        """Returns as soon as that step of a job of that kind has begun."""
+        query = (
+            "select 1 from jobs.step join jobs.job on job.id = job_id "
+            "where key = %s and kind = %s and name = %s and job.created_at > %s"
+        )
+        asked = [self.uuid, kind, step, since]
+        await eventually(lambda: self.tenant.installed.query(query, asked), CREATED_WITHIN, every=0.01, what=step)
 
     async def until_started(self, within: float) -> None:
         """Returns when it serves and no job is left; fails at once when it never will."""

@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -191,6 +192,28 @@ async def test_what_only_the_control_plane_cant_reach_is_left_alone_and_that_is_
     assert (await local.cloud.get_server(_server(primary))).state is ServerState.RUNNING  # type: ignore[union-attr]
     await judged(writer, store, folder, GAP_WITHIN)
     assert len({ack.primary for ack in writer.acknowledged}) == 1
+
+
+# The steps of replacing a node, in the order in which they begin.
+STEPS = (
+    "reserve", "fence", "volume", "server", "boot", "certificate", "configure", "retire", "join",
+    "remove old server", "remove old volume", "whole", "names", "done",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", STEPS)
+async def test_a_repair_ends_well_when_the_process_is_killed_in(
+    step: str, store: Store, writer: Writer, local: LocalSide, folder: Path
+) -> None:
+    gone, since = await store.primary(), datetime.now(UTC)
+    async with store.watching() as seen:
+        await local.cloud.kill(gone["hostname"])
+        await store.reached("replace_node", step, since)
+        await local.installed.kill_serve()
+        await replaced(store, local, gone, seen)
+    assert len(await local.of(gone["hostname"].split(".")[1])) == 10
+    await judged(writer, store, folder, GAP_WITHIN)
 
 
 async def test_without_a_control_plane_patroni_fails_over_alone_and_the_next_start_repairs(

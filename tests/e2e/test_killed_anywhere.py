@@ -11,7 +11,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.e2e.machine import Installed, eventually
+from tests.e2e.machine import eventually
 from tests.e2e.tenant import CREATED_WITHIN, LocalSide, Store, Tenant, select
 
 # The steps of creating one node, in the order in which they begin.
@@ -30,21 +30,6 @@ def marked(steps: tuple[str, ...], sample: tuple[str, ...]) -> list[object]:
 
 def new_name() -> str:
     return f"db-{secrets.token_hex(4)}"
-
-
-async def reached(store: Store, kind: str, step: str) -> None:
-    """Returns as soon as that step of the datastore's job has begun."""
-    query = "select 1 from jobs.step join jobs.job on job.id = job_id where key = %s and kind = %s and name = %s"
-    installed = store.tenant.installed
-    await eventually(lambda: installed.query(query, [store.uuid, kind, step]), CREATED_WITHIN, every=0.01, what=step)
-
-
-async def kill_serve(installed: Installed) -> None:
-    """The one process that has all roles; the supervisor starts another."""
-    pid = installed.pid("serve")
-    assert pid is not None
-    os.kill(pid, signal.SIGKILL)
-    await eventually(lambda: installed.pid("serve") not in (None, pid), within=60, what="another process serves")
 
 
 async def as_if_nothing_had_happened(store: Store, local: LocalSide, folder: Path) -> None:
@@ -93,9 +78,9 @@ async def test_a_creation_ends_well_when_the_process_is_killed_in(
     step: str, tenant: Tenant, local: LocalSide, folder: Path
 ) -> None:
     store = await ordered(tenant)
-    await reached(store, "create_datastore", step)
+    await store.reached("create_datastore", step)
 
-    await kill_serve(tenant.installed)
+    await tenant.installed.kill_serve()
 
     await as_if_nothing_had_happened(store, local, folder)
 
@@ -105,7 +90,7 @@ async def test_a_creation_ends_well_when_everything_is_killed_and_started_again(
 ) -> None:
     """The supervisor, and with it the database and NATS, while the node boots."""
     store = await ordered(tenant)
-    await reached(store, "create_datastore", "boot")
+    await store.reached("create_datastore", "boot")
 
     os.kill(tenant.installed.record().pid, signal.SIGKILL)
     await tenant.installed.up()
@@ -118,11 +103,11 @@ async def test_a_deletion_in_the_middle_of_creation_ends_well_when_the_process_i
     step: str, tenant: Tenant, local: LocalSide
 ) -> None:
     store = await tenant.order(name := new_name(), 1)
-    await reached(store, "create_datastore", "boot")
+    await store.reached("create_datastore", "boot")
     await store.call("DELETE", "prov/api/v2/cluster")
-    await reached(store, "delete_datastore", step)
+    await store.reached("delete_datastore", step)
 
-    await kill_serve(tenant.installed)
+    await tenant.installed.kill_serve()
 
     await store.until_deleted()
     await nothing_left(store, local, await short_id_of(store))
