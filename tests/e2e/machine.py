@@ -130,8 +130,8 @@ class Installed:
 
     async def query(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """What the metadata database answers, asked by this machine's root."""
-        where = {"host": str(self.layout.postgres_socket), "user": "postgres", "dbname": "ccx"}
-        async with await psycopg.AsyncConnection.connect(autocommit=True, **where) as connection:
+        where = f"host={self.layout.postgres_socket} user=postgres dbname=ccx"
+        async with await psycopg.AsyncConnection.connect(where, autocommit=True) as connection:
             return await (await connection.execute(statement.encode(), parameters)).fetchall()
 
     async def inside(self, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:

@@ -173,7 +173,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 async def machines(installed: Installed, cloud: LocalCloud) -> dict[str, bytes]:
     """What nodes log: to their journals, to their files and to their consoles."""
-    found = {}
+    found: dict[str, bytes] = {}
     for resource in await cloud.inventory(installed.instance):
         if resource.kind is not ResourceKind.SERVER:
             continue

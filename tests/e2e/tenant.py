@@ -29,7 +29,7 @@ CONNECTED_WITHIN_S = 3
 
 EVER = datetime.min.replace(tzinfo=UTC)
 
-Parameters = dict[str, str]
+Parameters = dict[str, Any]
 """libpq's, of one node."""
 
 

@@ -11,7 +11,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -151,11 +151,10 @@ async def _stopped(local: LocalSide, node: dict[str, str]) -> AsyncIterator[asyn
     listening = asyncio.Event()
 
     async def follow() -> CloudEvent:
-        async with aclosing(local.cloud.events()) as events:
-            listening.set()
-            async for event in events:
-                if event.server == _server(node) and event.state is ServerState.STOPPED:
-                    return event
+        listening.set()
+        async for event in local.cloud.events():
+            if event.server == _server(node) and event.state is ServerState.STOPPED:
+                return event
         raise AssertionError("the cloud's events ended")
 
     task = asyncio.create_task(follow())

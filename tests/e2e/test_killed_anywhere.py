@@ -148,4 +148,4 @@ async def test_a_node_that_cant_phone_home_fails_the_creation_in_time_with_a_rea
 
 async def _failed(store: Store) -> bool:
     """As the API says: the job has ended, what it made is taken back."""
-    return (await store.job("JOB_TYPE_DEPLOY_DATASTORE"))["status"] == "JOB_STATUS_ERRORED"
+    return bool((await store.job("JOB_TYPE_DEPLOY_DATASTORE"))["status"] == "JOB_STATUS_ERRORED")

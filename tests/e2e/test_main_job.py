@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from tests.e2e.machine import eventually, run
-from tests.e2e.tenant import LocalSide, Store, Tenant, refused, select
+from tests.e2e.tenant import LocalSide, Parameters, Store, Tenant, refused, select
 
 TAKES_EFFECT_WITHIN = 15.0
 LISTENED_ON = {22, 2379, 2380, 5432, 8008}
@@ -30,7 +30,7 @@ async def store(closed: Store, folder: Path) -> Store:
     return closed
 
 
-async def _answers(parameters: dict[str, str]) -> bool:
+async def _answers(parameters: Parameters) -> bool:
     return not await refused(parameters)
 
 
@@ -149,9 +149,9 @@ async def test_a_database_and_a_user_made_by_the_api_work(store: Store, folder: 
     assert "shop" not in [d["database_name"] for d in await store.call("GET", "userdb/api/v1/databases")]
 
 
-async def _has(node: dict[str, str], name: str) -> bool:
+async def _has(node: Parameters, name: str) -> bool:
     try:
-        return await select(node, "select max(name) from goods") == name
+        return bool(await select(node, "select max(name) from goods") == name)
     except psycopg.errors.UndefinedTable:
         return False
 
