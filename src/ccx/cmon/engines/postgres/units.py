@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from ccx.cmon.engines.postgres.layout import CONFIGURATION, DATA, ETCD_CONFIGURATION, ETCD_UNIT, PATRONI_UNIT
 
+# Started again for ever: systemd would give a unit up that fails five times in a row, and nobody would take it up again.
 _ETCD = f"""[Unit]
 Description=CCX: etcd member
 After=network.target
 RequiresMountsFor={DATA}
+StartLimitIntervalSec=0
 
 [Service]
 Type=notify
@@ -29,6 +31,7 @@ _PATRONI = f"""[Unit]
 Description=CCX: Patroni, which runs PostgreSQL
 After=network.target {ETCD_UNIT}
 RequiresMountsFor={DATA}
+StartLimitIntervalSec=0
 
 [Service]
 Type=exec
