@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ccx.cmon.engines.postgres.layout import CONFIGURATION, DATA, ETCD_CONFIGURATION, ETCD_UNIT, PATRONI_UNIT
 
-# Started again for ever: systemd would give a unit up that fails five times in a row, and nobody would take it up again.
+# Started again for ever: systemd gives up a unit that fails five times in a row, and nobody would start it then.
 _ETCD = f"""[Unit]
 Description=CCX: etcd member
 After=network.target
