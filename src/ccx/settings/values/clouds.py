@@ -11,7 +11,7 @@ from ccx.settings.values.cloud_secrets import Secrets
 from ccx.settings.values.environment import flag
 from ccx.settings.values.findings import Findings
 from ccx.settings.values.known import check_entry
-from ccx.settings.values.tree import Tree
+from ccx.settings.values.tree import Tree, entries, whole
 
 _DEPLOYER = "ccx.services.deployer.config"
 # The map of the deployer's vendors, and where in a vendor the API's URL stands.
@@ -86,7 +86,7 @@ def _cloud(
     tree: Tree, code: str, type_: str, entry: Mapping[str, Any], where: str, secrets: Secrets, findings: Findings
 ) -> CloudConfig:
     path, vendor = _vendor(tree, code, type_, findings)
-    regions = _regions(entry, vendor)
+    regions = _regions(entry, vendor, where)
     endpoint = _endpoint(tree, code, type_, entry, where, path, vendor, secrets, findings)
     s3_where = secrets.where(code, "S3_ENDPOINT") or tree.where(f"{path}.s3.endpoint")
     s3 = vendor.get("s3") if isinstance(vendor.get("s3"), dict) else {}
@@ -97,7 +97,7 @@ def _cloud(
     services = vendor.get("endpoints") if isinstance(vendor.get("endpoints"), dict) else {}
     return CloudConfig(
         code=code, type=type_, name=str(entry.get("name") or code), regions=regions,
-        instance_types=tuple(_instance_types(entry)), volume_types=tuple(_volume_types(entry)),
+        instance_types=tuple(_instance_types(entry, where)), volume_types=tuple(_volume_types(entry, where)),
         endpoint=endpoint,
         service_endpoints=tuple(
             url for name in _SERVICES
@@ -144,35 +144,36 @@ def _endpoint(
     return found
 
 
-def _regions(entry: Mapping[str, Any], vendor: Mapping[str, Any]) -> tuple[Region, ...]:
-    listed = [r for r in entry.get("regions") or () if isinstance(r, dict | str)]
+def _regions(entry: Mapping[str, Any], vendor: Mapping[str, Any], where: str) -> tuple[Region, ...]:
+    listed = [r for r in entries(entry.get("regions"), f"{where}.regions") if isinstance(r, dict | str)]
     if not listed and isinstance(vendor.get("regions"), dict):
         listed = list(map(str, vendor["regions"]))
     found = {}
-    for region in listed:
+    for index, region in enumerate(listed):
         facts = {"code": region} if isinstance(region, str) else region
         code = str(facts.get("code") or "")
         if code:
+            zones = entries(facts.get("availability_zones"), f"{where}.regions.{index}.availability_zones")
             found[code] = Region(
                 code=code, name=str(facts.get("name") or code), country_code=str(facts.get("country_code") or ""),
                 city=str(facts.get("city") or ""),
-                availability_zones=tuple(
-                    str(z.get("code") if isinstance(z, dict) else z) for z in facts.get("availability_zones") or ()
-                ),
+                availability_zones=tuple(str(zone.get("code") if isinstance(zone, dict) else zone) for zone in zones),
             )  # fmt: skip
     return tuple(found.values())
 
 
-def _instance_types(entry: Mapping[str, Any]) -> Iterator[InstanceType]:
-    for size in entry.get("instance_types") or ():
+def _instance_types(entry: Mapping[str, Any], where: str) -> Iterator[InstanceType]:
+    for index, size in enumerate(entries(entry.get("instance_types"), f"{where}.instance_types")):
         if isinstance(size, dict) and size.get("code") and size.get("cpu") and size.get("ram"):
-            code = str(size["code"])
-            yield InstanceType(code=code, name=str(size.get("name") or code), type=str(size.get("type") or code),
-                               cpu=int(size["cpu"]), ram=int(size["ram"]))  # fmt: skip
+            code, at = str(size["code"]), f"{where}.instance_types.{index}"
+            yield InstanceType(
+                code=code, name=str(size.get("name") or code), type=str(size.get("type") or code),
+                cpu=whole(size["cpu"], f"{at}.cpu"), ram=whole(size["ram"], f"{at}.ram"),
+            )  # fmt: skip
 
 
-def _volume_types(entry: Mapping[str, Any]) -> Iterator[VolumeType]:
-    for kind in entry.get("volume_types") or ():
+def _volume_types(entry: Mapping[str, Any], where: str) -> Iterator[VolumeType]:
+    for kind in entries(entry.get("volume_types"), f"{where}.volume_types"):
         if isinstance(kind, dict) and kind.get("code"):
             code = str(kind["code"])
             yield VolumeType(code=code, name=str(kind.get("name") or code), has_iops=bool(kind.get("has_iops")))

@@ -8,7 +8,7 @@ from typing import Any
 from ccx.settings.model import Database, TypeOfCluster
 from ccx.settings.values.findings import Findings
 from ccx.settings.values.known import check_entry
-from ccx.settings.values.tree import Tree
+from ccx.settings.values.tree import Tree, entries, whole
 
 _KEYS = {"code", "name", "versions", "enabled", "num_nodes", "ports", "types", "beta", "info", "logo", "parameters"}
 # The charts list them; nobody knows where nodes would get their packages.
@@ -47,7 +47,7 @@ def databases(tree: Tree, findings: Findings) -> tuple[Database, ...]:
         elif code in found:
             findings.refuse(f"{field}.code", f"{code} is listed twice", "List it once, with all its versions")
         else:
-            found[code] = _database(code, _versions(code, entry, f"{field}.versions", findings), entry)
+            found[code] = _database(code, _versions(code, entry, f"{field}.versions", findings), entry, field)
     return tuple(found.values())
 
 
@@ -69,11 +69,13 @@ def _versions(code: str, entry: Mapping[str, Any], field: str, findings: Finding
     return tuple(versions)
 
 
-def _database(code: str, versions: tuple[str, ...], entry: Mapping[str, Any]) -> Database:
-    kinds = [(str(t.get("code")), str(t.get("name"))) for t in entry.get("types") or () if isinstance(t, dict)]
+def _database(code: str, versions: tuple[str, ...], entry: Mapping[str, Any], where: str = "") -> Database:
+    listed = entries(entry.get("types"), f"{where}.types")
+    kinds = [(str(t.get("code")), str(t.get("name"))) for t in listed if isinstance(t, dict)]
+    sizes = entries(entry.get("num_nodes"), f"{where}.num_nodes") or (1, 2, 3)
     return Database(
         code=code, name=str(entry.get("name") or _NAMES[code]), versions=versions,
-        num_nodes=tuple(int(n) for n in entry.get("num_nodes") or (1, 2, 3) if str(n).isdecimal()),
+        num_nodes=tuple(whole(size, f"{where}.num_nodes.{index}") for index, size in enumerate(sizes)),
         types=tuple(TypeOfCluster(code=c, name=n) for c, n in kinds or _TYPES[code]),
         enabled=entry.get("enabled") is not False,
     )  # fmt: skip

@@ -42,11 +42,20 @@ class Tree:
             self._origins[path] = origin
 
     def get(self, path: str, default: Any = None) -> Any:
-        """The value at the dotted path; ``default`` where there is none, or null."""
+        """The value at the dotted path; ``default`` where there is none, or null.
+
+        Raises Invalid where something on the way is no mapping.
+        """
         found: Any = self._values
-        for part in path.split("."):
-            if not isinstance(found, dict):
+        parts = path.split(".")
+        for depth, part in enumerate(parts):
+            if found is None:
                 return default
+            if not isinstance(found, dict):
+                above = ".".join(parts[:depth])
+                raise Invalid(
+                    "this must be a mapping", field=self.where(above), remedy="Write names and values below it"
+                )
             found = found.get(part)
         return default if found is None else found
 
@@ -82,6 +91,22 @@ class Tree:
     @property
     def values(self) -> dict[str, Any]:
         return self._values
+
+
+def entries(value: Any, where: str) -> list[Any]:
+    """A list inside of a list's entry; empty for none. Raises Invalid where it is something else."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise Invalid("this must be a list", field=where, remedy="Write it as a list")
+    return value
+
+
+def whole(value: Any, where: str) -> int:
+    """A number of at least 1, also as a string. Raises Invalid for anything else."""
+    if isinstance(value, bool) or not str(value).isdecimal() or int(str(value)) < 1:
+        raise Invalid("this is no whole number of at least 1", field=where, remedy="Write one")
+    return int(str(value))
 
 
 def load(file: Path) -> dict[str, Any]:
