@@ -52,10 +52,11 @@ def majority_lost(votes: dict[str, bool], peers: int) -> bool:
 async def fence(subject: Subject, cluster: ClusterSpec, node: Node) -> Evidence:
     """Decides on a node that the control plane has lost, and acts. May be repeated."""
     evidence = await _fence(subject, cluster, node)
-    log.info(
-        "fencing", datastore=subject.datastore.short_id, node=node.label, outcome=evidence.outcome, why=evidence.detail
-    )
-    if evidence.outcome not in (Outcome.ONLY_WE, Outcome.UNDECIDED):
+    # Where nothing is done, the same is found again every other second for as long as it lasts.
+    acted = evidence.outcome not in (Outcome.ONLY_WE, Outcome.UNDECIDED)
+    say = log.info if acted else log.debug
+    say("fencing", datastore=subject.datastore.short_id, node=node.label, outcome=evidence.outcome, why=evidence.detail)
+    if acted:
         async with subject.services.sessions.begin() as tx:
             audit.record(
                 tx, "ccx-state-worker", "fence", subject.datastore.id,
