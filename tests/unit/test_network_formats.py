@@ -139,6 +139,13 @@ def test_network_policies_are_valid_and_deny_all_but_the_plan():
     assert {p["port"] for rule in made["ccx-ingress"]["spec"]["ingress"] for p in rule["ports"]} == {80, 443}
 
 
+def test_what_the_clusters_machines_do_themselves_is_in_no_policy_for_pods():
+    text = render(LARGEST, "kubernetes")
+    assert "notify.slack" in text
+    assert "images." not in text
+    assert "control.ntp" not in text
+
+
 def test_a_policy_narrows_to_addresses_and_says_where_it_can_not():
     rows = of(endpoint(), endpoint(id="test.nodes", host=NODES, ports=22, protocol=Protocol.TCP))
     egress = policies(rows)["ccx-egress"]

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from ccx.network.kinds import RESOLVER, Direction, Plane
+from ccx.network.kinds import RESOLVER, Direction, Mirror, Plane
 from ccx.network.plan import Plan, Row
 from ccx.network.render.perimeter import Flow, flows, outbound
 
@@ -21,7 +21,7 @@ _DUMPER: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 def render(plan: Plan, *, namespace: str = "ccx", resolved: Mapping[str, Iterable[str]] | None = None) -> str:
     """YAML documents for ``kubectl apply``. ``resolved``: addresses or networks of hosts known by name."""
-    leaving = [row for row in outbound(plan, Plane.CONTROL) if row.group is not RESOLVER]
+    leaving = [row for row in outbound(plan, Plane.CONTROL) if row.group is not RESOLVER and not _is_the_hosts(row)]
     coming = plan.select(Plane.CONTROL, direction=Direction.INBOUND)
     inside = plan.select(Plane.INTERNAL)
     out = list(flows(leaving, plan.groups, resolved or {}, _pod_port))
@@ -44,6 +44,11 @@ def render(plan: Plan, *, namespace: str = "ccx", resolved: Mapping[str, Iterabl
         rules = [_rule(flow, "to") for flow in out]
         policies.append(_policy("ccx-egress", namespace, {"policyTypes": ["Egress"], "egress": rules}, notes))
     return yaml.dump_all(policies, Dumper=_DUMPER, sort_keys=False, width=120, explicit_start=True)
+
+
+def _is_the_hosts(row: Row) -> bool:
+    """Whether the cluster's machines connect rather than a pod: policies don't apply to them, and would only be wider."""
+    return row.mirror is Mirror.IMAGE_REGISTRY or row.service == "the cluster's nodes"
 
 
 def _pod_port(row: Row) -> int:
