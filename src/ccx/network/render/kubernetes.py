@@ -47,7 +47,7 @@ def render(plan: Plan, *, namespace: str = "ccx", resolved: Mapping[str, Iterabl
 
 
 def _is_the_hosts(row: Row) -> bool:
-    """Whether the cluster's machines connect rather than a pod: policies don't apply to them, and would only be wider."""
+    """Whether the cluster's machines connect and not a pod: policies don't apply to them, and would only be wider."""
     return row.mirror is Mirror.IMAGE_REGISTRY or row.service == "the cluster's nodes"
 
 
