@@ -111,6 +111,12 @@ def install(version: str, deadline: float) -> None:
         again("install", lambda: apt_get(*command), deadline)
 
 
+def restart_ssh() -> None:
+    """It may have failed for want of a host key, so often that systemd refuses to start it for some seconds."""
+    subprocess.run(["systemctl", "reset-failed", "ssh"], check=False, capture_output=True, timeout=30)
+    subprocess.run(["systemctl", "restart", "ssh"], check=True, capture_output=True, text=True, timeout=30)
+
+
 def main(path: str) -> int:
     if DONE.exists():
         return 0
@@ -132,7 +138,7 @@ def main(path: str) -> int:
         step("enrolled")
         install(told["agent_version"], deadline)
         step("agent installed")
-        again("ssh", lambda: subprocess.run(["systemctl", "restart", "ssh"], check=True, timeout=30), deadline)
+        again("ssh", restart_ssh, deadline)
         step("ssh started")
         again("ready", lambda: post(config, "ready"), deadline)
         step("ready")

@@ -45,7 +45,11 @@ while True:
             pass
     time.sleep(0.05)
 """.replace("{folder}", str(CONFIGURATION))
-_UNIT = f"[Service]\nExecStartPre=\nExecStartPre=/usr/bin/python3 -I {_READY}\n"
+_UNIT = f"""[Service]
+ExecStartPre=/usr/bin/python3 -I {_READY}
+ExecStart=
+ExecStart=/usr/bin/patroni {CONFIGURATION}/patroni.yml
+"""
 _START = (
     f"install -d -m 0700 -o postgres -g postgres {DATA}/postgresql; install -d -m 0700 -o etcd -g etcd {DATA}/etcd; "
     f"systemctl start --no-block {ETCD_UNIT} {PATRONI_UNIT}"

@@ -19,8 +19,10 @@ def etcd_ready(args: Args, _progress: Progress) -> dict[str, object]:
     Patroni that starts earlier takes the answer for an etcd without the v3 API, and pauses for five seconds.
     """
     deadline = time.monotonic() + number(args, "limit", 50)
+    context = _context(args)
     while time.monotonic() < deadline:
-        for endpoint, answer in _versions(args).items():
+        for endpoint in texts(args, "endpoints"):
+            answer = _version(endpoint, context)
             if answer.get("etcdcluster", "not_decided") != "not_decided":
                 return {"endpoint": endpoint, **answer}
         time.sleep(0.05)
@@ -29,13 +31,14 @@ def etcd_ready(args: Args, _progress: Progress) -> dict[str, object]:
 
 def etcd_status(args: Args, _progress: Progress) -> dict[str, object]:
     """What each of ``endpoints`` says of its version; an empty answer is none."""
-    return {"endpoints": _versions(args)}
+    context = _context(args)
+    return {"endpoints": {endpoint: _version(endpoint, context) for endpoint in texts(args, "endpoints")}}
 
 
-def _versions(args: Args) -> dict[str, dict[str, Any]]:
+def _context(args: Args) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=text(args, "ca"))
     context.load_cert_chain(text(args, "certificate"), text(args, "key"))
-    return {endpoint: _version(endpoint, context) for endpoint in texts(args, "endpoints")}
+    return context
 
 
 def _version(endpoint: str, context: ssl.SSLContext) -> dict[str, Any]:

@@ -40,9 +40,10 @@ _MASKED = (
     "systemd-update-utmp.service", "cloud-init-hotplugd.socket", "sshd-keygen.service",
 )  # fmt: skip
 
-# cloud-init with one data source to look at, and only the modules that mean something in a machine container.
+# cloud-init with one data source to look at, in one place, and the modules that mean something in a machine container.
 _CLOUD_CFG = """\
 datasource_list: [NoCloud]
+datasource: {NoCloud: {fs_label: null}}
 disable_root: true
 preserve_hostname: false
 manage_etc_hosts: false
@@ -74,6 +75,9 @@ cat > "$root/etc/cloud/cloud.cfg" <<'CFG'
 find "$root/etc/cloud/cloud.cfg.d" -type f ! -name 05_logging.cfg -delete
 mkdir -p "$root/etc/systemd/journald.conf.d"
 printf '[Journal]\\nSystemMaxUse=64M\\n' > "$root/etc/systemd/journald.conf.d/ccx.conf"
+mkdir -p "$root/etc/systemd/system/ssh.service.d"
+printf '[Unit]\\nConditionPathExists=/etc/ssh/ssh_host_ed25519_key\\n' > \
+"$root/etc/systemd/system/ssh.service.d/ccx.conf"
 rm -f "$root"/etc/ssh/ssh_host_* "$root/var/lib/dbus/machine-id" "$root/etc/hostname" "$root/etc/resolv.conf"
 rm -rf "$root"/var/lib/cloud/* "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/* "$root"/var/log/apt
 rm -rf "$root"/var/log/*.log "$root"/var/lib/etcd/default "$root"/etc/systemd/network/*

@@ -26,6 +26,9 @@ NoNewPrivileges=yes
 WantedBy=multi-user.target
 """
 
+_LAUNCHER = "/usr/lib/ccx-agent/ccx_agent/patroni.py"
+"""Waits for etcd, with Patroni loaded already."""
+
 # Patroni stops PostgreSQL itself when it is stopped, and finds it again when it was killed alone.
 _PATRONI = f"""[Unit]
 Description=CCX: Patroni, which runs PostgreSQL
@@ -36,11 +39,11 @@ StartLimitIntervalSec=0
 [Service]
 Type=exec
 User=postgres
+SyslogIdentifier=patroni
 RuntimeDirectory=ccx-patroni
 RuntimeDirectoryMode=0700
 RuntimeDirectoryPreserve=yes
-ExecStartPre=/bin/sh -c 'exec /usr/bin/ccx-agent etcd-ready < {CONFIGURATION}/etcd-ready.json'
-ExecStart=/usr/bin/patroni {CONFIGURATION}/patroni.yml
+ExecStart=/usr/bin/python3 -I {_LAUNCHER} {CONFIGURATION}/etcd-ready.json {CONFIGURATION}/patroni.yml
 ExecReload=/bin/kill -s HUP $MAINPID
 KillMode=process
 KillSignal=SIGINT
