@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import secrets
+import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import psycopg
@@ -16,6 +16,9 @@ from ccx.demo import play
 from ccx.demo.stage import CCX, Stage, Unexpected
 from ccx.errors import CcxError
 from ccx.settings import Paths
+
+HOME = Path("/var/lib/ccx/demo-client")
+"""Where the demonstration's ``ccx`` keeps its contexts: the person's own stay as they are."""
 
 
 def main() -> int:
@@ -30,11 +33,11 @@ def main() -> int:
     # A former run, kept or crashed, is in the way; nothing of it is worth keeping.
     if down(quiet=True) != 0:
         return 1
-    home = Path(tempfile.mkdtemp(prefix="ccx-demo-"))
-    stage = Stage(home)
+    HOME.mkdir(mode=0o700, parents=True)
+    stage = Stage(HOME)
     try:
         settings = play.start(stage)
-        password_file = home / "password"
+        password_file = HOME / "password"
         password_file.write_text(secrets.token_urlsafe(16))
         password_file.chmod(0o600)
         play.sign_up(stage, password_file)
@@ -50,7 +53,7 @@ def main() -> int:
     stage.table()
     if options.keep:
         stage.console.print(
-            f"\nIt runs on. Use it:\n   export XDG_CONFIG_HOME={home}\n   {CCX} datastore connect {play.NAME}"
+            f"\nIt runs on. Use it:\n   export XDG_CONFIG_HOME={HOME}\n   {CCX} datastore connect {play.NAME}"
         )
         stage.console.print(f"   {CCX} datastore url {play.NAME}\n   script/demo --down      removes everything")
         return 0
@@ -63,6 +66,7 @@ def down(*, quiet: bool = False) -> int:
     ran = subprocess.run(
         [CCX, "down", "--purge", "--instance", play.INSTANCE], capture_output=quiet, text=True, check=False
     )
+    shutil.rmtree(HOME, ignore_errors=True)
     if ran.returncode != 0 and quiet:
         sys.stderr.write(ran.stderr)
     return ran.returncode

@@ -30,7 +30,6 @@ class Stage:
         self.console = Console(highlight=False)
         self.done: list[tuple[str, float, str]] = []
         self._environment = {**os.environ, "XDG_CONFIG_HOME": str(home)}
-        """The demonstration's contexts are its own: the person's stay as they are."""
 
     @contextmanager
     def scene(self, title: str) -> Iterator[dict[str, str]]:
