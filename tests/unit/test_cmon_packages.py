@@ -31,6 +31,13 @@ def test_the_package_is_the_same_each_time_and_another_when_its_content_is(
     assert agent_package()[0] != first[0]
 
 
+def test_what_is_offered_is_what_was_built_whatever_the_sources_are_now(
+    repository: packages.AptRepository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packages, "agent_package", lambda: ("2.0", b""))
+    assert packages.offered_version(repository.path) == repository.agent_version
+
+
 @pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg is not installed")
 def test_dpkg_reads_the_package(repository: packages.AptRepository, tmp_path: Path) -> None:
     deb = next(repository.path.glob("*.deb"))

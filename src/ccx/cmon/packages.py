@@ -121,6 +121,12 @@ def build_repository(directory: Path, key_home: Path) -> AptRepository:
     return AptRepository(directory, public_key, "ccx", version)
 
 
+def offered_version(directory: Path) -> str:
+    """Of the agent in the repository: what nodes can install, whichever sources there are now. Raises OSError."""
+    lines = (directory / "Packages").read_text().splitlines()
+    return next(line.partition(": ")[2] for line in lines if line.startswith("Version: "))
+
+
 def _index_entry(version: str, name: str, package: bytes) -> str:
     fields = {
         **_control(version),

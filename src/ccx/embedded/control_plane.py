@@ -7,6 +7,7 @@ import signal
 import sys
 
 from ccx.embedded import namespace
+from ccx.embedded.files import Files
 from ccx.embedded.layout import HTTP_PORT, Layout
 from ccx.embedded.sandbox import Sandbox
 from ccx.embedded.sockets import Sockets
@@ -25,6 +26,8 @@ class ControlPlane:
         self._sockets = sockets
 
     async def start(self) -> asyncio.subprocess.Process:
+        # After an update it is newer code that starts here, and nodes must get the agent that it knows.
+        await asyncio.to_thread(Files(self._layout).packages)
         return await self._sandbox.start(
             [
                 sys.executable, "-I", "-B", "-m", "ccx.embedded.serve", "--instance", self._layout.instance,

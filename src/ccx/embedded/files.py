@@ -54,7 +54,7 @@ class Files:
         self._settings()
         self._secrets()
         self._certificates()
-        self._packages()
+        self.packages()
         self._resolver()
 
     def export_recovery(self, target: Path, passphrase: str) -> None:
@@ -138,8 +138,11 @@ class Files:
             addresses.add(listen)
         return sorted({"localhost", "ccx.localhost", socket.gethostname().lower()}), sorted(addresses)
 
-    def _packages(self) -> None:
-        """The APT repository that nodes get their agent from. Its signing key stays root's, as the CA's does."""
+    def packages(self) -> None:
+        """The APT repository that nodes get their agent from, with the agent that there is now. Idempotent.
+
+        Its signing key stays root's, as the CA's does.
+        """
         home = self._layout.etc / "apt"
         _folder(home, 0o700, Owner(0, 0))
         repository = build_repository(self._layout.var / "apt", home)

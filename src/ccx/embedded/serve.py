@@ -111,14 +111,15 @@ Role = tuple[list[Coroutine[Any, Any, None]], Callable[[], None]]
 
 
 def _rest(parts: Assembled, sockets: Sockets) -> Role:
-    from ccx.cmon.packages import agent_package
+    from ccx.cmon.packages import agent_package, offered_version
     from ccx.embedded.web import Web
     from ccx.rest import RestContext, create_app
 
     paths = parts.services.settings.paths
     apt = paths.var / "apt"
-    version, _ = agent_package()
-    app = create_app(RestContext(parts.services, version, apt if apt.is_dir() else None))
+    ours = apt.is_dir()
+    version = offered_version(apt) if ours else agent_package()[0]
+    app = create_app(RestContext(parts.services, version, apt if ours else None))
     web = Web(app, certificate=paths.etc / "tls.crt", key=paths.etc / "tls.key")
     return [web.run(tls=sockets.tls, plain=sockets.plain)], web.stop
 
