@@ -150,6 +150,21 @@ class Store:
     async def disallow(self, source: str) -> None:
         await self.call("DELETE", "firewall/api/v1/firewall", {"source": source})
 
+    async def short_id(self) -> str:
+        """What its names on the cloud have in common; also of one that is gone."""
+        [(short_id,)] = await self.tenant.installed.query(
+            "select short_id from stores.datastore where id = %s", [self.uuid]
+        )
+        return str(short_id)
+
+    async def kept_secrets(self) -> list[tuple[Any, ...]]:
+        """What the vault has of it and of its nodes: scopes and names."""
+        return await self.tenant.installed.query(
+            "select scope, name from secrets.secret where scope = %s or scope in "
+            "(select 'node:' || id from stores.node where datastore_id = %s)",
+            [f"datastore:{self.uuid}", self.uuid],
+        )
+
     async def reached(self, kind: str, step: str, since: datetime = EVER) -> None:
         """Returns as soon as that step of a job of that kind has begun."""
         query = (

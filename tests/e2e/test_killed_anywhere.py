@@ -52,19 +52,7 @@ async def as_if_nothing_had_happened(store: Store, local: LocalSide, folder: Pat
 async def nothing_left(store: Store, local: LocalSide, short_id: str) -> None:
     assert await local.of(short_id) == []
     await local.check_inventory()
-    kept = await store.tenant.installed.query(
-        "select scope, name from secrets.secret where scope = %s or scope in "
-        "(select 'node:' || id from stores.node where datastore_id = %s)",
-        [f"datastore:{store.uuid}", store.uuid],
-    )
-    assert kept == []
-
-
-async def short_id_of(store: Store) -> str:
-    [(short_id,)] = await store.tenant.installed.query(
-        "select short_id from stores.datastore where id = %s", [store.uuid]
-    )
-    return str(short_id)
+    assert await store.kept_secrets() == []
 
 
 async def ordered(tenant: Tenant) -> Store:
@@ -110,10 +98,10 @@ async def test_a_deletion_in_the_middle_of_creation_ends_well_when_the_process_i
     await tenant.installed.kill_serve()
 
     await store.until_deleted()
-    await nothing_left(store, local, await short_id_of(store))
+    await nothing_left(store, local, await store.short_id())
     again = await tenant.order(name, 1)
     await again.delete()
-    await nothing_left(again, local, await short_id_of(again))
+    await nothing_left(again, local, await again.short_id())
 
 
 async def test_a_deletion_right_after_the_order_is_taken_at_once(tenant: Tenant, local: LocalSide) -> None:
@@ -121,7 +109,7 @@ async def test_a_deletion_right_after_the_order_is_taken_at_once(tenant: Tenant,
     for _ in range(5):
         store = await tenant.order("fickle", 1)
         await store.delete()
-        await nothing_left(store, local, await short_id_of(store))
+        await nothing_left(store, local, await store.short_id())
 
 
 async def test_a_node_that_cant_phone_home_fails_the_creation_in_time_with_a_reason_and_frees_the_name(
@@ -141,7 +129,7 @@ async def test_a_node_that_cant_phone_home_fails_the_creation_in_time_with_a_rea
     job = await store.job("JOB_TYPE_DEPLOY_DATASTORE")
     assert (job["status"], job["state"], job["error"]) == ("JOB_STATUS_ERRORED", "failed", why)
     assert "443" in job["remedy"]
-    await nothing_left(store, local, await short_id_of(store))
+    await nothing_left(store, local, await store.short_id())
     again = await tenant.order(name, 1)
     await again.delete()
 
