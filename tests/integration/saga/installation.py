@@ -27,6 +27,7 @@ from ccx.runner.services import Installation, Services
 from ccx.secrets import KeyRing, Vault
 from ccx.settings import Settings
 from ccx.settings.model import CloudConfig, Database, InstanceType, Paths, Region, TypeOfCluster, VolumeType
+from ccx.stores import nodes
 from ccx.stores.models import Node
 
 INSTANCE = "saga"
@@ -125,9 +126,12 @@ async def phone_home(services: Services, control: Control) -> None:
         with suppress(httpx.TransportError):
             servers = await control.documents("server")
             running = {name for name, server in servers.items() if server["state"] == ServerState.RUNNING}
-            async with services.sessions.begin() as tx:
-                for node in await tx.scalars(waiting.where(Node.server.in_(running))):
-                    node.phoned_home_at = utc_now()
+            async with services.sessions() as tx:
+                booted = list(await tx.scalars(waiting.where(Node.server.in_(running))))
+            for node in booted:
+                # Each for itself, as their requests would be.
+                async with services.sessions.begin() as tx:
+                    (await nodes.get(tx, node.id)).phoned_home_at = utc_now()
                     await jobs.wake(tx, str(node.datastore_id))
         await asyncio.sleep(0.05)
 
@@ -172,11 +176,11 @@ async def saga_installation(directory: Path, socket: Path, dsn: str) -> AsyncIte
     made = Made(str(directory), str(socket), dsn)
     control = Control(socket)
     async with services_of(made) as (services, engine):
-        nodes = asyncio.create_task(phone_home(services, control))
+        phoning = asyncio.create_task(phone_home(services, control))
         try:
             yield SagaInstallation(made, services, engine, control)
         finally:
-            nodes.cancel()
+            phoning.cancel()
             with suppress(asyncio.CancelledError):
-                await nodes
+                await phoning
             await control.close()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -80,13 +79,17 @@ class Suite:
             sagas = await self._prepare(case, len(plans))
         queued = await self._enqueue(case, sagas, plans)
         finished = asyncio.create_task(self._finish(queued))
-        while not finished.done():
-            self._lives += 1
-            name = f"victim-{self._lives}"
-            await self._one_life(name, SHORT_LEASE_SECONDS if by_lease else LEASE_SECONDS, finished)
-            if not by_lease:
-                async with self.installation.services.sessions.begin() as tx:
-                    await jobs.release(tx, name)
+        try:
+            while not finished.done():
+                self._lives += 1
+                name = f"victim-{self._lives}"
+                await self._one_life(name, SHORT_LEASE_SECONDS if by_lease else LEASE_SECONDS, finished)
+                if not by_lease:
+                    async with self.installation.services.sessions.begin() as tx:
+                        await jobs.release(tx, name)
+        finally:
+            if not finished.done():
+                finished.cancel()
         runs = await finished
         survived = [p.title for s, p, _ in queued if p.kill_at and not self.meddler.killed(self._who(case, s))]
         assert not survived, f"nothing died where it should: {survived}"
@@ -94,13 +97,10 @@ class Suite:
 
     async def _one_life(self, name: str, lease: float, finished: asyncio.Task[list[Ran]]) -> None:
         """One runner, from its birth to its death by its own meddler, or by us when nothing is left to do."""
-        process = await self._nursery.start(name, lease, self.installation.made, self.meddler.plans)
-        death = asyncio.create_task(self._nursery.death())
-        await asyncio.wait({death, finished}, return_when=asyncio.FIRST_COMPLETED)
-        if not death.done():
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGKILL)
-        assert await death == -signal.SIGKILL, "the runner ended by itself"
+        async with self._nursery.runner(name, lease, self.installation.made, self.meddler.plans) as life:
+            await asyncio.wait({life.death, finished}, return_when=asyncio.FIRST_COMPLETED)
+        code = life.death.result()
+        assert code == -signal.SIGKILL, f"runner {name} ended by itself with {code}"
 
     @asynccontextmanager
     async def _runner(self) -> AsyncIterator[None]:

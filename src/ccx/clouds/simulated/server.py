@@ -14,7 +14,7 @@ from pathlib import Path
 
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
@@ -87,9 +87,17 @@ def make_app(world: World) -> Starlette:
             Route("/control/calls", calls),
             Route("/control/documents/{kind}", documents),
         ],
-        exception_handlers=dict.fromkeys((CcxError, Transient, Injected, NodeUnreachable), _answer_error),
+        exception_handlers={
+            ClientDisconnect: _nobody_listens,
+            **dict.fromkeys((CcxError, Transient, Injected, NodeUnreachable), _answer_error),
+        },
         lifespan=lifespan,
     )
+
+
+async def _nobody_listens(request: Request, error: Exception) -> Response:
+    """The caller died before it had said everything: killed runners are what this cloud is for."""
+    return Response(status_code=400)
 
 
 async def _answer_error(request: Request, error: Exception) -> Response:
