@@ -72,8 +72,8 @@ class RawCluster:
         """From nothing to a primary that accepts writes, replicas that stream, and a synchronous copy."""
         clock = _Stages(self.stages)
         cluster = self._plan()
-        host = str(self._place.host)
-        settings = Settings(paths=Paths.of(self._place.instance), control_address=host, resolver_address=host)
+        host, resolver = str(self._place.host), str(self._place.router)
+        settings = Settings(paths=Paths.of(self._place.instance), control_address=host, resolver_address=resolver)
         wanted = rules(settings, engines.get("postgres", settings), [host])
         await self._cloud.put_firewall(Firewall(self._name("firewall"), wanted), self._tags())
         making: list[asyncio.Task[None]] = []
