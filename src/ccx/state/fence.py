@@ -49,9 +49,12 @@ def majority_lost(votes: dict[str, bool], peers: int) -> bool:
     return sum(1 for reachable in votes.values() if not reachable) > peers / 2
 
 
-async def fence(subject: Subject, cluster: ClusterSpec, node: Node) -> Evidence:
-    """Decides on a node that the control plane has lost, and acts. May be repeated."""
-    evidence = await _fence(subject, cluster, node)
+async def fence(subject: Subject, cluster: ClusterSpec, node: Node, votes: dict[str, bool] | None = None) -> Evidence:
+    """Decides on a node that the control plane has lost, and acts. May be repeated.
+
+    ``votes``: what :meth:`Engine.peers_see` just answered; they are asked now if not given and needed.
+    """
+    evidence = await _fence(subject, cluster, node, votes)
     # Where nothing is done, the same is found again every other second for as long as it lasts.
     acted = evidence.outcome not in (Outcome.ONLY_WE, Outcome.UNDECIDED)
     say = log.info if acted else log.debug
@@ -65,11 +68,12 @@ async def fence(subject: Subject, cluster: ClusterSpec, node: Node) -> Evidence:
     return evidence
 
 
-async def _fence(subject: Subject, cluster: ClusterSpec, node: Node) -> Evidence:
+async def _fence(subject: Subject, cluster: ClusterSpec, node: Node, votes: dict[str, bool] | None) -> Evidence:
     try:
         server = await subject.cloud.get_server(node.server)
         if server is not None and server.state is not ServerState.STOPPED:
-            votes = await subject.engine.peers_see(subject.services.channel, cluster, node.label)
+            if votes is None:
+                votes = await subject.engine.peers_see(subject.services.channel, cluster, node.label)
             if not majority_lost(votes, len(cluster.nodes) - 1):
                 seeing = ", ".join(sorted(peer for peer, reachable in votes.items() if reachable))
                 if not seeing:

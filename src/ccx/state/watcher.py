@@ -28,8 +28,6 @@ PROBE_WITHIN = 1.0
 """Seconds that a probe may take."""
 UNSETTLED_EVERY = 2.0
 """Seconds between two comparisons while not all is well."""
-SUSPECT_AFTER = 2
-"""Failed probes in a row before anybody is asked about the node."""
 
 log = structlog.get_logger()
 
@@ -46,9 +44,10 @@ class Watcher:
         self._stopped: set[str] = set()
         """Servers that the cloud reported as off, not dealt with yet."""
         self._primary: str | None = None
-        self._failed = 0
         self._only_we: str | None = None
         """The label of a node that the control plane alone can't reach."""
+        self._turn = 0
+        """Which replica is probed next."""
         self._spec: ClusterSpec | None = None
         self._subject: Subject | None = None
 
@@ -66,7 +65,7 @@ class Watcher:
         return self._subject is not None and any(n.server == server for n in self._subject.datastore.nodes)
 
     async def run(self) -> None:
-        """Compares every ``state_interval``, and at once when told to; probes the primary in between."""
+        """Compares every ``state_interval``, and at once when told to; probes the nodes in between."""
         clock = asyncio.get_running_loop().time
         next_look = 0.0
         while True:
@@ -100,26 +99,41 @@ class Watcher:
         return self._subject, self._spec
 
     async def _probe(self) -> None:
-        """One request to the primary's own health endpoint."""
+        """One request to the primary's own health endpoint; if it fails, a second one while the peers are asked."""
         subject, spec, label = self._subject, self._spec, self._primary
         if subject is None or spec is None or label is None or all(n.label != label for n in spec.nodes):
             return
-        if await subject.engine.alive(spec, label, PROBE_WITHIN):
-            self._failed = 0
-            if self._only_we == label:
-                self._only_we = None
-                self.look()
-            return
-        self._failed += 1
-        if self._failed >= SUSPECT_AFTER:
-            subject, spec = await self._load()
-            await self._lost(subject, spec, next(n for n in subject.datastore.nodes if n.label == label))
+        alive = await subject.engine.alive(spec, label, PROBE_WITHIN)
+        if not alive:
+            # Side by side: each second counts while nobody can write.
+            alive, votes = await asyncio.gather(
+                subject.engine.alive(spec, label, PROBE_WITHIN),
+                subject.engine.peers_see(self._services.channel, spec, label),
+            )
+            if not alive:
+                subject, spec = await self._load()
+                node = next(n for n in subject.datastore.nodes if n.label == label)
+                await self._lost(subject, spec, node, votes)
+                return
+        if self._only_we == label:
+            self._only_we = None
+            self.look()
+        await self._probe_a_replica(subject, spec, label)
 
-    async def _lost(self, subject: Subject, spec: ClusterSpec, node: Node) -> None:
+    async def _probe_a_replica(self, subject: Subject, spec: ClusterSpec, primary: str) -> None:
+        """Another one each time; one that is silent is looked at with all the others."""
+        replicas = [n.label for n in spec.nodes if n.label != primary]
+        if replicas:
+            self._turn = (self._turn + 1) % len(replicas)
+            if not await subject.engine.alive(spec, replicas[self._turn], PROBE_WITHIN):
+                self.look()
+
+    async def _lost(
+        self, subject: Subject, spec: ClusterSpec, node: Node, votes: dict[str, bool] | None = None
+    ) -> None:
         """A node is believed lost: fence it if that is right, and follow what the cluster makes of it."""
-        evidence = await fence.fence(subject, spec, node)
+        evidence = await fence.fence(subject, spec, node, votes)
         self._only_we = node.label if evidence.outcome is fence.Outcome.ONLY_WE else None
-        self._failed = 0
         if evidence.outcome is fence.Outcome.RELEASED:
             await self._follow_failover(subject, spec, node.label)
         self.look()
@@ -148,7 +162,7 @@ class Watcher:
         if not await self._record(spec, view, found, off):
             return False
         if view.primary is not None and self._primary != view.primary.label:
-            self._primary, self._failed = view.primary.label, 0
+            self._primary = view.primary.label
         await network.publish(subject, members, view)
         await self._repair(view)
         return found.status is Status.STARTED
