@@ -28,7 +28,8 @@ def configure(level: str, file: Path | None) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.dict_tracebacks,
+        # Without local variables, which structlog shows unless told: they hold passwords.
+        structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False)),
         _mask,
     ]
     handler.setFormatter(
