@@ -8,6 +8,8 @@ from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
+from ccx.clouds.local.place import Place
+
 USER = "ccx"
 """The system user (and group) that every process of the control plane runs as."""
 
@@ -42,10 +44,15 @@ class Layout:
     def logs(self) -> Path:
         return self.var / "log"
 
+    @cached_property
+    def place(self) -> Place:
+        """What the local cloud knows of the same instance: it decides on addresses, namespaces and its own files."""
+        return Place(self.instance, self.subnet)
+
     @property
     def namespace(self) -> str:
         """Name of the control plane's network namespace, as ``ip netns`` shows it."""
-        return f"ccx-{self.instance}"
+        return self.place.control_namespace
 
     @property
     def namespace_file(self) -> Path:
@@ -54,17 +61,17 @@ class Layout:
     @property
     def router(self) -> IPv4Address:
         """The local cloud's router; also the DNS server that nodes, control plane and clients ask."""
-        return self.subnet[1]
+        return self.place.router
 
     @property
     def control(self) -> IPv4Address:
         """Where nodes reach the control plane (443)."""
-        return self.subnet[2]
+        return self.place.control
 
     @property
     def host(self) -> IPv4Address:
         """Where this machine itself is, as nodes see its clients."""
-        return self.subnet[3]
+        return self.place.host
 
     @property
     def listen_address(self) -> tuple[str, int]:
@@ -99,11 +106,11 @@ class Layout:
     @property
     def cloud_socket(self) -> Path:
         """Where the local cloud's daemon answers."""
-        return self.run / "cloud.sock"
+        return self.place.socket
 
     @property
     def cloud_pid_file(self) -> Path:
-        return self.run / "cloud.pid"
+        return self.place.pid_file
 
     @property
     def egress_rules(self) -> Path:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import ccx
 from ccx.clouds.local.network import attach_control_plane
-from ccx.clouds.local.place import Place
 from ccx.db.postgres_binaries import installed
 from ccx.embedded import namespace
 from ccx.embedded.files import Files
@@ -44,7 +43,7 @@ def instance(layout: Layout, changes: Sequence[str]) -> list[str]:
 async def _network(layout: Layout) -> None:
     """The control plane's namespace, with its way to nodes, resolver and this machine."""
     await namespace.ensure(layout)
-    await attach_control_plane(Place(layout.instance, layout.subnet))
+    await attach_control_plane(layout.place)
 
 
 def export_recovery(layout: Layout, target: Path, passphrase: str) -> None:

@@ -160,8 +160,10 @@ async def release(session: AsyncSession, runner_name: str) -> int:
     """
     rows = await session.execute(
         text(
-            "update jobs.job set lease_until = null, runner = null"
-            " where runner = :runner and status in ('running', 'undoing') returning key"
+            # In the order of ids, as everybody locks several jobs: or two of them wait for each other.
+            "with held as (select id from jobs.job where runner = :runner and status in ('running', 'undoing')"
+            " order by id for update)"
+            " update jobs.job j set lease_until = null, runner = null from held where j.id = held.id returning j.key"
         ),
         {"runner": runner_name},
     )
