@@ -43,7 +43,7 @@ async def down(instance: str, *, purge: bool, say: Callable[[str], None]) -> Non
 
 def _remains(instance: str) -> Layout | None:
     """An instance whose making was broken off before it was written down."""
-    layout = Layout(instance, IPv4Network(0), "")
+    layout = Layout(instance, IPv4Network("10.224.0.0/20"), "")  # no name of anything depends on the network
     left = (layout.etc, layout.var, layout.run, layout.namespace_file)
     return layout if any(path.exists() for path in left) else None
 
