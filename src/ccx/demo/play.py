@@ -106,7 +106,7 @@ def survive(stage: Stage, settings: Settings, nodes: list[dict[str, str]]) -> No
             ).fetchone()
         copies = synchronous[0] if synchronous else 0
         stage.expect(copies >= 1, f"one replica at least is synchronous: a write waits for any 1 of {copies}")
-        said["outcome"] = "STARTED again: one primary, two replicas, one of them synchronous"
+        said["outcome"] = "STARTED again: one primary, two replicas, a synchronous copy"
 
 
 def delete(stage: Stage, settings: Settings) -> None:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -27,7 +28,8 @@ class Stage:
     """Runs commands in view of the audience, and keeps what was done and how long it took."""
 
     def __init__(self, home: Path) -> None:
-        self.console = Console(highlight=False)
+        # In a file, lines are as long as they need to be.
+        self.console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
         self.done: list[tuple[str, float, str]] = []
         self._environment = {**os.environ, "XDG_CONFIG_HOME": str(home)}
 
@@ -40,11 +42,11 @@ class Stage:
         self.done.append((title, time.monotonic() - begun, said["outcome"]))
 
     def say(self, text: str) -> None:
-        self.console.print(f"   {text}")
+        self.console.print(f"   {text}", soft_wrap=True)
 
     def run(self, *arguments: str) -> None:
         """Runs ``ccx`` with its output in view. Raises Unexpected for any exit code but 0."""
-        self.console.print(f"   [dim]$ ccx {shlex.join(arguments)}[/dim]")
+        self.console.print(f"   [dim]$ ccx {shlex.join(arguments)}[/dim]", soft_wrap=True)
         code = subprocess.run([CCX, *arguments], env=self._environment, check=False).returncode
         if code != 0:
             raise Unexpected(f"ccx {shlex.join(arguments)} ended with exit code {code}")
@@ -62,11 +64,11 @@ class Stage:
         """Says that ``what`` holds, or ends the demonstration with it."""
         if not holds:
             raise Unexpected(what)
-        self.console.print(f"   [green]✓[/green] {what}")
+        self.console.print(f"   [green]✓[/green] {what}", soft_wrap=True)
 
     def table(self) -> None:
         """What was done, and how long each part took."""
-        table = Table(title="What was done", title_justify="left", show_edge=False, pad_edge=False)
+        table = Table(title="What was done", title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
         table.add_column("part")
         table.add_column("seconds", justify="right")
         table.add_column("outcome")
