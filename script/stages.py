@@ -117,8 +117,8 @@ def _resumable(stage: str, tally: Tally, environment: dict[str, str]) -> bool:
     saved = json.loads(memory.read_text()) if memory.exists() else {}
     passed: dict[str, list[int]] = saved.get(tree, {})
     good = True
-    for file in sorted((ROOT / "tests" / stage).glob("test_*.py")):
-        name = f"{stage}/{file.stem}"
+    for file in sorted((ROOT / "tests" / stage).rglob("test_*.py")):
+        name = str(file.relative_to(ROOT / "tests").with_suffix(""))
         if name in passed:
             tally.passed += passed[name][0]
             tally.skipped += passed[name][1]
