@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.unit.cluster_specs import cluster
 
-from ccx.cmon.engines.postgres.view import LAG_BOUND, to_view
+from ccx.cmon.engines.postgres.view import LAG_BOUND, most_credible, to_view
 from ccx.cmon.spec import ClusterView, Role
 
 SPEC = cluster("n1g1", "n2g1", "n3g1")
@@ -71,3 +71,32 @@ def test_a_lag_that_is_unknown_and_a_node_alone_are_no_problem() -> None:
     assert to_view(SPEC, _report(n3g1={"lag": "unknown"}), "n1g1", []).problems == ()
     alone = {"members": [{"name": "n1g1", "role": "leader", "state": "running"}]}
     assert to_view(cluster("n1g1"), alone, "n1g1", []).problems == ()
+
+
+def _led_by(label: str, timeline: int) -> dict[str, Any]:
+    report = _report(n1g1={"role": "replica", "state": "streaming"})
+    for entry in report["members"]:
+        entry["timeline"] = timeline
+        if entry["name"] == label:
+            entry["role"] = "leader"
+    return report
+
+
+def test_of_three_reports_the_one_that_most_agree_with_is_believed() -> None:
+    reports = {"n1g1": _led_by("n1g1", 1), "n2g1": _led_by("n2g1", 2), "n3g1": _led_by("n2g1", 2)}
+    assert most_credible(reports) in ("n2g1", "n3g1")
+
+
+def test_of_two_reports_the_one_of_the_newer_timeline_is_believed() -> None:
+    assert most_credible({"n1g1": _led_by("n1g1", 1), "n2g1": _led_by("n2g1", 2)}) == "n2g1"
+    assert most_credible({"n2g1": _led_by("n2g1", 2), "n1g1": _led_by("n1g1", 1)}) == "n2g1"
+
+
+def test_while_two_know_of_no_leader_a_third_ones_memory_of_its_own_rule_counts_for_nothing() -> None:
+    leaderless = _report(n1g1={"role": "replica", "state": "running"})
+    reports = {"n1g1": _led_by("n1g1", 1), "n2g1": leaderless, "n3g1": leaderless}
+    assert most_credible(reports) in ("n2g1", "n3g1")
+
+
+def test_no_report_is_believed_where_there_is_none() -> None:
+    assert most_credible({}) is None

@@ -17,7 +17,7 @@ from ccx.cmon.engines.postgres.layout import (
     POSTGRES,
     carries_etcd,
 )
-from ccx.cmon.engines.postgres.view import to_view
+from ccx.cmon.engines.postgres.view import most_credible, to_view
 from ccx.cmon.node_channel import NodeChannel, Progress
 from ccx.cmon.spec import ClusterSpec, ClusterView, DatabaseInfo, DatabaseUser, NodeSpec, Role
 from ccx.errors import CcxError, Invalid, Transient
@@ -112,8 +112,8 @@ class PostgresEngine:
             for call in calls:
                 call.cancel()
         unreachable = [node.label for node in cluster.nodes if node.label not in reports]
-        first = next(iter(reports), None)
-        return to_view(cluster, reports[first] if first else None, first, unreachable)
+        believed = most_credible(reports)
+        return to_view(cluster, reports[believed] if believed else None, believed, unreachable)
 
     async def alive(self, cluster: ClusterSpec, label: str, within: float) -> bool:
         return await patroni.answers(self._clients.of(cluster).patroni, cluster.node(label), within)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -24,6 +25,26 @@ def to_view(
     reported = {entry["name"]: entry for entry in report["members"]}
     members = tuple(_member(node.label, node.address, reported.get(node.label), silent) for node in cluster.nodes)
     return ClusterView(members, answered_by, silent, tuple(_problems(cluster, members, silent)))
+
+
+def most_credible(reports: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """The label of the node whose report is believed: it says of the leader what most say, else what is newest.
+
+    A node that was cut off answers from its cache at first, and tells of a time when it still led.
+    """
+    led = {label: _leader(report) for label, report in reports.items()}
+    votes = Counter(led.values())
+    newest = {label: _timeline(report) for label, report in reports.items()}
+    return max(reports, key=lambda label: (votes[led[label]], newest[label]), default=None)
+
+
+def _leader(report: Mapping[str, Any]) -> str | None:
+    return next((entry["name"] for entry in report["members"] if entry["role"] in _LEADING), None)
+
+
+def _timeline(report: Mapping[str, Any]) -> int:
+    timelines = [entry.get("timeline") for entry in report["members"]]
+    return max((t for t in timelines if isinstance(t, int)), default=0)
 
 
 def _member(label: str, address: str, entry: Mapping[str, Any] | None, silent: tuple[str, ...]) -> MemberView:
