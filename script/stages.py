@@ -69,6 +69,7 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     environment = {**os.environ, "CCX_TEST_PREFIX": f"t{os.getpid()}", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment["CCX_TEST_PROFILE"] = "explore" if options.all else "sample"
     try:
         good = [_stage(stage, tally, environment, slow=options.all) for stage in stages]
     except KeyboardInterrupt:

@@ -5,7 +5,15 @@ The same text reaches the API (``err``, ``field``, ``remedy``), the CLI and the 
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+_USERINFO = re.compile(r"(?<=//)[^/\s]+@")
+
+
+def masked(text: str) -> str:
+    """``text`` without the credentials of the URLs in it: a URL may stand, by mistake, wherever a value is quoted."""
+    return _USERINFO.sub("***@", text)
 
 
 class CcxError(Exception):
@@ -30,10 +38,10 @@ class CcxError(Exception):
         status: int | None = None,
         detail: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(err)
-        self.err = err
-        self.field = field
-        self.remedy = remedy
+        self.err = masked(err)
+        self.field = masked(field) if field else field
+        self.remedy = masked(remedy) if remedy else remedy
+        super().__init__(self.err)
         self.detail = detail or {}
         if status is not None:
             self.status = status

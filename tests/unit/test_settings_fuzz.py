@@ -16,9 +16,10 @@ from ccx.network.plan import plan
 from ccx.network.render import FORMATS, render
 from ccx.settings.values import read
 
+URL = "https://u:hunter2@h/p"
 scalars = (
     st.none() | st.booleans() | st.integers(-1, 70000) | st.floats(allow_nan=False) | st.dates()
-    | st.sampled_from(["", "aws", "openstack", "a.example", "http://[", "{x}", "é", "8", "true", "https://u:hunter2@h/p"])
+    | st.sampled_from(["", "aws", "openstack", "a.example", "http://[", "{x}", "é", "8", "true", URL])
 )  # fmt: skip
 junk = st.recursive(scalars, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(
     st.sampled_from(["code", "enabled", "x"]), inner, max_size=2), max_leaves=4)  # fmt: skip
@@ -104,6 +105,19 @@ def test_any_values_file_gives_settings_or_one_line(values, lenient):
         for fmt in ("checklist", "json", "squid"):
             assert fmt in FORMATS
             assert "hunter2" not in render(made, fmt)
+
+
+@pytest.mark.parametrize("offered", [{"code": URL}, {"code": "percona", "versions": [URL]}])
+def test_no_message_quotes_the_credentials_of_a_url(tmp_path, offered):
+    file = tmp_path / "values.yaml"
+    file.write_text(yaml.safe_dump({"ccx": {"config": {"databases": [offered]}}}))
+    with pytest.raises(Invalid) as caught:
+        read([file], environ={})
+    refused(caught.value)
+    assert "//***@h/p" in str(caught.value)
+    lenient = [*map(str, read([file], environ={}, lenient=True).warnings)]
+    assert any("//***@h/p" in line for line in lenient)
+    assert not any("hunter2" in line for line in lenient)
 
 
 @pytest.mark.parametrize(

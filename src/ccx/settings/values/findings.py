@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ccx.errors import Invalid
+from ccx.errors import Invalid, masked
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,10 @@ class Finding:
     field: str
     err: str
     remedy: str
+
+    def __post_init__(self) -> None:
+        for name in ("field", "err", "remedy"):
+            object.__setattr__(self, name, masked(getattr(self, name)))
 
     def __str__(self) -> str:
         return f"{self.field}: {self.err}. {self.remedy}"
