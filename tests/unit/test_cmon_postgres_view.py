@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from tests.unit.cluster_specs import cluster
 
-from ccx.cmon.engines.postgres.view import LAG_BOUND, most_credible, to_view
+from ccx.cmon.engines.postgres.etcd import Standing
+from ccx.cmon.engines.postgres.view import ENTRIES_BEHIND, LAG_BOUND, most_credible, to_view
 from ccx.cmon.spec import ClusterView, Role
 
 SPEC = cluster("n1g1", "n2g1", "n3g1")
@@ -53,6 +54,40 @@ def test_a_whole_cluster_has_no_problems() -> None:
 def test_what_is_amiss_is_named(changes: dict[str, Any], unreachable: list[str], said: str) -> None:
     view = to_view(SPEC, _report(**changes), "n2g1", unreachable)
     assert any(said in problem for problem in view.problems), view.problems
+
+
+FOLLOWS = Standing(has_leader=True, applied=100)
+
+
+@pytest.mark.parametrize(
+    ("third", "said"),
+    [
+        (None, "etcd on n3g1 does not answer: until it does, writes stop if another node is lost"),
+        (Standing(has_leader=False, applied=100), "etcd on n3g1 has not caught up with the others"),
+        (Standing(has_leader=True, applied=100 - ENTRIES_BEHIND - 1), "etcd on n3g1 has not caught up"),
+    ],
+)
+def test_a_member_of_etcd_that_does_not_follow_is_named(third: Standing | None, said: str) -> None:
+    etcd = {"n1g1": FOLLOWS, "n2g1": FOLLOWS, "n3g1": third}
+    (problem,) = to_view(SPEC, _report(), "n1g1", [], etcd).problems
+    assert said in problem
+
+
+@pytest.mark.parametrize(
+    "etcd",
+    [
+        {"n1g1": FOLLOWS, "n2g1": FOLLOWS, "n3g1": Standing(has_leader=True, applied=100 - ENTRIES_BEHIND)},
+        {"n1g1": None, "n2g1": None, "n3g1": None},
+    ],
+    ids=["all follow", "none answers us, so that nothing is known of them"],
+)
+def test_etcd_is_no_problem_where(etcd: dict[str, Standing | None]) -> None:
+    assert to_view(SPEC, _report(), "n1g1", [], etcd).problems == ()
+
+
+def test_a_node_that_is_silent_altogether_is_not_blamed_for_its_etcd_too() -> None:
+    problems = to_view(SPEC, _report(), "n1g1", ["n3g1"], {"n1g1": FOLLOWS, "n3g1": None}).problems
+    assert problems == ("n3g1 does not answer the control plane",)
 
 
 def test_a_leader_that_does_not_answer_itself_is_not_taken_for_a_primary_that_serves() -> None:

@@ -1,6 +1,20 @@
 """PostgreSQL with Patroni and etcd: clients, members, and what the control plane asks of them."""
 
-from ccx.network import CLIENTS, NODES, PEERS, Direction, Plane, Protocol, Status, declare, for_vendor
+from ccx.network import (
+    CLIENTS,
+    NODES,
+    PEERS,
+    STOCK_IMAGES,
+    VENDORS_KEYS,
+    Direction,
+    Mirror,
+    Plane,
+    Protocol,
+    Status,
+    declare,
+    for_vendor,
+)
+from ccx.network.mirror import repository
 
 _POSTGRES = for_vendor("postgres")
 
@@ -127,3 +141,52 @@ NODE_EXPORTER = declare(
     purpose="metrics of the node: CPU, memory, disk",
     when_blocked="dashboards have no metrics of nodes",
 )
+
+PACKAGES = declare(
+    id="packages.postgresql",
+    section=3,
+    host="apt.postgresql.org",
+    ports=80,
+    protocol=Protocol.HTTP,
+    direction=Direction.OUTBOUND,
+    plane=Plane.DATA,
+    needed=STOCK_IMAGES & _POSTGRES,
+    service="apt, run by ccx-agent",
+    purpose="PostgreSQL PGDG packages",
+    mirror=Mirror.APT_REPOSITORY,
+    path="/pub/repos/apt",
+    when_blocked="a new node's packages are not installed: its job fails, names this repository and is undone; "
+    "nodes that run go on",
+)
+
+PACKAGES_KEY = declare(
+    id="packages.key-postgresql",
+    section=None,
+    reason="Repositories' signing keys come from hosts that the specification leaves out",
+    host="www.postgresql.org",
+    ports=443,
+    protocol=Protocol.HTTPS,
+    direction=Direction.OUTBOUND,
+    plane=Plane.DATA,
+    needed=STOCK_IMAGES & _POSTGRES & VENDORS_KEYS,
+    service="ccx-agent",
+    purpose="PGDG's signing key",
+    mirror=Mirror.APT_REPOSITORY,
+    path="/media/keys/ACCC4CF8.asc",
+    when_blocked="a new node can't check PGDG's packages and installs none: its job fails, names the key's URL and is "
+    "undone; nodes that run go on",
+)
+
+REPOSITORY = repository(
+    row=PACKAGES.id,
+    suites=("{codename}-pgdg",),
+    key=PACKAGES_KEY.id,
+    vendor="postgres",
+    # Debian's patroni is satisfied by another store's client; without these two it can't speak etcd.
+    packages={
+        "": (
+            "etcd-client", "etcd-server", "patroni", "pgbackrest", "postgresql-{version}",
+            "prometheus-node-exporter", "prometheus-postgres-exporter", "python3-dnspython", "python3-etcd",
+        )
+    },
+)  # fmt: skip

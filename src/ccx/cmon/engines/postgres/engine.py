@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 from ccx.cmon.engines.base import Port
-from ccx.cmon.engines.postgres import config, leadership, membership, patroni, tenants
+from ccx.cmon.engines.postgres import config, leadership, membership, observation, patroni, tenants
 from ccx.cmon.engines.postgres.clients import Clients
 from ccx.cmon.engines.postgres.layout import (
     ETCD_CLIENT,
@@ -17,15 +16,10 @@ from ccx.cmon.engines.postgres.layout import (
     POSTGRES,
     carries_etcd,
 )
-from ccx.cmon.engines.postgres.view import most_credible, to_view
 from ccx.cmon.node_channel import NodeChannel, Progress
 from ccx.cmon.spec import ClusterSpec, ClusterView, DatabaseInfo, DatabaseUser, NodeSpec, Role
 from ccx.errors import CcxError, Invalid, Transient
 from ccx.settings import Settings
-
-_OBSERVE = 2.0
-_STRAGGLERS = 0.5
-"""Seconds: for the first answer to an observation; and for the others once there is one."""
 
 _PEERS = 3.0
 """Seconds for a peer to say whether it sees a node; silence is no answer."""
@@ -94,26 +88,7 @@ class PostgresEngine:
         await membership.forget(self._clients.of(cluster).etcd, cluster, label)
 
     async def observe(self, cluster: ClusterSpec) -> ClusterView:
-        http = self._clients.of(cluster).patroni
-        calls = {asyncio.ensure_future(patroni.cluster(http, node, _OBSERVE)): node.label for node in cluster.nodes}
-        reports: dict[str, dict[str, Any]] = {}
-        pending, limit = set(calls), _OBSERVE + _STRAGGLERS
-        try:
-            deadline = asyncio.get_running_loop().time() + limit
-            while pending:
-                left = deadline - asyncio.get_running_loop().time()
-                done, pending = await asyncio.wait(pending, timeout=left, return_when=asyncio.FIRST_COMPLETED)
-                if not done:
-                    break
-                reports |= {calls[call]: call.result() for call in done if call.exception() is None}
-                if reports:
-                    deadline = min(deadline, asyncio.get_running_loop().time() + _STRAGGLERS)
-        finally:
-            for call in calls:
-                call.cancel()
-        unreachable = [node.label for node in cluster.nodes if node.label not in reports]
-        believed = most_credible(reports)
-        return to_view(cluster, reports[believed] if believed else None, believed, unreachable)
+        return await observation.observe(self._clients.of(cluster), cluster)
 
     async def alive(self, cluster: ClusterSpec, label: str, within: float) -> bool:
         return await patroni.answers(self._clients.of(cluster).patroni, cluster.node(label), within)

@@ -38,6 +38,15 @@ class Held:
     lease: str
 
 
+@dataclass(frozen=True)
+class Standing:
+    """Where a member stands, by its own word."""
+
+    has_leader: bool
+    applied: int
+    """Index of the last entry of the log that it has applied."""
+
+
 class Etcd:
     """A cluster's etcd, by the client URLs of its members. Any member that answers will do."""
 
@@ -63,6 +72,14 @@ class Etcd:
 
     async def delete(self, key: str, limit: float = 2) -> None:
         await self._first("/v3/kv/deleterange", {"key": _encoded(key)}, limit)
+
+    async def standing(self, url: str, limit: float) -> Standing | None:
+        """Of the member at ``url``; None when it does not answer in ``limit`` seconds."""
+        try:
+            told = await self._call(url, "/v3/maintenance/status", {}, limit)
+        except (EtcdSilent, EtcdRefused):
+            return None
+        return Standing(told.get("leader", "0") != "0", int(told.get("raftAppliedIndex", 0)))
 
     async def members(self, limit: float = 2) -> list[Member]:
         """All members, as a majority agrees on them."""

@@ -4,27 +4,49 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
+from ccx.cmon.engines.postgres.etcd import Standing
 from ccx.cmon.spec import ClusterSpec, ClusterView, MemberView, Role
 
 LAG_BOUND = 32 * 1024 * 1024
 """Bytes that a replica may be behind before we speak of it."""
+
+ENTRIES_BEHIND = 20
+"""Entries of etcd's log that a member may be behind before we speak of it. Patroni writes a few in ten seconds."""
 
 _LEADING = {"leader", "master", "primary"}
 _SYNCHRONOUS = {"sync_standby", "quorum_standby"}
 
 
 def to_view(
-    cluster: ClusterSpec, report: Mapping[str, Any] | None, answered_by: str | None, unreachable: Iterable[str]
+    cluster: ClusterSpec,
+    report: Mapping[str, Any] | None,
+    answered_by: str | None,
+    unreachable: Iterable[str],
+    etcd: Mapping[str, Standing | None] = MappingProxyType({}),
 ) -> ClusterView:
-    """``report``: a member's answer to ``GET /cluster``; None when no member answered."""
+    """``report``: a member's answer to ``GET /cluster``; None when no member answered. ``etcd``: by node's label."""
     silent = tuple(sorted(unreachable))
     if report is None:
         return ClusterView((), None, silent, (f"no node answers the control plane: {', '.join(silent)}",))
     reported = {entry["name"]: entry for entry in report["members"]}
     members = tuple(_member(node.label, node.address, reported.get(node.label), silent) for node in cluster.nodes)
-    return ClusterView(members, answered_by, silent, tuple(_problems(cluster, members, silent)))
+    problems = [*_problems(cluster, members, silent), *_etcd_problems(etcd, silent)]
+    return ClusterView(members, answered_by, silent, tuple(problems))
+
+
+def _etcd_problems(etcd: Mapping[str, Standing | None], silent: tuple[str, ...]) -> Iterable[str]:
+    """Who does not follow, as seen from those who do. Where none answers, nothing is known: Patroni's word stands."""
+    following = [standing.applied for standing in etcd.values() if standing is not None and standing.has_leader]
+    if not following:
+        return
+    for label, standing in etcd.items():
+        behind = standing is not None and max(following) - standing.applied > ENTRIES_BEHIND
+        if label not in silent and (standing is None or not standing.has_leader or behind):
+            what = "does not answer" if standing is None else "has not caught up with the others"
+            yield f"etcd on {label} {what}: until it does, writes stop if another node is lost"
 
 
 def most_credible(reports: Mapping[str, Mapping[str, Any]]) -> str | None:
