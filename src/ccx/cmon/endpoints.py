@@ -1,6 +1,7 @@
 """Between the control plane and every node, whatever engine it runs."""
 
-from ccx.network import CONTROL_PLANE, NODES, RESOLVER, Direction, Mirror, Plane, Protocol, declare
+from ccx.network import CONTROL_PLANE, NODES, RESOLVER, Direction, Mirror, Plane, Protocol, When, declare
+from ccx.network.mirror import repository
 
 SSH_TO_NODES = declare(
     id="cmon.ssh",
@@ -59,3 +60,50 @@ NODE_DNS_TCP = declare(
     purpose="looks names up when the answer is long",
     when_blocked="names with long answers are not found",
 )
+
+_DEBIAN_NODES = When(
+    lambda s: any(c.type == "local" and c.stock for c in s.clouds), "the local cloud's nodes start from stock images"
+)
+_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+_UNREACHABLE = (
+    "a new node's packages are not installed: its job fails, names this repository and is undone; nodes that run go on"
+)
+
+DEBIAN = declare(
+    id="packages.debian",
+    section=None,
+    reason="The local cloud's nodes are Debian; the specification names only Ubuntu's mirrors",
+    host="deb.debian.org",
+    ports=80,
+    protocol=Protocol.HTTP,
+    direction=Direction.OUTBOUND,
+    plane=Plane.DATA,
+    needed=_DEBIAN_NODES,
+    service="apt, run by ccx-agent",
+    purpose="Debian base packages",
+    mirror=Mirror.APT_REPOSITORY,
+    path="/debian",
+    when_blocked=_UNREACHABLE,
+)
+
+DEBIAN_SECURITY = declare(
+    id="packages.debian-security",
+    section=None,
+    reason="The local cloud's nodes are Debian; the specification names only Ubuntu's mirrors",
+    host="deb.debian.org",
+    ports=80,
+    protocol=Protocol.HTTP,
+    direction=Direction.OUTBOUND,
+    plane=Plane.DATA,
+    needed=_DEBIAN_NODES,
+    service="apt, run by ccx-agent",
+    purpose="Debian's security updates",
+    mirror=Mirror.APT_REPOSITORY,
+    path="/debian-security",
+    when_blocked=_UNREACHABLE,
+)
+
+repository(row=DEBIAN.id, suites=("{codename}", "{codename}-updates"), keyring=_KEYRING, distributions=("debian",),
+           packages={"": ("nftables",)}, base=True)  # fmt: skip
+repository(row=DEBIAN_SECURITY.id, suites=("{codename}-security",), keyring=_KEYRING, distributions=("debian",),
+           base=True)  # fmt: skip

@@ -246,6 +246,10 @@ class Endpoint:
         outward = self.plane in (Plane.CONTROL, Plane.DATA, Plane.INSTALL) and self.direction is Direction.OUTBOUND
         return outward and not isinstance(self.host, Group | UnixSocket) and not self.id.startswith("egress.")
 
+    def by_proxy(self, settings: Settings) -> bool:
+        """Whether it goes by the egress proxy under these settings. A mirror is inside the fence: it does not."""
+        return bool(settings.egress_proxy) and self.proxied and mirror_of(self.mirror, settings) is None
+
     def socket_path(self, settings: Settings) -> str | None:
         """The unix socket it goes through; None when it is a network connection."""
         return str(self.host.path(settings)) if isinstance(self.host, UnixSocket) else None

@@ -23,7 +23,7 @@ def make_client(endpoint: Endpoint, settings: Settings, options: dict[str, Any])
         if forbidden in options:
             raise TypeError(f"a declaration's client takes no {forbidden}: it would lead elsewhere")
     uds = endpoint.socket_path(settings)
-    proxy = settings.egress_proxy if endpoint.proxied and settings.egress_proxy else None
+    proxy = settings.egress_proxy if endpoint.by_proxy(settings) else None
     inner = options.pop("transport", None) or httpx.AsyncHTTPTransport(
         uds=uds, proxy=proxy, trust_env=False,
         **{name: options.pop(name) for name in _TRANSPORT_OPTIONS if name in options},

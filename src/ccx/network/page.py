@@ -27,6 +27,7 @@ def everything() -> Settings:
                 code=type_, type=type_, name=type_, instance_types=(), volume_types=(), endpoint=endpoint,
                 regions=(Region(code="eu-west-1", name="eu-west-1"),),
                 s3_endpoint="https://s3.example" if type_ == "openstack" else "",
+                image="stock" if type_ == "local" else "baked",
             )
             for type_, endpoint in endpoints.items()
         ),

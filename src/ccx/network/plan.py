@@ -125,7 +125,7 @@ def _keep(problem: CcxError, problems: list[CcxError] | None) -> None:
 
 
 def _rows(endpoint: Endpoint, settings: Settings) -> Iterable[Row]:
-    via = proxy_of(settings)
+    via = proxy_of(settings) if endpoint.by_proxy(settings) else ""
     for target in endpoint.targets(settings):
         protocol = target.protocol or endpoint.protocol
         yield Row(
@@ -135,7 +135,7 @@ def _rows(endpoint: Endpoint, settings: Settings) -> Iterable[Row]:
             required=endpoint.required, condition=endpoint.condition, when_blocked=endpoint.when_blocked,
             mirror=endpoint.mirror, behind=target.behind, source=endpoint.source, status=endpoint.status,
             path=target.path, group=target.group, pod_port=endpoint.pod_port,
-            via=via if endpoint.proxied and protocol in (Protocol.HTTPS, Protocol.HTTP) else "",
+            via=via if protocol in (Protocol.HTTPS, Protocol.HTTP) else "",
         )  # fmt: skip
 
 

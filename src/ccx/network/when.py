@@ -42,3 +42,12 @@ def on_cloud(*types: str) -> When:
 def for_vendor(*codes: str) -> When:
     """One of these vendors is on offer."""
     return When(lambda s: any(s.database(c) is not None for c in codes), f"{' or '.join(codes)} is on offer")
+
+
+STOCK_IMAGES = When(
+    lambda s: s.kubernetes.enabled or any(c.stock for c in s.clouds), "datastores' nodes start from stock images"
+)
+"""Nodes start with cloud-init only and install their packages."""
+
+VENDORS_KEYS = When(lambda s: not s.mirror.key, "mirror.key is not set")
+"""Nodes trust the vendors' keys, and fetch them."""

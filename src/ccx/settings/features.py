@@ -55,4 +55,8 @@ class Mirrors(Feature):
     """What stands in, inside the fence, for hosts outside. Images have ``kubernetes.image_registry``."""
 
     packages: str = Field(default="", description="URL of the APT mirror, which keeps the vendors' own paths")
+    key: str = Field(
+        default="",
+        description="file with the public keys, ASCII armoured, that sign what nodes install; empty: the vendors' own",
+    )
     charts: str = Field(default="", description="URL of the chart repositories' mirror")

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from ccx.settings.features import Kubernetes, License, Mirrors, Notify
+
+_OWN_IMAGES = ("local", "simulated")
+"""Types of clouds whose images we make."""
 
 
 class _Part(BaseModel):
@@ -63,6 +67,14 @@ class CloudConfig(_Part):
     )
     s3_endpoint: str = Field(default="", description="<CODE>_S3_ENDPOINT: the object store for backups")
     s3: bool = Field(default=True, description="backups go to the cloud's own object store, where it has one")
+    image: Literal["baked", "stock"] = Field(
+        default="baked", description="what the local cloud's nodes start with: baked holds all packages, stock none"
+    )
+
+    @property
+    def stock(self) -> bool:
+        """Whether nodes start from an image with cloud-init only, and get their packages when they are made."""
+        return self.image == "stock" or self.type not in _OWN_IMAGES
 
 
 class TypeOfCluster(_Part):

@@ -1,10 +1,22 @@
-"""Section 3: where nodes get their packages, on clouds whose images don't hold them."""
+"""Section 3: where nodes get the packages of what is not built yet: other vendors, other clouds' systems."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ccx.network import Direction, Mirror, Plane, Protocol, Status, When, declare, for_vendor, on_cloud
+from ccx.network import (
+    VENDORS_KEYS,
+    Direction,
+    Mirror,
+    Plane,
+    Protocol,
+    Status,
+    When,
+    declare,
+    for_vendor,
+    on_cloud,
+)
+from ccx.network.mirror import repository
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,7 +66,6 @@ for _version, _names in {
         _apt(_name, "repo.percona.com", f"/{_name}/apt", f"Percona {_product} {_version}", when=_percona(_version))
 _apt("percona-telemetry", "repo.percona.com", "/telemetry/apt", "Percona telemetry agent", required=False,
      when=for_vendor(_PERCONA) & _TELEMETRY, blocked="the agent is not installed; nothing else changes")  # fmt: skip
-_apt("postgresql", "apt.postgresql.org", "/pub/repos/apt", "PostgreSQL PGDG packages", when=for_vendor("postgres"))
 _apt("fluentbit", "packages.fluentbit.io", "/ubuntu/", "Fluent Bit log forwarder", port=443)
 
 _BASE = "Base dependencies: the specification's text names them, its tables and checklist don't"
@@ -74,18 +85,41 @@ _apt("ubuntu-ec2", _regional, "/ubuntu", "Ubuntu base packages, as AWS's images 
      when=on_cloud("aws"), reason=_BASE)  # fmt: skip
 
 _KEYS = "Repositories' signing keys come from hosts that the specification leaves out"
-_apt("key-postgresql", "www.postgresql.org", "/media/keys/ACCC4CF8.asc", "PGDG's signing key", port=443, section=None,
-     when=for_vendor("postgres"), reason=_KEYS)  # fmt: skip
 _apt("key-mariadb", "supplychain.mariadb.com", "", "MariaDB's signing key", port=443, section=None,
-     when=for_vendor("mariadb"), reason=_KEYS)  # fmt: skip
+     when=for_vendor("mariadb") & VENDORS_KEYS, reason=_KEYS)  # fmt: skip
 _apt("key-fluentbit", "packages.fluentbit.io", "/fluentbit.key", "Fluent Bit's signing key", port=443, section=None,
-     reason=_KEYS)  # fmt: skip
+     when=VENDORS_KEYS, reason=_KEYS)  # fmt: skip
 _apt("key-s9s", "europe-apt.pkg.dev", "/doc/repo-signing-key.gpg", "the agent packages' signing key", port=443,
-     section=None, reason=_KEYS)  # fmt: skip
+     section=None, when=VENDORS_KEYS, reason=_KEYS)  # fmt: skip
 _apt("key-percona", "repo.percona.com", "/apt", "Percona's signing key, in its percona-release package", section=None,
-     when=for_vendor(_PERCONA), reason=_KEYS,
+     when=for_vendor(_PERCONA) & VENDORS_KEYS, reason=_KEYS,
      source="Percona's instructions; a key server may be asked: not sure")  # fmt: skip
 _apt("percona-calls", "check.percona.com", "", "Percona's telemetry agent reports", port=443, section=None,
      mirror=Mirror.NONE,
      when=for_vendor(_PERCONA) & _TELEMETRY, required=False, blocked="nothing is reported; databases go on",
      reason="The agent's own calls; off unless asked for (PERCONA_TELEMETRY_DISABLE=1)")  # fmt: skip
+
+# What each of these holds. Where vendors leave something open, it is left open here, and the mirror's plan says so.
+repository(row="packages.s9s", suites=(), key="packages.key-s9s")
+repository(row="packages.fluentbit", path="{codename}", suites=("{codename}",), key="packages.key-fluentbit",
+           distributions=("ubuntu",), packages={"": ("fluent-bit",)})  # fmt: skip
+repository(row="packages.mariadb", path="{version}/repo/{distribution}", suites=("{codename}",),
+           key="packages.key-mariadb", vendor="mariadb",
+           packages={"": ("mariadb-server", "mariadb-client", "mariadb-backup", "galera-4")})  # fmt: skip
+_BACKUP = {"8.0": "percona-xtrabackup-80", "8.4": "percona-xtrabackup-84"}
+for _version, _names in {
+    "8.0": ("ps-80", "pxc-80", "pxb-80"),
+    "8.4": ("ps-84-lts", "pxc-84-lts", "pxb-84-lts"),
+}.items():
+    for _name, _packages in zip(
+        _names, (("percona-server-server",), ("percona-xtradb-cluster-server",), (_BACKUP[_version],)), strict=True
+    ):
+        repository(row=f"packages.{_name}", suites=("{codename}",), key="packages.key-percona", vendor=_PERCONA,
+                   packages={_version: _packages})  # fmt: skip
+repository(row="packages.percona-telemetry", suites=("{codename}",), key="packages.key-percona", vendor=_PERCONA,
+           packages={"": ("percona-telemetry-agent",)})  # fmt: skip
+_UBUNTU = "/usr/share/keyrings/ubuntu-archive-keyring.gpg"
+repository(row="packages.ubuntu", suites=("{codename}", "{codename}-updates"), components=("main", "universe"),
+           keyring=_UBUNTU, distributions=("ubuntu",), base=True)  # fmt: skip
+repository(row="packages.ubuntu-security", suites=("{codename}-security",), components=("main", "universe"),
+           keyring=_UBUNTU, distributions=("ubuntu",), base=True)  # fmt: skip

@@ -32,7 +32,7 @@ _CLOSED: dict[str, set[str]] = {
         "perconaTelemetry", "preferNewStores", "services", "userDomain",
     },
     "ccx.services": _SERVICES,
-    "ccx.mirror": {"charts", "packages"},
+    "ccx.mirror": {"charts", "key", "packages"},
     "ccx.services.billing": {"enabled", "env", "image", "resources", "stripe"},
 }  # fmt: skip
 _ENVIRONMENT = {

@@ -91,7 +91,8 @@ def _settings(tree: Tree, environ: Mapping[str, str], findings: Findings) -> Set
         dsn=_database(tree, findings), nats_url=_nats(tree, findings),
         percona_telemetry=flag(tree, "ccx.perconaTelemetry", findings),
         mirror=Mirrors(
-            packages=_url(tree, "ccx.mirror.packages", findings), charts=_url(tree, "ccx.mirror.charts", findings)
+            packages=_url(tree, "ccx.mirror.packages", findings), charts=_url(tree, "ccx.mirror.charts", findings),
+            key=str(tree.get("ccx.mirror.key") or ""),
         ),
         egress_proxy=_url(tree, "ccx.egressProxy", findings),
     )  # fmt: skip
