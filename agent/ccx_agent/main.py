@@ -23,6 +23,7 @@ MODULES = {
     "services": "services",
     "services-state": "services",
     "reachable": "reach",
+    "egress-observed": "egress",
     "node-status": "status",
     "task-check": "task",
     "task-clean": "task",

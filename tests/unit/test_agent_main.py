@@ -123,8 +123,8 @@ def test_every_verb_that_is_listed_exists_and_says_whether_it_changes_anything()
     assert {name: program.find(name).mutates for name in program.MODULES}["postgres-user-put"] is True
     looking = {name for name in program.MODULES if not program.find(name).mutates}
     assert looking == {
-        "hello", "services-state", "reachable", "node-status", "task-check", "etcd-ready", "etcd-status",
-        "postgres-wait", "postgres-users", "postgres-databases",
+        "hello", "services-state", "reachable", "egress-observed", "node-status", "task-check", "etcd-ready",
+        "etcd-status", "postgres-wait", "postgres-users", "postgres-databases",
     }  # fmt: skip
 
 

@@ -62,6 +62,8 @@ def render(
         "    type filter hook output priority filter; policy drop;",
         '    oifname "lo" accept',
         "    ct state established,related accept",
+        # Who opens a connection is judged. One that was there before the rules, or was idle for days, goes on.
+        "    meta l4proto tcp tcp flags & (fin | syn | rst | ack) != syn accept",
         "    icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit } accept",
         *(f"    {rule}" for rule in dict.fromkeys(rules)),
         "    counter name refused",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from ccx.cmon import egress
 from ccx.cmon.engines.base import Port
 from ccx.cmon.engines.postgres import config, leadership, membership, observation, patroni, tenants
 from ccx.cmon.engines.postgres.clients import Clients
@@ -44,6 +45,7 @@ class PostgresEngine:
     reserved_databases = tenants.RESERVED_DATABASES
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._clients = Clients(settings)
 
     def promise(self, size: int) -> str:
@@ -65,6 +67,7 @@ class PostgresEngine:
         calls = [
             {"verb": "prepare-data", "args": {"directories": directories}},
             {"verb": "write-files", "args": {"files": files}},
+            *egress.calls(self._settings, cluster, label),
         ]
         await channel.call(node, "sequence", {"calls": calls}, token=token, timeout=300)
 
@@ -81,6 +84,8 @@ class PostgresEngine:
     async def join(
         self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int, progress: Progress | None = None
     ) -> None:
+        # Those who stay must be able to reach it before it is to take part.
+        await egress.tell(channel, self._settings, cluster, token, without=label)
         await membership.join(self._clients.of(cluster), channel, cluster, label, token, progress)
 
     async def forget(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:

@@ -1,0 +1,142 @@
+"""What the kernel saw of connections that were opened: rules that only look, and how their sets are read.
+
+Two chains, one before everything that may refuse and one after it. The first remembers who tried to reach what, the
+second what got through; the difference was refused, by whichever rules there are. The kernel keeps it all in sets of
+bounded size, so nothing runs meanwhile and nothing is lost between two readings.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+TABLE = "ccx_observed"
+READ = ("nft", "-j", "list", "table", "inet", TABLE)
+"""Prints the sets. To be run twice, for :func:`parse`."""
+
+KEPT_S = 30 * 24 * 3600
+_LARGEST = 8192
+_CHAINS = {"tried": "filter - 10", "passed": "filter + 10"}
+_DESTINATION = "meta skuid . {family} daddr . meta l4proto . th dport"
+_UNIT = "socket cgroupv2 level 2 . "
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Connections of one user to one destination."""
+
+    address: str
+    port: int
+    protocol: str
+    """``tcp`` or ``udp``."""
+    uid: int
+    units: tuple[str, ...]
+    """systemd's names of the units that opened them, as far as they still run."""
+    passed: int
+    """First packets that got through. Repeated ones count, as long as nobody answers."""
+    refused: int
+    """First packets that did not."""
+    idle: int
+    """Seconds since the last one."""
+
+
+def rules(*, units: bool) -> str:
+    """For ``nft -f``. Loading them again keeps what was seen. ``units``: of a machine whose services systemd runs.
+
+    What belongs to no unit (systemd itself), and what finds a set full, is remembered by user alone. Beyond that it is
+    only counted (``unrecorded``).
+    """
+    kinds = (("unit", "cgroupsv2 . ", _UNIT), ("user", "", "")) if units else (("user", "", ""),)
+    lines = [f"table inet {TABLE} {{"]
+    for chain, priority in _CHAINS.items():
+        for kind, type_, _ in kinds:
+            for family, address in (("ip", "ipv4_addr"), ("ip6", "ipv6_addr")):
+                lines += [
+                    f"  set {chain}_{kind}_{family} {{",
+                    f"    type {type_}uid . {address} . inet_proto . inet_service",
+                    f"    size {_LARGEST}; flags dynamic,timeout; timeout {KEPT_S}s; counter",
+                    "  }",
+                ]
+        lines += [
+            f"  counter {chain}_unrecorded {{ }}",
+            f"  chain {chain} {{ type filter hook output priority {priority}; policy accept; }}",
+        ]
+    lines += ["}", *(f"flush chain inet {TABLE} {chain}" for chain in _CHAINS), f"table inet {TABLE} {{"]
+    for chain in _CHAINS:
+        lines += [
+            f"  chain {chain} {{",
+            '    oifname "lo" accept',
+            "    ct state != new accept",
+            "    meta l4proto != { tcp, udp } accept",
+            # What was open before these rules is not opened now.
+            "    meta l4proto tcp tcp flags & (fin | syn | rst | ack) != syn accept",
+            *(
+                f"    update @{chain}_{kind}_{family} {{ {unit}{_DESTINATION.format(family=family)} }} accept"
+                for kind, _, unit in kinds
+                for family in ("ip", "ip6")
+            ),
+            f"    counter name {chain}_unrecorded",
+            "  }",
+        ]
+    return "\n".join([*lines, "}", ""])
+
+
+def parse(tried: str, passed: str) -> tuple[Seen, ...]:
+    """What two readings tell, of which ``tried`` is the earlier: so what comes in between never looks refused.
+
+    Raises ValueError for what is no reading.
+    """
+    attempts: Counter[_Key] = Counter()
+    through: Counter[_Key] = Counter()
+    idle: dict[_Key, int] = {}
+    units: dict[_Key, set[str]] = {}
+    for text, prefix, counts in ((tried, "tried_", attempts), (passed, "passed_", through)):
+        for key, unit, packets, age in _elements(text, prefix):
+            counts[key] += packets
+            idle[key] = min(age, idle.get(key, age))
+            units.setdefault(key, set()).update([unit] if unit else ())
+    return tuple(
+        Seen(
+            key.address, key.port, key.protocol, key.uid, tuple(sorted(units[key])), through[key],
+            max(0, attempts[key] - through[key]), idle[key],
+        )
+        for key in sorted(idle)
+    )  # fmt: skip
+
+
+class _Key(NamedTuple):
+    address: str
+    port: int
+    protocol: str
+    uid: int
+
+
+def _elements(text: str, prefix: str) -> Iterator[tuple[_Key, str, int, int]]:
+    try:
+        listed = json.loads(text)["nftables"]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"this is no list of nft's: {error!r}") from None
+    for entry in listed:
+        found = entry.get("set", {})
+        if found.get("name", "").startswith(prefix):
+            for element in found.get("elem", ()):
+                yield _element(element["elem"])
+
+
+def _element(element: Mapping[str, Any]) -> tuple[_Key, str, int, int]:
+    *group, uid, address, protocol, port = element["val"]["concat"]
+    key = _Key(str(address), int(port), str(protocol), int(uid))
+    return (
+        key,
+        _unit(str(group[0])) if group else "",
+        int(element["counter"]["packets"]),
+        KEPT_S - int(element["expires"]),
+    )
+
+
+def _unit(group: str) -> str:
+    """``unified/system.slice/x.service`` -> ``x.service``. A number is a group that is gone, its name with it."""
+    return "" if group.isdigit() else group.rpartition("/")[2]
