@@ -12,10 +12,11 @@ from ccx.errors import Transient
 
 
 class Recovering(Etcd):
-    """Fails the first calls, as during an election; then does as told."""
+    """Fails the first calls, as during an election; then does as told. ``behind``: what its quickest member holds."""
 
-    def __init__(self, held: Held | None, failures: int = 0) -> None:
+    def __init__(self, held: Held | None, failures: int = 0, behind: Held | None = None) -> None:
         self.held = held
+        self.behind = behind
         self.failures = failures
         self.revoked: list[str] = []
 
@@ -23,6 +24,9 @@ class Recovering(Etcd):
         if self.failures:
             self.failures -= 1
             raise (EtcdRefused("etcdserver: no leader") if self.failures % 2 else EtcdSilent("no answer"))
+
+    async def glance(self, key: str, limit: float = 0.25) -> Held | None:
+        return self.behind or await self.read(key)
 
     async def read(self, key: str, limit: float = 0.25) -> Held | None:
         assert key == "/ccx/abc/leader"
@@ -32,7 +36,8 @@ class Recovering(Etcd):
     async def revoke(self, lease: str, limit: float = 0.25) -> None:
         self._fail()
         self.revoked.append(lease)
-        self.held = None
+        if self.held is not None and self.held.lease == lease:
+            self.held = None
 
 
 async def test_the_dead_leaders_lease_is_revoked_once_an_election_is_over() -> None:
@@ -46,6 +51,13 @@ async def test_somebody_elses_leadership_is_left_alone(held: Held | None) -> Non
     etcd = Recovering(held)
     assert await leadership.release(etcd, "abc", "n1g1") is False
     assert etcd.revoked == []
+
+
+@pytest.mark.parametrize("leader", ["n2g1", "n1g1"])
+async def test_a_member_that_was_cut_off_and_names_a_former_leader_is_not_believed(leader: str) -> None:
+    etcd = Recovering(Held("n1g1", "42"), behind=Held(leader, "7"))
+    assert await leadership.release(etcd, "abc", "n1g1") is True
+    assert etcd.held is None
 
 
 async def test_repeating_it_changes_nothing() -> None:

@@ -46,6 +46,7 @@ def test_a_whole_cluster_has_no_problems() -> None:
         ({}, ["n3g1"], "n3g1 does not answer the control plane"),
         ({"n3g1": None}, [], "n3g1 is not running"),
         ({"n3g1": {"state": "running"}}, [], "n3g1 does not stream from the primary: PostgreSQL is running"),
+        ({"n1g1": {"timeline": 2}, "n2g1": {"timeline": 2}}, [], "n3g1 is still on timeline 1"),
         ({"n3g1": {"lag": LAG_BOUND + 2**20}}, [], "n3g1 is 33 MiB behind the primary"),
         ({"n2g1": {"role": "replica"}, "n3g1": {"role": "replica"}}, [], "there is no synchronous copy"),
         ({"n2g1": {"state": "stopped"}, "n3g1": {"role": "replica"}}, [], "there is no synchronous copy"),

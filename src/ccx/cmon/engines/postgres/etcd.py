@@ -54,9 +54,16 @@ class Etcd:
         self._http = http
         self._urls = tuple(urls)
 
-    async def read(self, key: str, limit: float = 0.25) -> Held | None:
-        """The key as the quickest member has it: it may be behind, but answers without a leader."""
-        found = await self._first("/v3/kv/range", {"key": _encoded(key), "serializable": True}, limit)
+    async def glance(self, key: str, limit: float = 0.25) -> Held | None:
+        """The key as the quickest member has it, which may be far behind; it answers without a leader."""
+        return await self._read(key, limit, serializable=True)
+
+    async def read(self, key: str, limit: float = 1) -> Held | None:
+        """The key as a majority has it."""
+        return await self._read(key, limit, serializable=False)
+
+    async def _read(self, key: str, limit: float, *, serializable: bool) -> Held | None:
+        found = await self._first("/v3/kv/range", {"key": _encoded(key), "serializable": serializable}, limit)
         pairs = found.get("kvs", [])
         if not pairs:
             return None

@@ -17,15 +17,18 @@ _PAUSE = 0.05
 async def release(etcd: Etcd, scope: str, dead: str) -> bool:
     """Revokes the lease that the leader key lives by, when it names ``dead``; the dead's member key goes with it.
 
-    The key is read from any survivor, without a majority: one that is behind could only name a lease that has ended
-    since.
+    At first the quickest survivor is believed, which needs no majority: one that is behind and names ``dead`` could
+    only make us end a lease that has ended already. That somebody else leads, or nobody, only a majority can say: a
+    member that was cut off until now still names who led before.
     """
-    released, last = False, "no member answered"
+    key, released, last = f"{NAMESPACE}{scope}/leader", False, "no member answered"
     try:
         async with asyncio.timeout(PATIENCE):
             while True:
                 try:
-                    held = await etcd.read(f"{NAMESPACE}{scope}/leader")
+                    held = None if released else await etcd.glance(key)
+                    if held is None or held.value != dead:
+                        held = await etcd.read(key)
                     if held is None or held.value != dead:
                         return released
                     await etcd.revoke(held.lease)

@@ -32,7 +32,10 @@ def to_view(
     if report is None:
         return ClusterView((), None, silent, (f"no node answers the control plane: {', '.join(silent)}",))
     reported = {entry["name"]: entry for entry in report["members"]}
-    members = tuple(_member(node.label, node.address, reported.get(node.label), silent) for node in cluster.nodes)
+    timeline = next((entry.get("timeline") for entry in report["members"] if entry["role"] in _LEADING), None)
+    members = tuple(
+        _member(node.label, node.address, reported.get(node.label), silent, timeline) for node in cluster.nodes
+    )
     problems = [*_problems(cluster, members, silent), *_etcd_problems(etcd, silent)]
     return ClusterView(members, answered_by, silent, tuple(problems))
 
@@ -69,14 +72,19 @@ def _timeline(report: Mapping[str, Any]) -> int:
     return max((t for t in timelines if isinstance(t, int)), default=0)
 
 
-def _member(label: str, address: str, entry: Mapping[str, Any] | None, silent: tuple[str, ...]) -> MemberView:
+def _member(
+    label: str, address: str, entry: Mapping[str, Any] | None, silent: tuple[str, ...], leading: int | None
+) -> MemberView:
+    """``leading``: the leader's timeline."""
     if entry is None:
         return MemberView(label, Role.UNKNOWN, "absent", address, healthy=False)
     role = Role.PRIMARY if entry["role"] in _LEADING else Role.REPLICA
     state = str(entry.get("state", "unknown"))
     lag = entry.get("lag")
     # The leader key outlives a dead leader by its lease: we call it a primary that serves only if it answers itself.
-    serves = state == "running" and label not in silent if role is Role.PRIMARY else state == "streaming"
+    # And a former primary streams for a moment, until it finds that its history is not the new one's.
+    follows = leading is None or entry.get("timeline", leading) == leading
+    serves = state == "running" and label not in silent if role is Role.PRIMARY else state == "streaming" and follows
     return MemberView(
         label=label,
         role=role,
@@ -100,6 +108,8 @@ def _problems(cluster: ClusterSpec, members: tuple[MemberView, ...], silent: tup
     for member in members:
         if member.role is Role.UNKNOWN:
             yield f"{member.label} is not running: the cluster has no word from it"
+        elif member.role is Role.REPLICA and not member.healthy and member.state == "streaming":
+            yield f"{member.label} is still on timeline {member.timeline}, which the primary has left"
         elif member.role is Role.REPLICA and not member.healthy:
             yield f"{member.label} does not stream from the primary: PostgreSQL is {member.state}"
         elif member.lag_bytes is not None and member.lag_bytes > LAG_BOUND:
