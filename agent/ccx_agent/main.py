@@ -23,6 +23,7 @@ MODULES = {
     "services": "services",
     "services-state": "services",
     "reachable": "reach",
+    "probe": "probe",
     "egress-observed": "egress",
     "node-status": "status",
     "task-check": "task",

@@ -124,7 +124,7 @@ def test_every_verb_that_is_listed_exists_and_says_whether_it_changes_anything()
     looking = {name for name in program.MODULES if not program.find(name).mutates}
     assert looking == {
         "hello", "services-state", "reachable", "egress-observed", "node-status", "task-check", "etcd-ready",
-        "etcd-status", "postgres-wait", "postgres-users", "postgres-databases",
+        "etcd-status", "postgres-wait", "postgres-users", "postgres-databases", "probe",
     }  # fmt: skip
 
 
@@ -139,3 +139,37 @@ def test_the_data_volume_is_the_one_empty_disk() -> None:
         pick_empty(used)
     with pytest.raises(AgentError, match="/dev/vdd, /dev/vde"):
         pick_empty([_disk("/dev/vdd"), _disk("/dev/vde")])
+
+
+def test_probe_answers_a_line_for_each_request_as_it_comes_and_all_at_the_end(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as open_port, socket.create_server(("127.0.0.1", 0)) as closed:
+        port, refused = open_port.getsockname()[1], closed.getsockname()[1]
+        closed.close()
+        asked = [
+            {"key": "a", "host": "127.0.0.1", "port": port, "speaks": "tcp"},
+            {"key": "b", "host": "127.0.0.1", "port": refused, "speaks": "tcp"},
+        ]
+        code, lines, _ = run("probe", {"args": {"requests": asked, "limit": 2}}, tmp_path)
+    assert code == 0
+    *came, last = lines
+    assert sorted(line["answer"]["key"] for line in came) == ["a", "b"]
+    assert [(a["key"], a["ok"], a["code"]) for a in last["result"]["answers"]] == [
+        ("a", True, ""),
+        ("b", False, "refused"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"requests": [{}]},
+        {"requests": "all"},
+        {"requests": [], "limit": 60},
+        {"requests": [], "proxy": "socks5://u:hunter2@p:1"},
+    ],
+)
+def test_probe_refuses_what_it_can_not_do_and_quotes_no_proxy(args: dict[str, Any], tmp_path: Path) -> None:
+    code, lines, written = run("probe", {"args": args}, tmp_path)
+    assert code == 1
+    assert lines[-1]["error"]["err"].startswith(("argument", "the requests or the proxy"))
+    assert "hunter2" not in written

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 
 import ccx
+import ccx_probe
+from ccx.cmon.sources import node_side
 
 ROOT = Path(ccx.__file__).parent
+PROBE = Path(ccx_probe.__file__).parent
 OPENS = (
     "httpx.Client", "httpx.AsyncClient", "httpx.get", "httpx.post", "httpx.put", "httpx.delete", "httpx.request",
     "httpx.stream", "httpx.AsyncHTTPTransport", "httpx.HTTPTransport", "socket.socket", "socket.create_connection",
@@ -41,6 +45,10 @@ MAY = {
 }
 
 
+# The probe tries what the contract declares, from wherever it is run; nothing of the product calls out through it.
+PROBE_MAY = {"connect.py": "its connections"}
+
+
 def _dotted(node: ast.expr) -> str:
     if isinstance(node, ast.Attribute):
         return f"{_dotted(node.value)}.{node.attr}"
@@ -61,6 +69,23 @@ def test_no_other_module_opens_a_socket_itself():
     }
     strangers = {module: sorted(calls) for module, calls in found.items() if module not in MAY}
     assert strangers == {}, "get a client from a declaration (docs/develop/declare-an-endpoint.md)"
+
+
+def test_of_the_probe_one_module_opens_sockets():
+    found = {path.name for path in PROBE.glob("*.py") if opens(path.read_text())}
+    assert found == set(PROBE_MAY)
+
+
+def test_what_nodes_run_needs_nothing_but_the_standard_library():
+    """And so nothing of ours either, but the agent's own package and the probe."""
+    agent = node_side() / "ccx_agent"
+    for path in [*PROBE.glob("*.py"), *agent.glob("*.py"), node_side() / "ccx_enrol.py"]:
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.level == 0:
+                names = [node.module or ""]
+            strange = {name.split(".")[0] for name in names} - sys.stdlib_module_names - {"ccx_agent", "ccx_probe"}
+            assert not strange, f"{path.name} imports {strange}"
 
 
 def test_the_lint_sees_what_it_looks_for():

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 
 from ccx.cli.exits import Exit
+from ccx.cli.network_probe import probe
 from ccx.cli.network_settings import DEFAULT, SettingsFrom, read_plan
 from ccx.cli.options import Output
 from ccx.errors import Invalid, NotFound
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from ccx.network.plan import Plan, Row
 
 app = App(name="network", help="The contract of every connection that leaves the system.", help_epilogue="")
+app.command(probe)
 
 Printed = Annotated[Output, Parameter(name=["--output", "-o"], help="How the result is printed.")]
 
@@ -63,7 +66,7 @@ def plan(
     if format:
         sys.stdout.write(_formatted(given.plan, format, plane, planned, given.warnings))
         return
-    found = given.plan.select(*_planes(plane))
+    found = given.plan.select(*planes(plane))
     rows([_shown(row) for row in found], _COLUMNS, output, empty="Nothing has to be open.")
 
 
@@ -138,7 +141,7 @@ def diff(
     return Exit.FAILED if found.add else Exit.OK
 
 
-def _formatted(found: Plan, fmt: str, planes: list[str] | None, planned: bool, warnings: Any) -> str:
+def _formatted(found: Plan, fmt: str, names: list[str] | None, planned: bool, warnings: Any) -> str:
     """The whole text first, so that an error leaves nothing half-written."""
     from dataclasses import replace
     from inspect import signature
@@ -147,7 +150,7 @@ def _formatted(found: Plan, fmt: str, planes: list[str] | None, planned: bool, w
     from ccx.network.render import render, renderer
 
     takes = signature(renderer(fmt)).parameters
-    chosen = _planes(planes)
+    chosen = planes(names)
     options: dict[str, Any] = {"warnings": warnings} if "warnings" in takes else {}
     if "plane" in takes and len(chosen) == 1:
         options["plane"] = chosen[0]
@@ -163,7 +166,8 @@ def _formatted(found: Plan, fmt: str, planes: list[str] | None, planned: bool, w
     return render(found, fmt, **options)
 
 
-def _planes(names: list[str] | None) -> list[Any]:
+def planes(names: Sequence[str] | None) -> list[Any]:
+    """The planes of these names. Raises Invalid for what is none."""
     from ccx.network.kinds import Plane
 
     try:

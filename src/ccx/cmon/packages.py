@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccx.cmon import deb
-from ccx.cmon.sources import node_side
+from ccx.cmon.sources import node_side, shared
 from ccx.errors import CcxError
 
 _LAUNCHER = """#!/usr/bin/python3 -I
@@ -71,7 +71,12 @@ class AptRepository:
 def agent_package() -> tuple[str, bytes]:
     """``(version, .deb)`` of the agent, from the sources of this installation. The version tells its content."""
     sources = {path.name: path.read_bytes() for path in sorted((node_side() / "ccx_agent").glob("*.py"))}
-    files = {f"/usr/lib/ccx-agent/ccx_agent/{name}": deb.File(content) for name, content in sources.items()} | {
+    files = {f"/usr/lib/ccx-agent/ccx_agent/{name}": deb.File(content) for name, content in sources.items()}
+    files |= {
+        f"/usr/lib/ccx-agent/{shared().name}/{path.name}": deb.File(path.read_bytes())
+        for path in sorted(shared().glob("*.py"))
+    }
+    files |= {
         "/usr/bin/ccx-agent": deb.File(_LAUNCHER.encode(), 0o755),
         "/etc/sudoers.d/ccx-agent": deb.File(_SUDOERS.encode(), 0o440),
         "/etc/ssh/sshd_config.d/10-ccx.conf": deb.File(_SSHD.encode(), 0o600),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import ccx
+import ccx_probe
 
 
 def node_side() -> Path:
@@ -12,3 +13,8 @@ def node_side() -> Path:
     package = Path(ccx.__file__).parent
     installed = package / "_agent"
     return installed if installed.is_dir() else package.parents[1] / "agent"
+
+
+def shared() -> Path:
+    """The package ``ccx_probe``, which both sides run."""
+    return Path(ccx_probe.__file__).parent

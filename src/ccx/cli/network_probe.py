@@ -1,0 +1,150 @@
+"""``ccx network probe``: the plan, tried."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Parameter
+
+from ccx.cli.exits import Exit
+from ccx.cli.network_settings import DEFAULT, SettingsFrom
+from ccx.cli.options import Output
+from ccx.errors import Invalid, NotFound
+
+if TYPE_CHECKING:
+    from ccx.cli.output import Column
+    from ccx.network.plan import Plan
+    from ccx.network.probe import Outcome, Target
+
+Item = Mapping[str, Any]
+
+
+_COLUMNS: list[Column] = [
+    ("ID", "id"),
+    ("HOST", "host"),
+    ("PORT", "port"),
+    ("RESULT", "result"),
+    ("NEEDED", lambda o: _needed(o)),
+    ("TIME", lambda o: _time(o)),
+    ("CERTIFICATE", lambda o: _certificate(o)),
+    ("WHY", "why"),
+]
+
+
+def probe(
+    *,
+    plane: Annotated[
+        list[str] | None, Parameter(negative=(), help="Only these planes: control, data, browser, install.")
+    ] = None,
+    only: Annotated[list[str] | None, Parameter(negative=(), help="Only the row of this id.")] = None,
+    planned: Annotated[
+        bool, Parameter(negative=(), help="Let rows of services that are not built yet count as well.")
+    ] = False,
+    limit: Annotated[float, Parameter(help="Seconds that one attempt may take, at most 5.")] = 5.0,
+    settings: SettingsFrom = DEFAULT,
+    output: Annotated[Output, Parameter(name=["--output", "-o"], help="How the result is printed.")] = Output.TABLE,
+) -> int:
+    """Try the plan's outbound rows: name, connection, certificate, HTTP answer; by the egress proxy where one is set.
+
+    Ends with 1 when a required row fails, and says which rule to add and what breaks without it.
+
+    Try:
+      ccx network probe --values ccx.yaml
+      ccx network probe --plane control --output json
+    """
+    if not 0 < limit <= 5:
+        raise Invalid(f"{limit:g} s is no limit for an attempt", field="limit", remedy="Give more than 0 and at most 5")
+    items = _probe_here(settings, plane, only, planned, limit)
+    return show(items, output, planned)
+
+
+def show(document: Item, output: Output, planned: bool) -> int:
+    """Prints a probe's document, and on standard error what has to be done. Returns the exit code."""
+    from ccx.cli.output import document as print_document
+    from ccx.cli.output import rows, say
+
+    outcomes: list[Item] = document["outcomes"]
+    if output is not Output.TABLE:
+        print_document(document, output)
+    else:
+        rows(outcomes, _COLUMNS, output, empty="The plan has no outbound row to try.")
+    failed = [o for o in outcomes if o["result"] == "failed"]
+    for outcome in failed:
+        if counts(outcome, planned):
+            say(f"\n{outcome['id']}: {outcome['why']}")
+            say(f"  to do:  {outcome['remedy']}")
+            say(f"  rule:   {outcome['rule']}")
+            say(f"  breaks: {outcome['when_blocked']}")
+    worked = sum(o["result"] == "ok" for o in outcomes)
+    required = sum(counts(o, planned) for o in failed)
+    say(
+        f"\nfrom {document['from']}: {worked} work, {len(failed)} failed ({required} of them required), "
+        f"{len(outcomes) - worked - len(failed)} not probed"
+    )
+    return Exit.OK if document["ok"] else Exit.FAILED
+
+
+def counts(outcome: Item, planned: bool) -> bool:
+    """Whether a failed row makes the whole fail."""
+    return bool(outcome["required"]) and (planned or outcome["status"] == "built")
+
+
+def _probe_here(
+    settings: SettingsFrom, plane: Sequence[str] | None, only: Sequence[str] | None, planned: bool, limit: float
+) -> Item:
+    from ccx.cli.network import planes
+    from ccx.network.probe import document, run, targets
+
+    plan = settings.given().plan
+    rows = plan.select(*planes(plane))
+    if only:
+        for id_ in only:
+            if not any(row.id == id_ for row in rows):
+                raise NotFound(
+                    f"the plan has no row {id_!r}", field="only", remedy="List them: ccx network plan -o json"
+                )
+        rows = tuple(row for row in rows if row.id in only)
+    wanted = targets(plan, rows, loopback=bool(settings.values or settings.ccx_yaml))
+    with _progress(wanted) as report:
+        outcomes = run(wanted, report, limit=limit, proxy=_proxy(plan), ca=_ca(plan))
+    return document(outcomes, where="this machine", planned=planned)
+
+
+def _proxy(plan: Plan) -> str:
+    return plan.settings.egress_proxy if plan.settings else ""
+
+
+def _ca(plan: Plan) -> str:
+    """The installation's own, where the settings are those of one on this machine."""
+    if plan.settings is not None:
+        with suppress(OSError):
+            return (plan.settings.paths.etc / "ca.crt").read_text()
+    return ""
+
+
+def _progress(wanted: Sequence[Target]) -> AbstractContextManager[Callable[[Outcome], None] | None]:
+    """On a terminal, a table that fills as answers come; nothing elsewhere."""
+    if not sys.stderr.isatty():
+        return nullcontext()
+    from ccx.cli.network_probe_live import LiveProbe
+
+    return LiveProbe(wanted)
+
+
+def _needed(outcome: Item) -> str:
+    if outcome["status"] != "built":
+        return "planned"
+    return "required" if outcome["required"] else "optional"
+
+
+def _time(outcome: Item) -> str:
+    seconds = outcome.get("seconds") or {}
+    return f"{sum(seconds.values()) * 1000:.0f} ms" if seconds else ""
+
+
+def _certificate(outcome: Item) -> str:
+    shown = outcome.get("certificate")
+    return f"{shown['days']} days, by {shown['root']}" if shown else ""
