@@ -16,6 +16,7 @@ USER = "ccx"
 HTTP_PORT = 18091
 HTTPS_PORT = 443
 NATS_PORT = 4222
+S3_PORT = 8333
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,35 @@ class Layout:
         return self.place.host
 
     @property
+    def outside(self) -> IPv4Address:
+        """Where the control plane leaves this machine from, before the host puts its own address there."""
+        return self.place.outside
+
+    @property
+    def outside_host(self) -> IPv4Address:
+        """The host's end of that way."""
+        return self.place.outside_host
+
+    @property
+    def outside_link(self) -> str:
+        return self.place.outside_link
+
+    @property
+    def hosts_file(self) -> Path:
+        """The parts' ``/etc/hosts``."""
+        return self.run / "hosts"
+
+    @property
+    def mirror_url(self) -> str:
+        """The local cloud's own package mirror, as ``mirror.packages`` names it."""
+        return f"http://{self.place.mirror}"
+
+    @property
+    def mirror_key(self) -> Path:
+        """The public key that nodes trust for packages, as ``mirror.key`` names it."""
+        return self.etc / "mirror.asc"
+
+    @property
     def listen_address(self) -> tuple[str, int]:
         host, _, port = self.listen.rpartition(":")
         return host.strip("[]"), int(port)
@@ -97,6 +127,11 @@ class Layout:
     @property
     def nats_url(self) -> str:
         return f"nats://127.0.0.1:{NATS_PORT}"
+
+    @property
+    def s3_url(self) -> str:
+        """Where nodes and control plane reach this instance's own object store."""
+        return f"https://{self.control}:{S3_PORT}"
 
     @property
     def operator_password(self) -> Path:

@@ -21,7 +21,7 @@ DATA = "/var/lib/ccx-data"
 _MOUNT = """\
 image=$1 home=$2 volume=$3 unified=$4; shift 4
 mount -t overlay overlay -o "lowerdir=$image,upperdir=$home/upper,workdir=$home/work" "$home/root"
-mount -o loop,noatime "$volume" "$home/volume"
+if [ -n "$volume" ]; then mount -o loop,noatime "$volume" "$home/volume"; fi
 if [ "$unified" = no ]; then umount -R /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup; fi
 exec "$@"
 """
@@ -38,7 +38,7 @@ class Blueprint:
     prefix: int
     namespace: str
     image: Path
-    volume: Path
+    volume: Path | None
     home: Path
     user_data: str
     cpu: int
@@ -91,7 +91,7 @@ def command(plan: Blueprint, group: cgroups.Group) -> list[str]:
         *group.launcher(plan.cpu, plan.ram << 30),
         "unshare", "--mount", "--propagation", "slave", "--",
         "sh", "-euc", _MOUNT, "ccx-machine",
-        str(plan.image), str(plan.home), str(plan.volume), "yes" if cgroups.is_unified() else "no",
+        str(plan.image), str(plan.home), str(plan.volume or ""), "yes" if cgroups.is_unified() else "no",
         "systemd-nspawn", "--quiet", "--boot", "--settings=no", "--register=no", "--keep-unit",
         f"--machine={plan.name}", f"--directory={plan.home / 'root'}",
         f"--network-namespace-path={NAMESPACES / plan.namespace}",

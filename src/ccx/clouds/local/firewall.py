@@ -91,6 +91,7 @@ def render(picture: Picture) -> str:
         "ct original ip saddr vmap @egress",
         f"ip daddr {place.router} udp dport 53 accept",
         f"ip daddr {place.router} tcp dport 53 accept",
+        f"ip daddr {place.mirror} tcp dport 80 accept",
         "ct state established,related accept",
         f"ip saddr {{ {place.host}, {place.control} }} icmp type echo-request accept",
         "counter name other drop",

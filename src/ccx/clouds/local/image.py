@@ -68,7 +68,7 @@ def ensure_image(kind: str = "baked", images: Path = IMAGES, say: Say = _print) 
     recipe = RECIPES[kind]
     archive = mirror()
     try:
-        release = _release(archive)
+        release = release_of(archive)
     except (OSError, ValueError) as error:
         if there := find_image(kind, images):
             say(f"image {kind}: {archive} does not answer, keeping {there.parent.name}")
@@ -87,7 +87,7 @@ def ensure_image(kind: str = "baked", images: Path = IMAGES, say: Say = _print) 
     return home / "root"
 
 
-def _release(archive: str) -> str:
+def release_of(archive: str) -> str:
     """The archive's release date, the part of its state that a new image is worth making for."""
     with urllib.request.urlopen(f"{archive}/dists/{SUITE}/InRelease", timeout=15) as answer:  # noqa: S310
         head = answer.read(_RELEASE_LIMIT).decode(errors="replace")

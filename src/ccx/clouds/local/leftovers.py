@@ -36,7 +36,7 @@ def _look(place: Place, records: Records) -> list[tuple[ResourceKind, str, str]]
     for file in place.volumes.iterdir():
         if file.name not in images and file.with_suffix(".img").name not in images:
             found.append((ResourceKind.VOLUME, file.name, "a volume's image"))
-    used = {place.volumes / f"{server.spec.volume}.img" for server in records.servers.values()}
+    used = {place.volumes / f"{server.spec.volume}.img" for server in records.servers.values() if server.spec.volume}
     mine = {device for file in used for device in volumes.loop_devices(file)}
     for device in volumes.loop_devices(place.var):
         if device not in mine:

@@ -51,7 +51,8 @@ class Machine:
         self._booting = True
         try:
             await self._end_remains()
-            await volumes.released(plan.volume)
+            if plan.volume is not None:
+                await volumes.released(plan.volume)
             await asyncio.to_thread(boot.prepare, plan)
             if plan.console.exists() and plan.console.stat().st_size > _LARGEST_CONSOLE:
                 plan.console.unlink()

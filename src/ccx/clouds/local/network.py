@@ -52,6 +52,12 @@ async def ensure_router(place: Place) -> None:
         await _no_proxy_delay(space, _HOST_LINK)
 
 
+async def ensure_mirror(place: Place) -> None:
+    """Gives the router the package mirror's address. The router is made if it is not there."""
+    await ensure_router(place)
+    await ip(f"addr replace {place.mirror}/32 dev lo", namespace=place.router_namespace)
+
+
 async def attach_control_plane(place: Place) -> None:
     """Gives the control plane's namespace, which must exist, its address and the way to nodes, host and resolver.
 

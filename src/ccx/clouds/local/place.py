@@ -16,6 +16,9 @@ FIRST_NODE = 256
 SUBNET_BITS = 20
 LAST_NODE = (1 << (32 - SUBNET_BITS)) - 2
 
+OUTSIDE_LINKS = "ccxo"
+"""What the host's ends of all instances' ways out begin with."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -76,6 +79,21 @@ class Place:
         """The machine itself; its programs appear from here."""
         return self.subnet[3]
 
+    @property
+    def mirror(self) -> IPv4Address:
+        """The package mirror, which nodes of the stock image install from."""
+        return self.subnet[4]
+
+    @property
+    def outside(self) -> IPv4Address:
+        """Where the control plane leaves this machine from, before the host puts its own address there."""
+        return self.subnet[4]
+
+    @property
+    def outside_host(self) -> IPv4Address:
+        """The host's end of that way."""
+        return self.subnet[5]
+
     def node(self, slot: int) -> IPv4Address:
         """Address of the node in ``slot``."""
         return self.subnet[slot]
@@ -99,7 +117,16 @@ class Place:
     @property
     def host_link(self) -> str:
         """The host's end of its link to the router: unique on the machine, within a device name's 15 characters."""
-        return f"ccx{hashlib.sha256(self.instance.encode()).hexdigest()[:8]}"
+        return f"ccx{self._digest}"
+
+    @property
+    def outside_link(self) -> str:
+        """The host's end of the control plane's way out, where it has one."""
+        return f"{OUTSIDE_LINKS}{self._digest}"
+
+    @property
+    def _digest(self) -> str:
+        return hashlib.sha256(self.instance.encode()).hexdigest()[:8]
 
     @property
     def alias(self) -> str:

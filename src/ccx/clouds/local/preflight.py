@@ -60,8 +60,9 @@ def _collisions(place: Place) -> list[CcxError]:
         check=True,
         env={**os.environ, "PATH": SEARCH_PATH},
     )
+    own = (place.host_link, place.outside_link)
     for route in json.loads(listed.stdout or "[]"):
-        if (to := route.get("dst", "default")) == "default" or route.get("dev") == place.host_link:
+        if (to := route.get("dst", "default")) == "default" or route.get("dev") in own:
             continue
         if IPv4Network(to, strict=False).overlaps(place.subnet):
             where = f"a route of {route.get('dev', 'this machine')}"

@@ -258,10 +258,8 @@ class Provider:
     async def _new_server(self, spec: ServerSpec, tags: Tags, size: Size | None) -> ServerRecord:
         """Checks the wish and gives it an address. Nothing is made yet."""
         _check_name(spec.name)
-        if spec.volume not in self.records.volumes:
-            raise Invalid(f"there is no volume {spec.volume}", field="volume", remedy="Create it first")
-        if (other := self.records.volume(spec.volume).attached_to) is not None:
-            raise Conflict(f"volume {spec.volume} is attached to {other}", remedy="Delete that server first")
+        if spec.volume:
+            self._check_free(spec.volume)
         if spec.firewall not in self.records.firewalls:
             raise Invalid(f"there is no firewall {spec.firewall}", field="firewall", remedy="Put it first")
         cpu, ram = (size.cpu, size.ram) if size else catalogue.size_of(spec.instance_type)
@@ -275,6 +273,12 @@ class Provider:
         record = ServerRecord(spec, tags, self._free_slot(), cpu, ram, str(root), self._boot_id)
         self.records.servers[spec.name] = record
         return record
+
+    def _check_free(self, volume: str) -> None:
+        if volume not in self.records.volumes:
+            raise Invalid(f"there is no volume {volume}", field="volume", remedy="Create it first")
+        if (other := self.records.volume(volume).attached_to) is not None:
+            raise Conflict(f"volume {volume} is attached to {other}", remedy="Delete that server first")
 
     def _free_slot(self) -> int:
         """The next one after the last, so that a dead node's address rests before another gets it."""
@@ -316,7 +320,8 @@ class Provider:
         spec, place = record.spec, self.place
         return Blueprint(
             spec.name, spec.hostname, place.node(record.slot), place.router, place.subnet.prefixlen,
-            place.node_namespace(record.slot), Path(record.image), self._image_file(spec.volume),
+            place.node_namespace(record.slot), Path(record.image),
+            self._image_file(spec.volume) if spec.volume else None,
             place.machines / spec.name, spec.user_data, record.cpu, record.ram,
         )  # fmt: skip
 

@@ -1,0 +1,100 @@
+"""The local cloud's package mirror: Debian's packages, under the paths where vendors have theirs.
+
+Filled once by aptly and kept under ``/var/lib/ccx/packages``, for all instances on this machine. It is filled again when
+the archive has a new release, or more is wanted of it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ccx.clouds.local import image
+from ccx.clouds.local.recipe import SUITE
+from ccx.errors import CcxError
+from ccx.network.mirror.aptly import Aptly, Say
+from ccx.network.mirror.keys import signing_key
+from ccx.network.mirror.suites import Suite, suites
+from ccx.network.mirror.sync import Upstream, sync
+
+if TYPE_CHECKING:
+    from ccx.settings import Settings
+
+PACKAGES = Path("/var/lib/ccx/packages")
+_KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+
+
+def public_key(home: Path = PACKAGES) -> str:
+    """What nodes trust, armoured. The key is made when there is none."""
+    return signing_key(home / "key").public.read_text()
+
+
+def ensure_packages(settings: Settings, say: Say, home: Path = PACKAGES) -> Path:
+    """The folder to serve; fills it where it lacks something. Blocks for up to minutes.
+
+    Without a way to the archive, what is there is served as it is. Raises :class:`CcxError` where nothing is.
+    """
+    wanted = suites(settings, (SUITE,))
+    archive = image.mirror()
+    with _lock(home):
+        before = _filled(home)
+        try:
+            release = image.release_of(archive)
+        except (OSError, ValueError) as error:
+            if before and before["wanted"] == _digest(wanted):
+                say(f"packages: {archive} does not answer, serving those of {before['release']}")
+                return home / "public"
+            raise CcxError(
+                f"the Debian archive {archive} does not answer: {error}",
+                remedy="Open the way to it, or set CCX_DEBIAN_MIRROR to a mirror in reach", status=503,
+            ) from None  # fmt: skip
+        if before == (now := {"release": release, "wanted": _digest(wanted)}):
+            say(f"packages: those of {release} are there")
+            return home / "public"
+        started = time.monotonic()
+        say(f"packages: filling {home} from {archive} ({SUITE}, {release})")
+        sync(Aptly(home, say, (_architecture(),)), wanted, lambda suite: stand_in(suite, archive), say)
+        (home / "filled.json").write_text(json.dumps(now))
+        say(f"packages: filled in {time.monotonic() - started:.0f} s")
+    return home / "public"
+
+
+def stand_in(suite: Suite, archive: str) -> Upstream:
+    """Debian's own suite, for its own and for vendors' that can't be reached from everywhere."""
+    if suite.base:
+        folder = f"{archive}-security" if suite.path == "/debian-security" else archive
+        return Upstream(folder, suite.suite, suite.components, _KEYRING)
+    return Upstream(archive, SUITE, suite.components, _KEYRING, whole=False)
+
+
+def _architecture() -> str:
+    asked = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True)
+    return asked.stdout.strip()
+
+
+def _digest(wanted: Sequence[Suite]) -> str:
+    return hashlib.sha256(repr(wanted).encode()).hexdigest()[:16]
+
+
+def _filled(home: Path) -> dict[str, str] | None:
+    try:
+        noted: dict[str, str] = json.loads((home / "filled.json").read_text())
+    except (OSError, ValueError):
+        return None
+    return noted
+
+
+@contextmanager
+def _lock(home: Path) -> Iterator[None]:
+    """One filling at a time on this machine; whoever waited finds it done."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / ".lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
