@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from tests.e2e.postgres_bench import Bench, bench
 
+from ccx.cmon.engines.postgres.layout import ETCD_UNIT
 from ccx.cmon.node_channel import NodeRefused
 from ccx.cmon.spec import Role
 from ccx.cmon.tls import client_context
@@ -141,6 +142,17 @@ async def test_a_job_that_lost_its_claim_changes_nothing(formed: Bench) -> None:
 
 async def test_peers_tell_a_node_that_is_there_from_one_that_is_gone(formed: Bench) -> None:
     assert await formed.engine.peers_see(formed.channel, formed.cluster(), "n2g1") == {"n1g1": True, "n3g1": True}
+
+
+async def test_a_member_of_etcd_that_is_down_is_named_until_it_is_back(formed: Bench) -> None:
+    node = formed.cluster().node("n3g1")
+    await formed.channel.call(node, "services", {"stop": [ETCD_UNIT]}, token=formed.token)
+    try:
+        problems = (await formed.engine.observe(formed.cluster())).problems
+        assert any(problem.startswith("etcd on n3g1 does not answer") for problem in problems), problems
+    finally:
+        await formed.channel.call(node, "services", {"start": [ETCD_UNIT]}, token=formed.token)
+    await formed.whole()
 
 
 async def _writer(formed: Bench, *labels: str) -> Writer:
