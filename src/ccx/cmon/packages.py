@@ -5,15 +5,12 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import shutil
-import subprocess
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from ccx.cmon import deb
 from ccx.cmon.sources import node_side, shared
-from ccx.errors import CcxError
+from ccx.network.mirror.gpg import Gpg
 
 _LAUNCHER = """#!/usr/bin/python3 -I
 import sys
@@ -156,7 +153,7 @@ def _signing_key(key_home: Path) -> str:
     public = key_home / "signing-key.pub.asc"
     if not public.exists():
         key_home.mkdir(parents=True, exist_ok=True)
-        with _Gpg() as gpg:
+        with Gpg() as gpg:
             gpg.run("--passphrase", "", "--quick-generate-key", _KEY_NAME, "ed25519", "sign", "never")
             _write(key_home / "signing-key.asc", gpg.run("--armor", "--export-secret-keys", _KEY_NAME), 0o600)
             _write(public, gpg.run("--armor", "--export", _KEY_NAME))
@@ -164,31 +161,9 @@ def _signing_key(key_home: Path) -> str:
 
 
 def _sign(text: str, key_home: Path) -> bytes:
-    with _Gpg() as gpg:
+    with Gpg() as gpg:
         gpg.run("--import", str(key_home / "signing-key.asc"))
         return gpg.run("--clearsign", "--digest-algo", "SHA512", stdin=text.encode())
-
-
-class _Gpg:
-    """gpg in a home of its own that is gone afterwards: no agent stays, and the path is short enough for its socket."""
-
-    def __enter__(self) -> _Gpg:
-        self._home = tempfile.mkdtemp(prefix="ccx-gpg-")
-        return self
-
-    def run(self, *arguments: str, stdin: bytes = b"") -> bytes:
-        command = ["gpg", "--batch", "--quiet", "--no-tty", "--pinentry-mode", "loopback", "--homedir", self._home]
-        try:
-            done = subprocess.run([*command, *arguments], input=stdin, capture_output=True, check=False)
-        except FileNotFoundError:
-            raise CcxError("gpg is not installed", remedy="Install the package gnupg", status=500) from None
-        if done.returncode != 0:
-            raise CcxError(f"gpg failed: {done.stderr.decode(errors='replace').strip()}", status=500)
-        return done.stdout
-
-    def __exit__(self, *_: object) -> None:
-        subprocess.run(["gpgconf", "--homedir", self._home, "--kill", "all"], capture_output=True, check=False)
-        shutil.rmtree(self._home, ignore_errors=True)
 
 
 def _write(path: Path, content: bytes, mode: int = 0o644) -> None:
