@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +20,10 @@ from tests.e2e.tenant import Tenant, signed_up
 async def installed(what: str, *options: str) -> AsyncIterator[Installed]:
     """``ccx up`` of a new instance; ``options`` go to it."""
     found = Installed(f"b{what}-{os.getpid()}", f"127.0.0.1:{free_port()}")
+    task = asyncio.current_task()
+    assert task is not None
+    # Told to end (`timeout` does so), it still removes what it made.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     try:
         await found.up(*options)
         yield found
