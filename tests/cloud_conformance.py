@@ -257,6 +257,20 @@ class CloudConformance:
         with pytest.raises(NameTaken):
             await shared.cloud.create_server(shared.server("n1-1", "spare"), shared.tags())
 
+    async def test_a_server_that_keeps_nothing_needs_no_volume(self, lab: Lab) -> None:
+        tags = lab.tags()
+        await lab.cloud.put_firewall(lab.firewall(22), tags)
+        bare = replace(lab.server(), volume="")
+        made = [await lab.cloud.create_server(bare, tags) for _ in range(2)]
+        assert made[0].private_ip == made[1].private_ip
+        await lab.until_running()
+        assert set(await lab.inventory()) == {
+            (ResourceKind.SERVER, lab.name("n1-1")), (ResourceKind.FIREWALL, lab.name("fw"))
+        }  # fmt: skip
+        await lab.cloud.delete_server(bare.name, tags)
+        await lab.cloud.delete_firewall(lab.name("fw"), tags)
+        assert await lab.inventory() == {}
+
     async def test_an_attached_volume_is_not_deleted(self, shared: Lab) -> None:
         with pytest.raises(CcxError) as refused:
             await shared.cloud.delete_volume(shared.name("data"), shared.tags())

@@ -105,6 +105,8 @@ class Volume:
 class ServerSpec:
     """A server to be made. Its volume and firewall exist already; the address is the cloud's choice, kept for life.
 
+    A server that keeps nothing has no volume (``""``).
+
     The local cloud mounts the volume at ``/var/lib/ccx-data``; elsewhere ``ccx-agent`` finds the attached device.
     """
 

@@ -46,6 +46,10 @@ class Control:
         """``servers``, ``cpu``, ``ram`` (GiB), ``volume_size`` (GiB), of the whole cloud; others are endless."""
         await self._send("PUT", "/control/limits", json=limits)
 
+    async def block(self, *hosts: str) -> None:
+        """No node reaches these hosts from now on; those that were blocked before are open again."""
+        await self._send("PUT", "/control/blocked", json=list(hosts))
+
     async def kill(self, server: str) -> None:
         """The machine dies, and the cloud knows and reports it."""
         await self._send("POST", f"/control/servers/{server}/kill")

@@ -8,6 +8,7 @@ from typing import Any
 from ccx.clouds.simulated.database import Database
 from ccx.clouds.simulated.state import Document, State
 from ccx.errors import CcxError
+from ccx_probe import Answer
 
 Args = dict[str, Any]
 Result = dict[str, Any]
@@ -32,6 +33,7 @@ class Nodes:
         self._verbs: dict[str, Callable[[str, Document, Args], Result | None]] = {
             "ping": self._ping,
             "reach": self._reach,
+            "probe": self._probe,
             "configure": database.configure,
             "start": database.start,
             "join": database.join,
@@ -77,3 +79,19 @@ class Nodes:
         except NodeUnreachable:
             return {"reached": False}
         return {"reached": True}
+
+    def _probe(self, name: str, server: Document, args: Args) -> Result:
+        """As ``ccx-agent`` answers it; what is reached is everything but what :meth:`Resources.block` was told."""
+        blocked = (self._state.get("network", "blocked") or {"hosts": []})["hosts"]
+
+        def answer(request: Document) -> Document:
+            ok = request["host"] not in blocked
+            err = (
+                ""
+                if ok
+                else f"{request['host']}:{request['port']} does not answer: packets to it are dropped on the way"
+            )
+            return Answer(request["key"], ok, "tcp", "" if ok else "timeout", err).to_json()
+
+        answers = [answer(request) for request in args["requests"]]
+        return {"answers": answers, "progress": [{"answer": each} for each in answers]}

@@ -37,6 +37,10 @@ class Resources:
             raise Invalid(f"no such limit: {', '.join(sorted(unknown))}", remedy=f"There are {', '.join(LIMITS)}")
         self._state.put("capacity", "limits", limits)
 
+    def block(self, hosts: list[str]) -> None:
+        """The hosts that no node reaches from now on."""
+        self._state.put("network", "blocked", {"hosts": hosts})
+
     def check_capacity(self, wanted: list[dict[str, int]]) -> None:
         limits = self._state.get("capacity", "limits") or {}
         servers = self._state.all("server").values()
@@ -77,11 +81,12 @@ class Resources:
         if server := self._state.get("server", spec["name"]):
             _same("server", server, spec, _IDENTITY_OF_SERVER)
             return server, False
-        volume = self._state.get("volume", spec["volume"])
-        if volume is None or self._state.get("firewall", spec["firewall"]) is None:
-            missing = f"firewall {spec['firewall']}" if volume else f"volume {spec['volume']}"
-            raise NotFound(f"there is no {missing}", remedy="Create it before the server")
-        if volume["attached_to"]:
+        volume = self._state.get("volume", spec["volume"]) if spec["volume"] else None
+        if spec["volume"] and volume is None:
+            raise NotFound(f"there is no volume {spec['volume']}", remedy="Create it before the server")
+        if self._state.get("firewall", spec["firewall"]) is None:
+            raise NotFound(f"there is no firewall {spec['firewall']}", remedy="Create it before the server")
+        if volume and volume["attached_to"]:
             raise Conflict(f"volume {spec['volume']} is attached to {volume['attached_to']}")
         self.check_capacity([{"servers": 1, "cpu": spec["cpu"], "ram": spec["ram"], "volume_size": 0}])
         server = {
@@ -95,7 +100,8 @@ class Resources:
             "node": {"token": 0, "applied": {}},
         }
         self._state.put("server", spec["name"], server)
-        self._state.put("volume", spec["volume"], {**volume, "attached_to": spec["name"]})
+        if volume:
+            self._state.put("volume", spec["volume"], {**volume, "attached_to": spec["name"]})
         return server, True
 
     def delete_server(self, name: str, tags: Tags) -> tuple[None, bool]:
@@ -103,9 +109,10 @@ class Resources:
         server = self._state.get("server", name)
         if server is None:
             return None, False
-        volume = self._state.get("volume", server["volume"])
-        assert volume is not None, "a server's volume can't be deleted under it"
-        self._state.put("volume", server["volume"], {**volume, "attached_to": None})
+        if server["volume"]:
+            volume = self._state.get("volume", server["volume"])
+            assert volume is not None, "a server's volume can't be deleted under it"
+            self._state.put("volume", server["volume"], {**volume, "attached_to": None})
         self._state.delete("server", name)
         return None, True
 

@@ -56,6 +56,10 @@ def make_app(world: World) -> Starlette:
         await world.commit(world.resources.limit, await request.json())
         return Response(status_code=204)
 
+    async def blocked(request: Request) -> Response:
+        await world.commit(world.resources.block, await request.json())
+        return Response(status_code=204)
+
     async def hurt(request: Request) -> Response:
         name, what = request.path_params["name"], request.path_params["what"]
         if what not in ("kill", "freeze", "cut", "heal"):
@@ -83,6 +87,7 @@ def make_app(world: World) -> Starlette:
             Route("/control/faults", add_fault, methods=["POST"]),
             Route("/control/faults", clear_faults, methods=["DELETE"]),
             Route("/control/limits", limits, methods=["PUT"]),
+            Route("/control/blocked", blocked, methods=["PUT"]),
             Route("/control/servers/{name}/{what}", hurt, methods=["POST"]),
             Route("/control/calls", calls),
             Route("/control/documents/{kind}", documents),
