@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ccx.jobs import Job, JobRecord, TransactionBody, operation
 from ccx.runner.services import Services
-from ccx.runner.steps import cluster, network, reserve, servers
+from ccx.runner.steps import cluster, network, packages, preflight, reserve, servers
 from ccx.runner.subject import Subject, datastore_scope
 from ccx.stores import datastores
 from ccx.stores.models import Desired, Node, Status
@@ -31,7 +31,7 @@ async def give_up(tx: AsyncSession, job: JobRecord, error: dict[str, Any] | None
 
 @operation("create_datastore", deadline=timedelta(minutes=30), on_failed=give_up)
 async def create_datastore(job: Job, datastore_id: str) -> None:
-    """Reserve names and keys; firewall; volumes and servers; wait for them; build the cluster; name it; open it."""
+    """Reserve names and keys; firewall; volumes, servers; wait for them; probe; build the cluster; name it; open it."""
     services: Services = job.services
     reserved = await job.transaction("reserve", _reserve(services, datastore_id), undo=_release(services, datastore_id))
     members = [UUID(m) for m in reserved]
@@ -46,10 +46,11 @@ async def create_datastore(job: Job, datastore_id: str) -> None:
         every=timedelta(seconds=0.25),
         within=servers.booted_within(services),
     )
-    await job.transaction("certificates", _certify(services, datastore_id, members))
     await job.gather(
-        *(job.step(f"configure {n.label}", cluster.configure(services, datastore_id, members, n.id)) for n in nodes)
+        job.transaction("certificates", _certify(services, datastore_id, members)),
+        *(job.step(f"probe {n.label}", preflight.probe(services, datastore_id, n.id)) for n in nodes),
     )
+    await job.gather(*(_set_up(job, subject, members, node) for node in nodes))
     await job.step("start", cluster.start(services, datastore_id, members), timeout=120)
     view = await job.nap_until(
         "form", cluster.whole(services, datastore_id, members), every=timedelta(seconds=0.25), within=FORM
@@ -97,6 +98,15 @@ async def _machine(job: Job, subject: Subject, node: Node) -> None:
     await job.step(
         f"server {node.label}", servers.create_server(subject, node), undo=servers.delete_server(subject, node)
     )
+
+
+async def _set_up(job: Job, subject: Subject, members: list[UUID], node: Node) -> None:
+    """One node's packages, where its image lacks them, and its configuration."""
+    services, datastore_id = subject.services, str(subject.datastore.id)
+    if packages.needed(subject):
+        install = packages.install(services, datastore_id, node.id)
+        await job.step(f"packages {node.label}", install, timeout=packages.INSTALL_S)
+    await job.step(f"configure {node.label}", cluster.configure(services, datastore_id, members, node.id))
 
 
 def _certify(services: Services, datastore_id: str, members: list[UUID]) -> TransactionBody:

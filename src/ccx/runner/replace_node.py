@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ccx.errors import Conflict
 from ccx.jobs import Job, Step, TransactionBody, operation
 from ccx.runner.services import Services
-from ccx.runner.steps import cluster, reserve, servers
+from ccx.runner.steps import cluster, packages, preflight, reserve, servers
 from ccx.runner.subject import Subject
 from ccx.stores import datastores, nodes
 from ccx.stores.models import NodeStatus
@@ -41,7 +41,10 @@ async def replace_node(job: Job, datastore_id: str, node_id: str) -> None:
         every=timedelta(seconds=0.25),
         within=servers.booted_within(services),
     )
+    await job.step("probe", preflight.probe(services, datastore_id, new_id))
     await job.transaction("certificate", _certify(services, datastore_id, new_id))
+    if packages.needed(subject):
+        await job.step("packages", packages.install(services, datastore_id, new_id), timeout=packages.INSTALL_S)
     await job.step("configure", cluster.configure(services, datastore_id, members, new_id))
     # Forgotten before the new one joins: of three members one is dead, and a fourth would raise the quorum
     # above the number of the living.
