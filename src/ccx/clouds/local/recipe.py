@@ -101,6 +101,10 @@ _DROPPED_PATHS = (
 )
 
 
+# Named, since it would not be looked for on an Ubuntu.
+_KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
+
+
 @dataclass(frozen=True)
 class Recipe:
     """One image, described completely but for the state of the archive it is made from."""
@@ -119,7 +123,7 @@ class Recipe:
         """The mmdebstrap call that makes it in the folder ``target``."""
         return [
             "mmdebstrap", "--variant=minbase", "--mode=root", "--format=directory",
-            f"--include={','.join(self.packages)}",
+            f"--include={','.join(self.packages)}", f"--keyring={_KEYRING}",
             *(f"--dpkgopt=path-exclude={path}" for path in _DROPPED_PATHS),
             "--dpkgopt=force-unsafe-io",
             '--aptopt=Acquire::Retries "3"', '--aptopt=Acquire::http::Timeout "30"',
