@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -92,7 +93,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         print("interrupted; what the control plane was asked for goes on", file=sys.stderr)
         return Exit.INTERRUPTED
     except BrokenPipeError:  # the reader has seen enough: `ccx … | head`
-        sys.stdout = None
+        # What is still buffered goes nowhere; from Python 3.13 on, closing would complain of it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.OK
     return result if isinstance(result, int) else Exit.OK
 
