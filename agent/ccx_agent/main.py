@@ -20,6 +20,7 @@ MODULES = {
     "sequence": "sequence",
     "prepare-data": "data",
     "write-files": "files",
+    "packages": "packages",
     "services": "services",
     "services-state": "services",
     "reachable": "reach",

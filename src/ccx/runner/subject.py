@@ -55,6 +55,13 @@ class Subject:
         return next(t for t in cloud.instance_types if t.code == self.datastore.instance_size)
 
     @property
+    def image(self) -> str:
+        """What its nodes start from, as the cloud is set now: ``baked`` or ``stock``."""
+        cloud = self.services.settings.cloud(self.datastore.cloud)
+        assert cloud is not None, f"the settings no longer have the cloud {self.datastore.cloud}"
+        return "stock" if cloud.stock else "baked"
+
+    @property
     def firewall_name(self) -> str:
         return f"ccx-{self.services.settings.instance}-{self.datastore.short_id}"
 

@@ -27,8 +27,10 @@ IMAGE_PACKAGES = declare(
     plane=Plane.INSTALL,
     needed=on_cloud("local"),
     service="ccx cloud daemon",
-    purpose="Debian packages of the nodes' image, built once and cached by content",
-    mirror=Mirror.APT_REPOSITORY,
+    purpose="Debian packages of the nodes' images, and of their mirror: fetched once and kept",
+    # Not moved by mirror.packages, which may be the mirror that is filled from here.
+    mirror=Mirror.NONE,
     path="/debian",
-    when_blocked="the image can't be built, and installing says so; a cached image needs no download",
+    when_blocked="the image can't be built nor the stock image's mirror filled, and installing says so; what is cached "
+    "needs no download; CCX_DEBIAN_MIRROR names another archive",
 )

@@ -1,7 +1,7 @@
 """The local cloud's package mirror: Debian's packages, under the paths where vendors have theirs.
 
-Filled once by aptly and kept under ``/var/lib/ccx/packages``, for all instances on this machine. It is filled again when
-the archive has a new release, or more is wanted of it.
+Filled once by aptly and kept under ``/var/lib/ccx/packages``, for all instances on this machine. It is filled again
+when the archive has a new release, or more is wanted of it.
 """
 
 from __future__ import annotations

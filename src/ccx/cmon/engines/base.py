@@ -23,11 +23,22 @@ class Port:
     """The control plane."""
 
 
+@dataclass(frozen=True)
+class Software:
+    """What a node of an engine has to have installed, besides the packages that its repositories name."""
+
+    files: tuple[tuple[str, str], ...] = ()
+    """``(path, content)``, written before packages are installed: what keeps them from doing more than we want."""
+    off: tuple[str, ...] = ()
+    """Services that the packages bring along and that shall not run."""
+
+
 class Engine(Protocol):
     """One vendor. ``token`` is the job's claim, passed on to every node that is changed."""
 
     vendor: str
     ports: tuple[Port, ...]
+    software: Software
     reserved_users: frozenset[str]
     reserved_databases: frozenset[str]
 

@@ -57,7 +57,10 @@ class Aptly:
         self, name: str, url: str, suite: str, component: str, keyring: Path, packages: Sequence[str], *,
         with_dependencies: bool,
     ) -> None:  # fmt: skip
-        """Brings the mirror up to date: of the suite, these packages. What an earlier call fetched is kept."""
+        """Brings the mirror up to date: of the suite, these packages. What an earlier call fetched is kept.
+
+        Components are taken at their word: Debian's security suite calls its own ``updates/main``.
+        """
         query = " | ".join(packages)
         filters = [f"-filter={query}", *(["-filter-with-deps"] if with_dependencies else [])]
         if name in self.names("mirror"):
@@ -65,8 +68,8 @@ class Aptly:
             self.run("mirror", "edit", *filters, name)
         else:
             self.run(
-                "mirror", "create", "-force-components", f"-keyring={keyring}", f"-architectures={self._architectures}", *filters, name,
-                f"{url.rstrip('/')}/", suite, component,
+                "mirror", "create", "-force-components", f"-keyring={keyring}",
+                f"-architectures={self._architectures}", *filters, name, f"{url.rstrip('/')}/", suite, component,
             )  # fmt: skip
         with self._progress(name) as watch:
             self.run("mirror", "update", "-force", f"-keyring={keyring}", name, watch=watch)

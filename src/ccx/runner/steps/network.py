@@ -6,6 +6,7 @@ from ccx.clouds.base import Direction, Firewall, Rule
 from ccx.cmon.engines.base import Engine
 from ccx.cmon.spec import ClusterView
 from ccx.jobs import Step
+from ccx.network.mirror.sources import network_of, reached
 from ccx.runner.steps.servers import Action
 from ccx.runner.subject import Subject
 from ccx.settings import Settings
@@ -24,6 +25,8 @@ def rules(settings: Settings, engine: Engine, sources: list[str]) -> tuple[Rule,
         Rule(Direction.EGRESS, "udp", 53, resolver),
         Rule(Direction.EGRESS, "tcp", 53, resolver),
     }
+    for host, number in reached(settings, engine.vendor):
+        wanted.add(Rule(Direction.EGRESS, "tcp", number, network_of(host)))
     for port in engine.ports:
         if port.control:
             wanted.add(Rule(Direction.INGRESS, "tcp", port.number, control))

@@ -53,7 +53,7 @@ def create_server(subject: Subject, node: Node) -> Action:
                 zone=node.zone,
                 volume=node.volume,
                 firewall=subject.firewall_name,
-                image=ds.image,
+                image=subject.image,
                 user_data=user_data(
                     hostname=node.hostname,
                     control_url=told.control_url,

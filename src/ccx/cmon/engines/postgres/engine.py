@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from ccx.cmon import egress
-from ccx.cmon.engines.base import Port
+from ccx.cmon.engines.base import Port, Software
 from ccx.cmon.engines.postgres import config, leadership, membership, observation, patroni, tenants
 from ccx.cmon.engines.postgres.clients import Clients
 from ccx.cmon.engines.postgres.layout import (
@@ -40,6 +40,11 @@ class PostgresEngine:
         Port(PATRONI, "Patroni's REST API", peers=True, control=True),
         Port(ETCD_CLIENT, "etcd, for Patroni and fencing", peers=True, control=True),
         Port(ETCD_PEER, "etcd, between its members", peers=True),
+    )
+    # No cluster of Debian's own making; and its services run under units of ours.
+    software = Software(
+        files=(("/etc/postgresql-common/createcluster.conf", "create_main_cluster = false\n"),),
+        off=("etcd", "nftables", "patroni", "postgresql", "prometheus-node-exporter", "prometheus-postgres-exporter"),
     )
     reserved_users = tenants.RESERVED_USERS
     reserved_databases = tenants.RESERVED_DATABASES

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ccx.cmon.engines.base import Port
+from ccx.cmon.engines.base import Port, Software
 from ccx.cmon.node_channel import NodeChannel, NodeRefused, NodeUnreachable, Progress
 from ccx.cmon.spec import ClusterSpec, ClusterView, DatabaseInfo, DatabaseUser, MemberView, NodeSpec, Role
 from ccx.errors import Conflict, Invalid, Transient
@@ -18,6 +18,7 @@ class SimulatedEngine:
     """``channel`` is for what real engines do over their own protocols: observation, leadership, switchover."""
 
     vendor = "simulated"
+    software = Software()
     ports: tuple[Port, ...] = (
         Port(5432, "database", clients=True, peers=True),
         Port(8008, "status", peers=True, control=True),
