@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import App, Parameter
 
 from ccx.cli.exits import Exit
+from ccx.cli.network_observed import observed
 from ccx.cli.network_probe import probe
 from ccx.cli.network_settings import DEFAULT, SettingsFrom, read_plan
 from ccx.cli.options import Output
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 app = App(name="network", help="The contract of every connection that leaves the system.", help_epilogue="")
 app.command(probe)
+app.command(observed)
 
 Printed = Annotated[Output, Parameter(name=["--output", "-o"], help="How the result is printed.")]
 

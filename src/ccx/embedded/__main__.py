@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from ccx.embedded import host_names, namespace, record
+from ccx.embedded import host_names, kernel_view, namespace, record
 from ccx.embedded.cloud import CloudDaemon
 from ccx.embedded.control_plane import ControlPlane
 from ccx.embedded.host_names import HostNames
@@ -69,7 +69,8 @@ async def _supervise(layout: Layout, options: argparse.Namespace) -> None:
     ready = asyncio.Event()
     announcing = asyncio.create_task(_announce(ready, layout, report, began, detached=options.detached))
     try:
-        await supervisor.run(ready)
+        async with kernel_view.served(layout):
+            await supervisor.run(ready)
     finally:
         announcing.cancel()
         await host_names.forget(layout)

@@ -32,7 +32,12 @@ async def ensure(layout: Layout) -> None:
 
 async def enforce(layout: Layout, rules: Path) -> None:
     """Loads the plan's rules into the namespace's kernel tables, in place of earlier ones, all at once."""
-    await run("ip", "netns", "exec", layout.namespace, "nft", "-f", str(rules))
+    await nft(layout, "-f", str(rules))
+
+
+async def nft(layout: Layout, *arguments: str, stdin: str | None = None) -> str:
+    """Runs ``nft`` on the namespace's kernel tables. Raises :class:`ccx.embedded.shell.ToolFailed`."""
+    return await run("ip", "netns", "exec", layout.namespace, "nft", *arguments, stdin=stdin)
 
 
 async def remove(layout: Layout) -> None:

@@ -11,6 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any, NamedTuple
 
 TABLE = "ccx_observed"
@@ -115,28 +116,29 @@ class _Key(NamedTuple):
 
 
 def _elements(text: str, prefix: str) -> Iterator[tuple[_Key, str, int, int]]:
+    """A node that somebody broke into may tell anything: what is passed on is well-formed, or nothing is."""
     try:
-        listed = json.loads(text)["nftables"]
-    except (KeyError, TypeError) as error:
+        for entry in json.loads(text)["nftables"]:
+            found = entry.get("set", {})
+            if found.get("name", "").startswith(prefix):
+                for element in found.get("elem", ()):
+                    yield _element(element["elem"])
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"this is no list of nft's: {error!r}") from None
-    for entry in listed:
-        found = entry.get("set", {})
-        if found.get("name", "").startswith(prefix):
-            for element in found.get("elem", ()):
-                yield _element(element["elem"])
 
 
 def _element(element: Mapping[str, Any]) -> tuple[_Key, str, int, int]:
     *group, uid, address, protocol, port = element["val"]["concat"]
-    key = _Key(str(address), int(port), str(protocol), int(uid))
-    return (
-        key,
-        _unit(str(group[0])) if group else "",
-        int(element["counter"]["packets"]),
-        KEPT_S - int(element["expires"]),
-    )
+    key = _Key(str(ip_address(address)), int(port), str(protocol), int(uid))
+    packets, left = int(element["counter"]["packets"]), int(element["expires"])
+    if not (0 < key.port < 65536 and key.protocol in ("tcp", "udp") and 0 <= key.uid < 2**32):
+        raise ValueError(f"{key} is no destination")
+    if not (0 <= packets < 2**62 and 0 <= left <= KEPT_S):
+        raise ValueError(f"{packets} packets, {left} s left: no counter says so")
+    return key, _unit(str(group[0])) if group else "", packets, KEPT_S - left
 
 
 def _unit(group: str) -> str:
     """``unified/system.slice/x.service`` -> ``x.service``. A number is a group that is gone, its name with it."""
-    return "" if group.isdigit() else group.rpartition("/")[2]
+    name = group.rpartition("/")[2]
+    return "" if group.isdigit() or not name.isprintable() else name[:255]

@@ -20,6 +20,7 @@ from ccx.rest import (
     firewalls,
     health,
     jobs,
+    network,
     nodes,
     oauth2,
     userdb,
@@ -29,8 +30,8 @@ from ccx.rest.errors import add_error_handlers
 from ccx.rest.middleware import Bodies, Envelope
 
 _RESOURCES = (
-    auth, oauth2, deploy_wizard, clusters, data_stores, nodes, jobs, connection, firewalls, userdb, admin, enrolment,
-    health,
+    auth, oauth2, deploy_wizard, clusters, data_stores, nodes, jobs, connection, firewalls, userdb, admin, network,
+    enrolment, health,
 )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from ccx.clouds.base import Cloud, ServerState, Unavailable
 from ccx.errors import CcxError, Transient
 from ccx.runner.services import Services
+from ccx.state import observing
 from ccx.state.watcher import Watcher
 from ccx.stores import datastores
 
@@ -46,6 +47,7 @@ class StateWorker:
                         async with asyncio.TaskGroup() as group:
                             group.create_task(self._keep_watchers(connection))
                             group.create_task(self._listen())
+                            group.create_task(self._observe())
                             for cloud in self._services.clouds.values():
                                 group.create_task(self._follow(cloud))
             except* (SQLAlchemyError, OSError) as errors:
@@ -87,6 +89,14 @@ class StateWorker:
             await asyncio.Event().wait()
         finally:
             await subscription.unsubscribe()
+
+    async def _observe(self) -> None:
+        """Keeps what the kernels saw, before machines that saw it are gone."""
+        while True:
+            await asyncio.sleep(observing.EVERY)
+            with contextlib.suppress(CcxError, Transient):
+                for blind in await observing.read(self._services):
+                    log.debug("can't see what it connects to", source=blind.source, reason=blind.why)
 
     async def _follow(self, cloud: Cloud) -> None:
         """A machine that the cloud reports as stopped needs no probe to be believed lost."""

@@ -69,6 +69,11 @@ async def watched(tx: AsyncSession) -> Sequence[Datastore]:
     return (await tx.scalars(settled.order_by(Datastore.id))).all()
 
 
+async def living(tx: AsyncSession) -> Sequence[Datastore]:
+    """All that have, or may have, nodes."""
+    return (await tx.scalars(select(Datastore).where(Datastore.status.not_in(GONE)).order_by(Datastore.id))).all()
+
+
 async def rename(tx: AsyncSession, datastore: Datastore, name: str) -> None:
     """Changes the name that people see. DNS and cloud names stay: they come from the short id."""
     datastore.name = name

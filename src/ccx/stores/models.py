@@ -203,3 +203,27 @@ class Audit(Base):
     action: Mapped[str]
     datastore_id: Mapped[UUID | None] = mapped_column(index=True)
     detail: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
+class Observed(Base):
+    """Connections that the control plane or a node opened: as the kernel there saw them, added up over all readings."""
+
+    __tablename__ = "observed"
+    __table_args__ = {"schema": SCHEMA}
+
+    source: Mapped[str] = mapped_column(primary_key=True)
+    """A node's id, or ``control-plane``."""
+    user: Mapped[str] = mapped_column(primary_key=True)
+    """The system user whose process it was."""
+    address: Mapped[str] = mapped_column(primary_key=True)
+    port: Mapped[int] = mapped_column(primary_key=True)
+    protocol: Mapped[str] = mapped_column(primary_key=True)
+    units: Mapped[list[str]] = mapped_column(default=list)
+    passed: Mapped[int] = mapped_column(BigInteger, default=0)
+    refused: Mapped[int] = mapped_column(BigInteger, default=0)
+    read_passed: Mapped[int] = mapped_column(BigInteger, default=0)
+    """What the last reading said: the kernel's counters begin again when a machine does."""
+    read_refused: Mapped[int] = mapped_column(BigInteger, default=0)
+    first_seen: Mapped[datetime]
+    passed_at: Mapped[datetime | None]
+    refused_at: Mapped[datetime | None]

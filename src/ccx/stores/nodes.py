@@ -53,6 +53,11 @@ def members(datastore: Datastore) -> list[Node]:
     return [n for n in datastore.nodes if n.status in (NodeStatus.ACTIVE, NodeStatus.LOST) and n.address]
 
 
+def reachable(datastore: Datastore) -> list[Node]:
+    """Those that reported that they are there, members or not yet, and can be asked."""
+    return [n for n in present(datastore) if n.phoned_home_at is not None and n.address and n.host_key]
+
+
 async def allow_enrolment(tx: AsyncSession, node: Node, token: str, valid: timedelta) -> None:
     """Lets the node phone home with ``token`` for ``valid``. Repeating it replaces the former token."""
     row = await tx.get(Enrolment, node.id) or Enrolment(node_id=node.id)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from ccx.cmon import egress
 from ccx.cmon.spec import ClusterView
 from ccx.db import utc_now
 from ccx.jobs import Step
@@ -24,6 +25,16 @@ def configure(services: Services, datastore_id: str, members: list[UUID], node_i
         subject = await Subject.load(services, datastore_id)
         cluster = await subject.cluster([subject.node(m) for m in members])
         await subject.engine.configure(services.channel, cluster, subject.node(node_id).label, step.token)
+
+    return action
+
+
+def renew_egress(services: Services, datastore_id: str) -> Action:
+    """Gives every node that answers the rules of now on what it may connect to."""
+
+    async def action(step: Step) -> None:
+        subject = await Subject.load(services, datastore_id)
+        await egress.tell(services.channel, services.settings, await subject.cluster(), step.token)
 
     return action
 

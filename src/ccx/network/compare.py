@@ -1,0 +1,65 @@
+"""The plan against what was seen: declared and used, declared and unused, undeclared, refused. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ccx.network.hosts import covers, is_loopback
+from ccx.network.kinds import Plane
+from ccx.network.plan import Plan, Row
+from ccx.network.render.nftables import egress
+
+
+class Verdict(StrEnum):
+    DECLARED = "declared"
+    """A row of the plan holds it."""
+    UNDECLARED = "undeclared"
+    """It got through, and no row holds it."""
+    REFUSED = "refused"
+    """The kernel refused it."""
+
+
+@dataclass(frozen=True)
+class Destination:
+    """Where somebody on ``plane`` connected to."""
+
+    plane: Plane
+    address: str
+    port: int
+    protocol: str
+    """``tcp`` or ``udp``."""
+
+
+class Comparison:
+    """Judges destinations. ``names`` are those that the resolver answered with an address, as far as they are known."""
+
+    def __init__(self, plan: Plan, names: Mapping[str, Iterable[str]] | None = None) -> None:
+        self._plan = plan
+        self._names = names or {}
+        self._rows = {plane: egress(plan, plane) for plane in (Plane.CONTROL, Plane.DATA)}
+
+    def rows(self, to: Destination) -> tuple[Row, ...]:
+        """The rows that hold it."""
+        return tuple(
+            row
+            for row in self._rows[to.plane]
+            if (row.port, row.protocol.transport) == (to.port, to.protocol) and self._covers(row, to.address)
+        )
+
+    def verdict(self, to: Destination) -> Verdict:
+        """Of a connection that got through."""
+        return Verdict.DECLARED if self.rows(to) else Verdict.UNDECLARED
+
+    def unused(self, used: Iterable[Destination]) -> tuple[Row, ...]:
+        """The rows that none of these are by. What stays within a machine is not seen, and so not among them."""
+        by = {row for to in used for row in self.rows(to)}
+        rows = dict.fromkeys(row for rows in self._rows.values() for row in rows)
+        return tuple(row for row in rows if row not in by and not all(is_loopback(host) for host in row.hosts))
+
+    def _covers(self, row: Row, address: str) -> bool:
+        if row.group is not None and row.group not in self._plan.groups:
+            return True  # the settings don't know its members, and the kernel's rules did: the port is all there is
+        declared = (*(self._plan.groups.get(row.group, ()) if row.group else ()), *row.hosts)
+        return any(covers(name, host) for name in declared for host in (address, *self._names.get(address, ())))

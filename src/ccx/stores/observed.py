@@ -1,0 +1,70 @@
+"""What control plane and nodes connected to, kept for a month: the machines themselves come and go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, func, or_, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ccx.network.observer import KEPT_S, Seen
+from ccx.stores.models import Observed
+
+CONTROL_PLANE = "control-plane"
+"""The source that is no node."""
+
+MOST = 4096
+"""Destinations of one source; what is new beyond that is not remembered."""
+
+
+async def one_reader(tx: AsyncSession) -> None:
+    """Others wait until the transaction ends: readings that overtake one another would be counted twice."""
+    await tx.execute(text("select pg_advisory_xact_lock(hashtext('ccx.observed'))"))
+
+
+async def add(tx: AsyncSession, source: str, seen: Iterable[Seen], users: Mapping[str, str], at: datetime) -> None:
+    """Adds a reading that began ``at``. ``users`` are the names of user ids there."""
+    rows = {
+        (row.user, row.address, row.port, row.protocol): row
+        for row in await tx.scalars(select(Observed).where(Observed.source == source))
+    }
+    for one in seen:
+        user = users.get(str(one.uid), str(one.uid))
+        key = (user, one.address, one.port, one.protocol)
+        if key not in rows:
+            if len(rows) >= MOST:
+                continue
+            rows[key] = Observed(
+                source=source, user=user, address=one.address, port=one.port, protocol=one.protocol, units=[],
+                passed=0, refused=0, read_passed=0, read_refused=0, first_seen=at - timedelta(seconds=one.idle),
+            )  # fmt: skip
+            tx.add(rows[key])
+        _count(rows[key], one, at - timedelta(seconds=one.idle))
+
+
+def _count(row: Observed, seen: Seen, last: datetime) -> None:
+    passed, refused = _new(row.read_passed, seen.passed), _new(row.read_refused, seen.refused)
+    row.read_passed, row.read_refused = seen.passed, seen.refused
+    row.passed += passed
+    row.refused += refused
+    row.passed_at = last if passed else row.passed_at
+    row.refused_at = last if refused else row.refused_at
+    row.units = sorted({*row.units, *seen.units})[:16]
+
+
+def _new(before: int, now: int) -> int:
+    """A counter that is lower than it was began again."""
+    return now - before if now >= before else now
+
+
+async def since(tx: AsyncSession, moment: datetime) -> Sequence[Observed]:
+    """What was tried after ``moment``, refused attempts and those that got through."""
+    recent = select(Observed).where(or_(Observed.passed_at >= moment, Observed.refused_at >= moment))
+    return (await tx.scalars(recent.order_by(Observed.source, Observed.address, Observed.port))).all()
+
+
+async def prune(tx: AsyncSession, now: datetime) -> None:
+    """Drops what was tried long ago."""
+    last = func.greatest(Observed.passed_at, Observed.refused_at)
+    await tx.execute(delete(Observed).where(last < now - timedelta(seconds=KEPT_S)))
