@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import socket
-import ssl
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from . import speak, tls
+from . import speak
 from .clock import Clock
 from .connect import connect, datagram, resolve
 from .model import Answer, Blocked, Certificate, Request
 from .speak import Proxy
+
+if TYPE_CHECKING:
+    import ssl
 
 
 @dataclass
@@ -36,7 +38,7 @@ def attempt(request: Request, limit: float, proxy: Proxy | None, trusted: ssl.SS
     except TimeoutError:
         blocked = Blocked(seen.stage, "timeout", f"{request.host}:{request.port} took longer than {limit:g} s")
     clock.stop()
-    if isinstance(blocked, tls.Untrusted):
+    if blocked is not None and blocked.shown is not None:
         seen.certificate = blocked.shown
     return Answer(
         key=request.key, ok=blocked is None, stage=blocked.stage if blocked else seen.stage,
@@ -76,6 +78,8 @@ def _try(request: Request, clock: Clock, seen: _Seen, proxy: Proxy | None, trust
             _begin("http", clock, seen)
             seen.head = speak.get(plain, request, clock, proxy)
         elif request.speaks == "https":
+            from . import tls  # not before: a node that asks for no HTTPS need not load it
+
             assert trusted is not None, "whoever asks for HTTPS says what is trusted"
             _begin("tls", clock, seen)
             secure, seen.certificate = tls.handshake(request, plain, dial, trusted, clock)

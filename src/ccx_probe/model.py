@@ -93,10 +93,11 @@ class Answer:
 
 
 class Blocked(Exception):
-    """The destination can't be used: at which stage, and why."""
+    """The destination can't be used: at which stage, and why. ``shown`` is a certificate that is the trouble."""
 
-    def __init__(self, stage: str, code: str, err: str) -> None:
+    def __init__(self, stage: str, code: str, err: str, shown: Certificate | None = None) -> None:
         super().__init__(err)
         self.stage = stage
         self.code = code
         self.err = err
+        self.shown = shown

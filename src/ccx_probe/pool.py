@@ -5,11 +5,14 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from .attempt import attempt
 from .model import Answer, Request
 from .speak import Proxy
-from .tls import trust
+
+if TYPE_CHECKING:
+    import ssl
 
 LIMIT_S = 5.0
 """That one attempt may take."""
@@ -36,7 +39,7 @@ def probe(
     Raises ValueError for a proxy that is none.
     """
     by = Proxy.of(proxy) if proxy else None
-    trusted = trust(ca) if any(request.speaks == "https" for request in requests) else None
+    trusted = _trust(ca) if any(request.speaks == "https" for request in requests) else None
     waiting: queue.SimpleQueue[Request] = queue.SimpleQueue()
     answered: queue.SimpleQueue[Answer] = queue.SimpleQueue()
     for request in requests:
@@ -63,3 +66,9 @@ def probe(
         if report is not None:
             report(answer)
     return [found[request.key] for request in requests]
+
+
+def _trust(ca: str) -> ssl.SSLContext:
+    from .tls import trust
+
+    return trust(ca)

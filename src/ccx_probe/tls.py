@@ -28,12 +28,12 @@ def trust(ca: str) -> ssl.SSLContext:
 def handshake(
     request: Request, plain: socket.socket, again: Callable[[], socket.socket], trusted: ssl.SSLContext, clock: Clock
 ) -> tuple[ssl.SSLSocket, Certificate | None]:
-    """``plain``, secured. Raises Untrusted or Blocked; ``again`` makes a second connection, to look closer."""
+    """``plain``, secured. Raises Blocked; ``again`` makes a second connection, to look closer."""
     try:
         made = _wrap(plain, request.host, trusted, clock)
     except ssl.SSLCertVerificationError as error:
         shown = _shown_anyway(request, again, clock)
-        raise Untrusted(*_verdict(request.host, error, shown), shown) from None
+        raise Blocked("tls", *_verdict(request.host, error, shown), shown) from None
     except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
         raise _cut(request, error) from None
     except ssl.SSLError as error:
@@ -48,14 +48,6 @@ def handshake(
     except OSError as error:
         raise _cut(request, error) from None
     return made, _described(made)
-
-
-class Untrusted(Blocked):
-    """The certificate is the trouble; :attr:`shown` is what there is to say of it."""
-
-    def __init__(self, code: str, err: str, shown: Certificate | None) -> None:
-        super().__init__("tls", code, err)
-        self.shown = shown
 
 
 def _wrap(plain: socket.socket, host: str, context: ssl.SSLContext, clock: Clock) -> ssl.SSLSocket:

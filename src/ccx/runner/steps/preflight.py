@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 import ccx_probe
+from ccx.cmon.endpoints import PHONE_HOME
 from ccx.cmon.spec import NodeSpec
 from ccx.errors import CcxError
 from ccx.jobs import Step
@@ -52,8 +53,10 @@ def needed(settings: Settings, cloud: str, vendor: str, version: str) -> list[Ta
     rows = (
         row
         for row in found.select(Plane.DATA, status=Status.BUILT)
-        # What nodes on a baked image have inside, they don't fetch.
-        if row.required and (row.mirror is not Mirror.APT_REPOSITORY or (there is not None and there.stock))
+        # The node's report came from there a moment ago; and what nodes on a baked image have inside, they don't fetch.
+        if row.required
+        and row.id != PHONE_HOME.id
+        and (row.mirror is not Mirror.APT_REPOSITORY or (there is not None and there.stock))
     )
     return [target for target in targets(found, rows) if target.request is not None]
 
