@@ -66,7 +66,7 @@ def up(
 
     from ccx.embedded import prepare  # imports much: what is in the way has been said by now
 
-    command = prepare.instance(layout, change or ())
+    command = prepare.instance(layout, change or (), _say)
     if recovery_file is not None and passphrase is not None:
         prepare.export_recovery(layout, recovery_file, passphrase)
         _say(f"recovery copy of the wrapping key: {recovery_file}; keep it, and the passphrase, elsewhere")

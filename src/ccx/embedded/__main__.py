@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from ccx.embedded import host_names, kernel_view, namespace, record
+from ccx.embedded import host_names, kernel_view, namespace, outside, outside_names, record
 from ccx.embedded.cloud import CloudDaemon
 from ccx.embedded.control_plane import ControlPlane
 from ccx.embedded.host_names import HostNames
@@ -31,6 +31,7 @@ def main() -> int:
     parser.add_argument("--nats", action="store_true", help="run NATS")
     parser.add_argument("--local-cloud", action="store_true", help="run the local cloud's daemon")
     parser.add_argument("--resolve", metavar="DOMAIN", help="let this machine resolve names of that domain")
+    parser.add_argument("--outside", action="store_true", help="follow the addresses of what is outside, by the plan")
     parser.add_argument("--detached", action="store_true", help="write to the log once everything is ready")
     options = parser.parse_args()
     layout = remembered(options.instance)
@@ -67,14 +68,26 @@ async def _supervise(layout: Layout, options: argparse.Namespace) -> None:
         parts.append(HostNames(layout, options.resolve))
     supervisor = Supervisor(parts, entry, layout.run, layout.logs, report)
     ready = asyncio.Event()
+    following = asyncio.create_task(_follow(layout, report)) if options.outside else None
     announcing = asyncio.create_task(_announce(ready, layout, report, began, detached=options.detached))
     try:
         async with kernel_view.served(layout):
             await supervisor.run(ready)
     finally:
         announcing.cancel()
+        if following is not None:
+            following.cancel()
         await host_names.forget(layout)
+        await outside.remove(layout)
     report.line(f"instance {layout.instance!r} has stopped; its nodes go on")
+
+
+async def _follow(layout: Layout, report: Report) -> None:
+    """Loads the contract only where it is needed: the supervisor stays small."""
+    from ccx.network.plan import plan
+    from ccx.settings import load
+
+    await outside_names.follow(layout, plan(load(layout.instance, environ={})), report)
 
 
 async def _announce(ready: asyncio.Event, layout: Layout, report: Report, began: float, *, detached: bool) -> None:

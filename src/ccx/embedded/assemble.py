@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
-import nats
-import structlog
 from nats.aio.client import Client
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -18,12 +16,10 @@ from ccx.cmon.ssh_channel import SshChannel
 from ccx.db import make_engine, make_session_factory
 from ccx.db.endpoints import POSTGRESQL
 from ccx.dns.dnsmasq import DnsmasqWriter
+from ccx.embedded.nats_client import connect_nats
 from ccx.runner.services import Installation, Services
 from ccx.secrets import KeyRing, Vault
 from ccx.settings import Settings
-from ccx.state.endpoints import NATS
-
-log = structlog.get_logger()
 
 
 @dataclass(frozen=True)
@@ -61,27 +57,6 @@ async def assembled(settings: Settings) -> AsyncIterator[Assembled]:
             engine=lambda vendor: engines.get(vendor, settings),
         )
         yield Assembled(services, engine, client)
-
-
-async def connect_nats(settings: Settings) -> Client:
-    """A client that reconnects for ever; events wait in the outbox meanwhile."""
-    options: dict[str, str] = {}
-    if settings.nats_credentials is not None:
-        user, password = settings.nats_credentials.read_text().split()
-        options = {"user": user, "password": password}
-
-    async def lost(error: Exception) -> None:
-        log.warning("NATS does not answer", reason=str(error) or type(error).__name__)
-
-    return await nats.connect(
-        servers=[NATS.checked_url(settings.nats_url, settings)],
-        name="ccx",
-        error_cb=lost,
-        max_reconnect_attempts=-1,
-        reconnect_time_wait=1,
-        allow_reconnect=True,
-        **options,
-    )
 
 
 def _installation(settings: Settings) -> Installation:

@@ -20,6 +20,7 @@ from ccx.embedded.shell import run
 _CLONE_NEWNET = 0x40000000
 _BACKLOG = 512
 _PROBE_S = 2.0
+_OUTSIDE_S = 5.0
 
 
 async def ensure(layout: Layout) -> None:
@@ -76,6 +77,32 @@ async def answers(layout: Layout, port: int) -> bool:
     except (OSError, TimeoutError):
         return False
     return True
+
+
+async def connection_error(address: tuple[str, int], namespace_file: Path | None = None) -> str | None:
+    """Why no TCP connection to ``address`` can be made; None: it can. A name is looked up by this machine.
+
+    With a ``namespace_file``, from that network namespace. Gives up after some seconds.
+    """
+    made: list[socket.socket] = []
+
+    def create() -> None:
+        if namespace_file is not None:
+            _join(namespace_file)
+        made.append(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(*address, family=socket.AF_INET, type=socket.SOCK_STREAM)
+        _in_a_thread(create)
+        with made[0] as connection:
+            connection.setblocking(False)
+            await asyncio.wait_for(loop.sock_connect(connection, found[0][4]), _OUTSIDE_S)
+    except TimeoutError:
+        return f"no answer within {_OUTSIDE_S:.0f} s"
+    except (OSError, IndexError) as error:
+        return str(getattr(error, "strerror", None) or error)
+    return None
 
 
 async def http_status(layout: Layout, port: int, path: str) -> int | None:

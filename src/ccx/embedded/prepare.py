@@ -4,30 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from compileall import compile_dir
 from pathlib import Path
 
 import ccx
 from ccx.clouds.local.network import attach_control_plane
 from ccx.db.postgres_binaries import installed
-from ccx.embedded import namespace
+from ccx.embedded import external, namespace, outside, outside_names
 from ccx.embedded.files import Files
 from ccx.embedded.layout import Layout
 from ccx.errors import Conflict
-from ccx.network.plan import plan
-from ccx.network.render import render
+from ccx.network.plan import Plan, plan
 from ccx.settings import load
 
 
-def instance(layout: Layout, changes: Sequence[str]) -> list[str]:
-    """Makes what is missing, and returns the supervisor's command. Raises :class:`ccx.errors.CcxError`."""
+def instance(layout: Layout, changes: Sequence[str], say: Callable[[str], None]) -> list[str]:
+    """Makes what is missing, and returns the supervisor's command. Raises :class:`ccx.errors.CcxError`.
+
+    What is unwise about the settings is said.
+    """
     # User ccx can't write beside the source, and would compile it at every start.
     compile_dir(str(Path(ccx.__file__).parent), quiet=2)
     Files(layout, changes).make()
-    asyncio.run(_network(layout))
-    settings = load(layout.instance)
-    layout.egress_rules.write_text(render(plan(settings), "nftables"))
+    settings = load(layout.instance, environ={})  # as the parts see them: they get no environment of ours
+    for warning in external.check(settings, layout):
+        say(f"warning: {warning}")
+    wanted = plan(settings)
+    asyncio.run(_network(layout, wanted))
     command = [sys.executable, "-m", "ccx.embedded", "--instance", layout.instance]
     if settings.dsn == layout.dsn:
         command += ["--postgres", str(installed(layout.var / "postgresql"))]
@@ -35,15 +39,26 @@ def instance(layout: Layout, changes: Sequence[str]) -> list[str]:
         command.append("--nats")
     if any(cloud.type == "local" for cloud in settings.clouds):
         command.append("--local-cloud")
+    if external.hosts_of(external.destinations(wanted, layout)):
+        command.append("--outside")
     if layout.resolve:
         command += ["--resolve", settings.user_domain]
     return command
 
 
-async def _network(layout: Layout) -> None:
-    """The control plane's namespace, with its way to nodes, resolver and this machine."""
+async def _network(layout: Layout, wanted: Plan) -> None:
+    """The control plane's namespace, with its way to nodes, resolver and this machine, and out where it has to go."""
+    abroad = external.destinations(wanted, layout)
+    addresses = await outside_names.look_up(external.hosts_of(abroad))
     await namespace.ensure(layout)
     await attach_control_plane(layout.place)
+    outside_names.write(layout, wanted, addresses)
+    await namespace.enforce(layout, layout.egress_rules)  # before there is a way out
+    if abroad:
+        await outside.ensure(layout)
+        await outside.check(layout, abroad)
+    else:
+        await outside.remove(layout)
 
 
 def export_recovery(layout: Layout, target: Path, passphrase: str) -> None:

@@ -84,8 +84,7 @@ class Sandbox:
         closed = {str(folder) for path in code if (folder := closed_folder(path))}
         hidden = _outermost({folder for folder in _HIDDEN if os.path.isdir(folder)} | closed)
         own = [folder for folder in (layout.etc, layout.var, layout.run) if folder.exists()]
-        resolver = layout.run / "resolv.conf"
-        system_resolver = os.path.realpath("/etc/resolv.conf")
+        overlays = {layout.run / "resolv.conf": "/etc/resolv.conf", layout.hosts_file: "/etc/hosts"}
         return {
             "argv": list(argv),
             "environment": {
@@ -103,9 +102,11 @@ class Sandbox:
             "folder": str(layout.var),
             "hidden": hidden,
             "visible": [[str(path), False] for path in code] + [[str(path), True] for path in own],
-            "overlaid": (
-                [[str(resolver), system_resolver]] if resolver.exists() and os.path.exists(system_resolver) else []
-            ),
+            "overlaid": [
+                [str(ours), os.path.realpath(system)]
+                for ours, system in overlays.items()
+                if ours.exists() and os.path.exists(system)
+            ],
             "forgotten": ["/run/netns", "/run/ccx", str(layout.var / "cloud")],
         }
 

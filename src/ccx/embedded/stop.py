@@ -11,7 +11,7 @@ from contextlib import suppress
 from ipaddress import IPv4Network
 
 from ccx.clouds.local.teardown import teardown
-from ccx.embedded import host_names, namespace, record
+from ccx.embedded import host_names, namespace, outside, record
 from ccx.embedded.layout import Layout, remembered
 from ccx.embedded.processes import Identity
 from ccx.errors import NotFound
@@ -32,6 +32,7 @@ async def down(instance: str, *, purge: bool, say: Callable[[str], None]) -> Non
         await _stop(running.supervisor)
     await host_names.forget(layout)
     ended = await namespace.stop_leftovers(layout, patience=5)
+    await outside.remove(layout)
     if running is None and not ended and not purge:
         say(f"instance {instance!r} was not running")
     else:

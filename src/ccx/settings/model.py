@@ -138,8 +138,9 @@ class Settings(_Part):
     user_domain: str = Field(default="db.ccx.localhost", description="ccx.userDomain: datastores' names end in it")
     cc_fqdn: str = Field(default="", description="ccFQDN: the ClusterControl console's name; opens 9501 and 9511")
     dsn: str = Field(default="", description="SQLAlchemy URL of the metadata database")
-    nats_url: str = Field(default="", description="nats://host:4222 of the JetStream server or cluster")
+    nats_url: str = Field(default="", description="nats:// or tls://host:4222 of JetStream; a cluster's with commas")
     nats_credentials: Path | None = Field(default=None, description="file with 'user\\npassword', mode 0600")
+    nats_ca: Path | None = Field(default=None, description="CA that a tls:// NATS is checked by; the system's without")
     control_address: str = Field(default="", description="the address at which nodes reach the control plane's 443")
     resolver_address: str = Field(default="", description="the DNS server that nodes and clients ask")
     public_url: str = Field(default="", description="the console's and API's URL, for users")
@@ -165,6 +166,11 @@ class Settings(_Part):
     mirror: Mirrors = Mirrors()
     egress_proxy: str = Field(default="", description="URL of the proxy that HTTP leaves by; empty: directly")
     percona_telemetry: bool = Field(default=False, description="let Percona's agent on the nodes call home")
+
+    @property
+    def nats_servers(self) -> tuple[str, ...]:
+        """The servers of ``nats_url``, one URL each."""
+        return tuple(server.strip() for server in self.nats_url.split(",") if server.strip())
 
     def cloud(self, code: str) -> CloudConfig | None:
         """The cloud of that code, or None."""

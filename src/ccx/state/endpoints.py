@@ -1,11 +1,27 @@
 """Events: the outbox is relayed to NATS JetStream. And what the kernel saw of the control plane's connections."""
 
-from ccx.network import Direction, Plane, Protocol, UnixSocket, declare, from_url
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ccx.network import Address, Direction, Plane, Protocol, UnixSocket, declare
+from ccx.network.hosts import parse_url
+
+if TYPE_CHECKING:
+    from ccx.settings import Settings
+
+
+def _servers(settings: Settings) -> tuple[Address, ...]:
+    """A cluster has several."""
+    urls = settings.nats_servers or ("nats://localhost:4222",)
+    parsed = [parse_url(url, field="nats_url") for url in urls]
+    return tuple(Address(one.host, one.port) for one in parsed)
+
 
 NATS = declare(
     id="state.nats",
     section=8,
-    host=from_url(lambda s: s.nats_url, "nats_url", default="nats://localhost:4222"),
+    host=_servers,
     ports=4222,
     protocol=Protocol.TCP,
     direction=Direction.INTERNAL,

@@ -156,6 +156,7 @@ def kill_below(path: Path) -> None:
 def remove_instance(instance: str) -> None:
     """Removes the instance's emptied groups."""
     if on_systemd():
+        subprocess.run(["systemctl", "--quiet", "stop", _slice(instance)], check=False, capture_output=True)
         return
     _remove_tree(instance_group(instance))
     for controller in ("memory", "cpu"):

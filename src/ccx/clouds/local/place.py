@@ -87,12 +87,12 @@ class Place:
     @property
     def outside(self) -> IPv4Address:
         """Where the control plane leaves this machine from, before the host puts its own address there."""
-        return self.subnet[4]
+        return self.subnet[14]
 
     @property
     def outside_host(self) -> IPv4Address:
         """The host's end of that way."""
-        return self.subnet[5]
+        return self.subnet[15]
 
     def node(self, slot: int) -> IPv4Address:
         """Address of the node in ``slot``."""
