@@ -15,6 +15,7 @@ from ccx.embedded.control_plane import ControlPlane
 from ccx.embedded.host_names import HostNames
 from ccx.embedded.layout import Layout, remembered
 from ccx.embedded.nats import Nats
+from ccx.embedded.object_store import ObjectStore
 from ccx.embedded.part import Part
 from ccx.embedded.postgres import Postgres
 from ccx.embedded.report import Report
@@ -29,6 +30,7 @@ def main() -> int:
     parser.add_argument("--instance", required=True)
     parser.add_argument("--postgres", type=Path, help="run PostgreSQL, from this folder of programs")
     parser.add_argument("--nats", action="store_true", help="run NATS")
+    parser.add_argument("--s3", action="store_true", help="run the object store")
     parser.add_argument("--local-cloud", action="store_true", help="run the local cloud's daemon")
     parser.add_argument("--resolve", metavar="DOMAIN", help="let this machine resolve names of that domain")
     parser.add_argument("--outside", action="store_true", help="follow the addresses of what is outside, by the plan")
@@ -66,7 +68,8 @@ async def _supervise(layout: Layout, options: argparse.Namespace) -> None:
     parts.append(ControlPlane(layout, sandbox, sockets))
     if options.resolve:
         parts.append(HostNames(layout, options.resolve))
-    supervisor = Supervisor(parts, entry, layout.run, layout.logs, report)
+    alongside = [ObjectStore(layout, sandbox)] if options.s3 else []
+    supervisor = Supervisor(parts, entry, layout.run, layout.logs, report, alongside)
     ready = asyncio.Event()
     following = asyncio.create_task(_follow(layout, report)) if options.outside else None
     announcing = asyncio.create_task(_announce(ready, layout, report, began, detached=options.detached))

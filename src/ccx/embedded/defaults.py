@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import yaml
 
+from ccx.embedded import object_store
 from ccx.embedded.layout import Layout
 from ccx.embedded.nats import credentials_file
 from ccx.errors import Invalid
@@ -42,6 +43,11 @@ clouds:
       - {{code: medium, name: Medium, type: medium, cpu: 2, ram: 4}}
     volume_types: # GiB
       - {{code: ssd, name: SSD, min: 10, max: 1000, default: 10}}
+    # Backups: the object store that "ccx up" runs itself, or another that speaks S3. "ccx storage check" tries it.
+    s3_endpoint: {s3_url}
+    s3_bucket: {s3_bucket}
+    s3_ca: {s3_ca}
+    s3_credentials: {s3_credentials} # access key and secret key, a line each
 """
 
 
@@ -57,6 +63,10 @@ def settings_text(layout: Layout) -> str:
         dsn=layout.dsn,
         nats_url=layout.nats_url,
         nats_credentials=credentials_file(layout),
+        s3_url=layout.s3_url,
+        s3_bucket=object_store.BUCKET,
+        s3_ca=layout.etc / "ca.crt",
+        s3_credentials=object_store.credentials_file(layout),
         # Not below .localhost: resolvers may answer 127.0.0.1 for all of that by themselves (RFC 6761).
         user_domain="db.ccx.internal" if layout.instance == "default" else f"{layout.instance}.db.ccx.internal",
     )

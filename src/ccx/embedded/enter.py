@@ -18,6 +18,7 @@ _CLONE_NEWNS, _CLONE_NEWNET = 0x00020000, 0x40000000
 _MS_RDONLY, _MS_NOSUID, _MS_NODEV, _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
 _MNT_DETACH = 2
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+_TMP = "/tmp"  # noqa: S108 - a mount point
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -70,12 +71,15 @@ def _narrow_the_view(spec: dict[str, Any]) -> None:
     _forget_mounts_below(spec["forgotten"])
     opened = [(os.open(path, os.O_PATH | os.O_CLOEXEC), path, writable) for path, writable in spec["visible"]]
     overlaid = [(os.open(source, os.O_PATH | os.O_CLOEXEC), target) for source, target in spec["overlaid"]]
-    for folder in spec["hidden"]:
+    # Its own, as systemd's PrivateTmp: some programs have sockets there, of fixed names.
+    _mount("none", _TMP, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=1777,size=16m")
+    hidden = [folder for folder in spec["hidden"] if not folder.startswith(_TMP + "/")]
+    for folder in hidden:
         _mount("none", folder, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=0755,size=64k")
     for source, target, writable in opened:
-        if any(target.startswith(folder + "/") for folder in spec["hidden"]):
+        if any(target.startswith(folder + "/") for folder in (*hidden, _TMP)):
             _bind(source, target, writable=writable)
-    for folder in spec["hidden"]:
+    for folder in hidden:
         _mount("none", folder, None, _MS_REMOUNT | _MS_BIND | _MS_RDONLY | _MS_NOSUID | _MS_NODEV)
     for source, target in overlaid:
         _bind(source, target, writable=False)

@@ -6,6 +6,7 @@ import os
 import pwd
 import secrets
 import socket
+import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,6 +15,7 @@ from pathlib import Path
 from cryptography import x509
 
 from ccx.cmon.packages import build_repository
+from ccx.embedded import object_store
 from ccx.embedded.defaults import settings_text, with_changes, with_public_url
 from ccx.embedded.layout import USER, Layout
 from ccx.embedded.nats import credentials_file
@@ -73,6 +75,7 @@ class Files:
         _folder(layout.var / "postgresql", 0o750, self._ccx)
         _folder(layout.var / "apt", 0o750, self._root)
         _folder(layout.var / "nats", 0o750, self._ccx)
+        _folder(layout.var / "s3", 0o750, self._ccx)
         _folder(layout.logs, 0o750, self._ccx)
         _folder(layout.postgres_socket, 0o750, self._ccx)
 
@@ -91,6 +94,9 @@ class Files:
         os.chown(self.wrapping_key, self._ccx.uid, self._ccx.gid)
         if not (nats := credentials_file(self._layout)).exists():
             _create(nats, f"ccx\n{secrets.token_urlsafe(32)}\n", 0o600, self._ccx)
+        if not (own := object_store.credentials_file(self._layout)).exists():
+            access = "".join(secrets.choice(string.ascii_uppercase + string.digits) for _ in range(20))
+            _create(own, f"{access}\n{secrets.token_urlsafe(30)}\n", 0o600, self._ccx)
         if not (operator := self._layout.operator_password).exists():
             _create(operator, secrets.token_urlsafe(18) + "\n", 0o600, self._ccx)
         if not (key := self._layout.etc / "ssh.key").exists():
@@ -107,16 +113,20 @@ class Files:
             _replace(certificate, made.certificate, 0o644, self._root)
             _create(key, made.key, 0o600, Owner(0, 0))
         ca = KeyPair(certificate.read_text(), key.read_text())
-        names, addresses = self._own_names()
-        if self._tls_is_good(ca, names, addresses):
+        self._leaf(ca, "tls", *self._own_names())
+        self._leaf(ca, "s3", [], [str(self._layout.control)])
+
+    def _leaf(self, ca: KeyPair, name: str, names: list[str], addresses: list[str]) -> None:
+        certificate, key = self._layout.etc / f"{name}.crt", self._layout.etc / f"{name}.key"
+        if self._is_good(certificate, ca, names, addresses):
             return
         leaf = issue(ca, "ccx", dns_names=names, addresses=addresses, valid=_LEAF_VALID, client=False)
-        _replace(etc / "tls.key", leaf.key, 0o600, self._ccx)
-        _replace(etc / "tls.crt", leaf.certificate + ca.certificate, 0o644, self._root)
+        _replace(key, leaf.key, 0o600, self._ccx)
+        _replace(certificate, leaf.certificate + ca.certificate, 0o644, self._root)
 
-    def _tls_is_good(self, ca: KeyPair, names: list[str], addresses: list[str]) -> bool:
+    def _is_good(self, certificate: Path, ca: KeyPair, names: list[str], addresses: list[str]) -> bool:
         try:
-            current = x509.load_pem_x509_certificate((self._layout.etc / "tls.crt").read_bytes())
+            current = x509.load_pem_x509_certificate(certificate.read_bytes())
         except FileNotFoundError:
             return False
         if current.issuer != x509.load_pem_x509_certificate(ca.certificate.encode()).subject:

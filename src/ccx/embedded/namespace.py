@@ -105,13 +105,14 @@ async def connection_error(address: tuple[str, int], namespace_file: Path | None
     return None
 
 
-async def http_status(layout: Layout, port: int, path: str) -> int | None:
-    """What a GET on the namespace's loopback is answered with; None for no answer within two seconds."""
+async def http_status(layout: Layout, port: int, path: str, method: str = "GET") -> int | None:
+    """What a request on the namespace's loopback is answered with; None for no answer within two seconds."""
     try:
         async with asyncio.timeout(_PROBE_S):
             reader, writer = await asyncio.open_connection(sock=await _connect(layout, port))
             try:
-                writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
+                head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+                writer.write(head.encode())
                 version, status, *_ = (await reader.readline()).split()
                 return int(status) if version.startswith(b"HTTP/") else None
             finally:

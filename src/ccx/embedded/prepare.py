@@ -37,6 +37,8 @@ def instance(layout: Layout, changes: Sequence[str], say: Callable[[str], None])
         command += ["--postgres", str(installed(layout.var / "postgresql"))]
     if settings.nats_url == layout.nats_url:
         command.append("--nats")
+    if any(cloud.s3_endpoint == layout.s3_url for cloud in settings.clouds):
+        command.append("--s3")
     if any(cloud.type == "local" for cloud in settings.clouds):
         command.append("--local-cloud")
     if external.hosts_of(external.destinations(wanted, layout)):

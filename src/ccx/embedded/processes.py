@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+_PROCESS_MADVISE, _MADV_PAGEOUT = 440, 21
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,29 @@ def memory(pid: int) -> int:
     except (FileNotFoundError, ProcessLookupError, PermissionError):
         return 0
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+
+
+def page_out(pid: int, program: Path) -> None:
+    """Gives back what the process holds of its program's file; the kernel reads again what it still needs. Root only.
+
+    A large program holds after its start a hundred MiB that only its start needed.
+    """
+
+    class Range(ctypes.Structure):
+        _fields_ = (("start", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    with suppress(OSError):  # it has ended, or the kernel is too old: it stays as large as it is
+        handle = os.pidfd_open(pid)
+        try:
+            for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
+                if line.endswith(str(program)):
+                    start, end = (int(bound, 16) for bound in line.split()[0].split("-"))
+                    libc.syscall(
+                        _PROCESS_MADVISE, handle, ctypes.byref(Range(start, end - start)), 1, _MADV_PAGEOUT, 0
+                    )
+        finally:
+            os.close(handle)
 
 
 def all_pids() -> list[int]:

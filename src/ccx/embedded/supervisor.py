@@ -29,10 +29,17 @@ class StartFailed(CcxError):
 
 
 class Supervisor:
-    """One instance's parts. ``run`` returns when it was told to stop and everything has stopped."""
+    """One instance's parts. ``run`` returns when it was told to stop and everything has stopped.
 
-    def __init__(self, parts: Sequence[Part], record: Record, run_folder: Path, logs: Path, report: Report) -> None:
+    Parts that go ``alongside`` wait for no other, and no other waits for them.
+    """
+
+    def __init__(
+        self, parts: Sequence[Part], record: Record, run_folder: Path, logs: Path, report: Report,
+        alongside: Sequence[Part] = (),
+    ) -> None:  # fmt: skip
         self._parts = parts
+        self._alongside = alongside
         self._record = record
         self._run_folder = run_folder
         self._logs = logs
@@ -62,20 +69,34 @@ class Supervisor:
         self._stop.set()
 
     async def _start_all(self) -> None:
-        for part in self._parts:
-            began = time.monotonic()
-            first = asyncio.create_task(self._start(part))
-            stopping = asyncio.create_task(self._stop.wait())
-            await asyncio.wait({first, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            if not first.done():
+        began = time.monotonic()
+        early = {part: asyncio.create_task(self._start(part)) for part in self._alongside}
+        try:
+            for part in self._parts:
+                if not await self._first(part, asyncio.create_task(self._start(part)), time.monotonic()):
+                    return
+            for part, first in early.items():
+                if not await self._first(part, first, began):
+                    return
+        finally:
+            for first in early.values():
                 first.cancel()
-                with suppress(asyncio.CancelledError, StartFailed):
-                    await first
-                return
-            process = await first
-            self._report.ready(part.name, began, f"pid {process.pid}")
-            self._keepers.append(asyncio.create_task(self._keep(part, process), name=part.name))
+            await asyncio.gather(*early.values(), return_exceptions=True)
+
+    async def _first(self, part: Part, first: asyncio.Task[Process], began: float) -> bool:
+        """Waits for a part's first start, and keeps it from then on. False when told to stop meanwhile."""
+        stopping = asyncio.create_task(self._stop.wait())
+        await asyncio.wait({first, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not first.done():
+            first.cancel()
+            with suppress(asyncio.CancelledError, StartFailed):
+                await first
+            return False
+        process = await first
+        self._report.ready(part.name, began, f"pid {process.pid}")
+        self._keepers.append(asyncio.create_task(self._keep(part, process), name=part.name))
+        return True
 
     async def _start(self, part: Part) -> Process:
         """One attempt. Raises :class:`StartFailed`; the process is then gone."""
@@ -141,7 +162,7 @@ class Supervisor:
         for keeper in self._keepers:
             keeper.cancel()
         await asyncio.gather(*self._keepers, return_exceptions=True)
-        for part in reversed(self._parts):
+        for part in reversed([*self._alongside, *self._parts]):
             if (process := self._processes.get(part.name)) is not None:
                 await self._end(part, process)
                 self._note(part, "stopped", None)

@@ -88,6 +88,11 @@ def covers(declared: str, host: str) -> bool:
     return address.version == network.version and address in network
 
 
+def aws_domain(region: str) -> str:
+    """What AWS's names end in. China's regions are a partition with names of its own."""
+    return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+
+
 def parse_url(url: str, *, field: str) -> Address:
     """Host, port (the scheme's own when none is written) and path of a URL, which may lack its scheme."""
     try:

@@ -10,7 +10,11 @@ import yaml
 from pydantic import ValidationError
 
 from ccx.errors import Invalid
+from ccx.settings.codes import prefix
 from ccx.settings.model import Paths, Settings
+
+# What <CODE>_S3_… says of a cloud's object store. Its keys are secrets, and read by who needs them.
+_STORE = {"ENDPOINT": "s3_endpoint", "BUCKETNAME": "s3_bucket", "INSECURE_SSL": "s3_insecure_ssl"}
 
 # Environment names that operators already use, and the setting each of them is.
 _ENVIRONMENT = {
@@ -42,9 +46,17 @@ def load(instance: str = "default", environ: Mapping[str, str] = os.environ) -> 
         raise Invalid(f"{file} must hold a mapping", remedy="Correct the file, or remove it and run ccx up again")
     values: dict[str, Any] = {**raw, "instance": instance, "paths": paths.model_dump()}
     values.update({field: environ[name] for name, field in _ENVIRONMENT.items() if name in environ})
+    values["clouds"] = [_with_store(cloud, environ) for cloud in values.get("clouds") or ()]
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise Invalid(first["msg"], field=where, remedy=f"Correct {where} in {file}") from None
+
+
+def _with_store(cloud: Any, environ: Mapping[str, str]) -> Any:
+    if not isinstance(cloud, dict) or "code" not in cloud:
+        return cloud  # validation says so
+    names = {f"{prefix(str(cloud['code']))}_S3_{suffix}": field for suffix, field in _STORE.items()}
+    return {**cloud, **{field: environ[name] for name, field in names.items() if environ.get(name)}}

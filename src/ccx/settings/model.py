@@ -67,6 +67,17 @@ class CloudConfig(_Part):
     )
     s3_endpoint: str = Field(default="", description="<CODE>_S3_ENDPOINT: the object store for backups")
     s3: bool = Field(default=True, description="backups go to the cloud's own object store, where it has one")
+    s3_bucket: str = Field(default="", description="<CODE>_S3_BUCKETNAME: it must exist; backups go below its prefix")
+    s3_region: str = Field(default="", description="signed for; without, the first region on AWS, else us-east-1")
+    s3_style: Literal["path", "virtual"] = Field(
+        default="path", description="how the bucket is named: in the path, or before the endpoint's host"
+    )
+    s3_ca: Path | None = Field(default=None, description="CA that signs the endpoint; the system's own without")
+    s3_insecure_ssl: bool = Field(default=False, description="<CODE>_S3_INSECURE_SSL: believe any certificate")
+    s3_credentials: Path | None = Field(
+        default=None, description="file of access key and secret key, a line each, mode 0600; or <CODE>_S3_ACCESSKEY"
+    )
+    s3_lock_days: int = Field(default=0, ge=0, description="days for which a backup can't be deleted by anybody")
     image: Literal["baked", "stock"] = Field(
         default="baked", description="what the local cloud's nodes start with: baked holds all packages, stock none"
     )

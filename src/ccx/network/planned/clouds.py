@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from ccx.network import Address, Direction, Plane, Protocol, Status, declare, on_cloud
-from ccx.network.hosts import parse_url
-from ccx.network.planned.backups import aws_domain
+from ccx.network.hosts import aws_domain, parse_url
 
 if TYPE_CHECKING:
     from ccx.settings import Settings

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from ccx.settings.codes import prefix
 from ccx.settings.values.findings import Findings
 from ccx.settings.values.tree import Tree
 
@@ -70,11 +71,6 @@ class Secrets:
     def _named(self, code: str, type_: str) -> bool:
         wanted = {_plain(code), _plain(type_)}
         return any(word in _plain(name) for name in self._names for word in wanted)
-
-
-def prefix(code: str) -> str:
-    """How variables of a cloud begin."""
-    return re.sub(r"[^A-Z0-9]+", "_", code.upper())
 
 
 def _plain(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from ccx.settings.model import CloudConfig, InstanceType, Region, VolumeType
 from ccx.settings.values import hosts
 from ccx.settings.values.cloud_secrets import Secrets
-from ccx.settings.values.environment import flag
+from ccx.settings.values.environment import ON, flag
 from ccx.settings.values.findings import Findings
 from ccx.settings.values.known import check_entry
 from ccx.settings.values.tree import Tree, entries, whole
@@ -104,6 +104,8 @@ def _cloud(
             if (url := hosts.url(tree, (services or {}).get(name), tree.where(f"{path}.endpoints.{name}"), findings))
         ),
         s3_endpoint=hosts.url(tree, own, s3_where, findings),
+        s3_bucket=secrets.text(code, "S3_BUCKETNAME"),
+        s3_insecure_ssl=secrets.text(code, "S3_INSECURE_SSL").strip().lower() in ON,
         s3=flag(tree, f"{path}.s3.enabled", findings, True) if path else True,
     )  # fmt: skip
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from ccx.settings.values.findings import Findings
 from ccx.settings.values.tree import Tree
 
-_ON = {"true", "1", "yes", "on", "t", "y"}
+ON = {"true", "1", "yes", "on", "t", "y"}
 _OFF = {"false", "0", "no", "off", "f", "n", ""}
 
 
@@ -38,9 +38,9 @@ class Environment:
     def flag(self, name: str, findings: Findings) -> bool:
         """A boolean or the string of one: ``"false"`` is off."""
         text = self.text(name).strip().lower()
-        if text not in _ON | _OFF:
+        if text not in ON | _OFF:
             findings.refuse(self.where(name), "this is neither true nor false", 'Write "true" or "false"')
-        return text in _ON
+        return text in ON
 
     def where(self, name: str) -> str:
         """Where the variable was set, for messages."""
@@ -57,7 +57,7 @@ def flag(tree: Tree, path: str, findings: Findings, default: bool = False) -> bo
     value = tree.get(path, default)
     if isinstance(value, bool):
         return value
-    if not isinstance(value, str | int) or str(value).strip().lower() not in _ON | _OFF:
+    if not isinstance(value, str | int) or str(value).strip().lower() not in ON | _OFF:
         findings.refuse(tree.where(path), "this is neither true nor false", "Write true or false")
         return default
-    return str(value).strip().lower() in _ON
+    return str(value).strip().lower() in ON

@@ -1,0 +1,99 @@
+"""Section 4: object storage, which nodes and the control plane both need."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ccx.network import CONTROL_PLANE, Address, Direction, Endpoint, Mirror, Plane, Protocol, Status, When, declare
+from ccx.network.hosts import aws_domain, is_address, parse_url
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from ccx.settings import CloudConfig, Settings
+
+    Hosts = Callable[[Settings], Iterable[str | Address]]
+
+
+def _own(cloud: CloudConfig, settings: Settings) -> bool:
+    """Whether it is the one that ``ccx up`` runs beside the control plane."""
+    return bool(cloud.s3_endpoint and settings.control_address) and _address(cloud).host == settings.control_address
+
+
+def _address(cloud: CloudConfig) -> Address:
+    return parse_url(cloud.s3_endpoint, field=f"clouds.{cloud.code}.s3_endpoint")
+
+
+def _others(settings: Settings) -> list[CloudConfig]:
+    return [cloud for cloud in settings.clouds if cloud.s3_endpoint and not _own(cloud, settings)]
+
+
+def _aws(settings: Settings) -> Iterable[str]:
+    for cloud in settings.clouds:
+        if cloud.type == "aws" and cloud.s3 and not cloud.s3_endpoint:
+            for region in cloud.regions:
+                yield from (f"{name}s3.{region.code}.{aws_domain(region.code)}" for name in ("", "*."))
+
+
+def _custom(settings: Settings) -> Iterable[Address]:
+    for cloud in _others(settings):
+        found = _address(cloud)
+        yield Address(found.host, found.port, protocol=found.protocol)
+        if cloud.s3_style == "virtual" and not is_address(found.host):
+            yield Address(f"*.{found.host}", found.port, protocol=found.protocol)
+
+
+def _own_port(settings: Settings) -> int:
+    """0: there is none. There is one at most."""
+    return next((_address(cloud).port or 443 for cloud in settings.clouds if _own(cloud, settings)), 0)
+
+
+_ON_AWS = When(lambda s: any(_aws(s)), "backups of a cloud of type aws go to S3")
+_CUSTOM = When(lambda s: bool(_others(s)), "a cloud has an S3 endpoint of its own")
+_OWN = When(lambda s: bool(_own_port(s)), "backups go to the object store that ccx up runs itself")
+
+
+_BLOCKED = "backups can't be listed or removed; datastores and their backups go on"
+_BY_NODES = Status.PLANNED
+"""No engine backs up yet."""
+
+_NODES_BLOCKED = "backups and restores fail and say so; datastores go on"
+
+
+def _store(kind: str, plane: Plane, host: Hosts, needed: When, purpose: str) -> Endpoint:
+    nodes = plane is Plane.DATA
+    return declare(
+        id=f"backup.{kind}.{plane}", section=4, host=host, ports=443, protocol=Protocol.HTTPS,
+        direction=Direction.OUTBOUND, plane=plane, needed=needed,
+        service="database nodes" if nodes else "ccx-runner-service", purpose=purpose, mirror=Mirror.OBJECT_STORE,
+        when_blocked=_NODES_BLOCKED if nodes else _BLOCKED, status=_BY_NODES if nodes else Status.BUILT,
+    )  # fmt: skip
+
+
+_TO_AWS, _ = (
+    _store("s3-aws", plane, _aws, _ON_AWS, "backup upload and restore (AWS S3)")
+    for plane in (Plane.CONTROL, Plane.DATA)
+)
+_TO_OTHERS, _ = (
+    _store("s3", plane, _custom, _CUSTOM, "backup upload and restore (S3-compatible store)")
+    for plane in (Plane.CONTROL, Plane.DATA)
+)
+_REASON = "On one machine the store runs beside the control plane; the specification's stores are elsewhere"
+_TO_OWN, _ = (
+    declare(
+        id=f"backup.own.{plane}", section=None, reason=_REASON, host=CONTROL_PLANE, ports=_own_port,
+        protocol=Protocol.HTTPS, direction=direction, plane=plane, needed=_OWN, service=service,
+        purpose="backup upload and restore (the object store of ccx up)", when_blocked=blocked, status=status,
+    )
+    for plane, direction, service, blocked, status in (
+        (Plane.INTERNAL, Direction.INTERNAL, "ccx-runner-service", _BLOCKED, Status.BUILT),
+        (Plane.DATA, Direction.OUTBOUND, "database nodes", _NODES_BLOCKED, _BY_NODES),
+    )
+)  # fmt: skip
+
+
+def of(cloud: CloudConfig, settings: Settings) -> Endpoint:
+    """The declaration by which the control plane reaches a cloud's object store."""
+    if not cloud.s3_endpoint:
+        return _TO_AWS
+    return _TO_OWN if _own(cloud, settings) else _TO_OTHERS
