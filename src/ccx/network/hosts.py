@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -35,6 +36,7 @@ class Address:
     """What stands behind it, where that depends on the settings; otherwise it is as declared."""
 
 
+@lru_cache(maxsize=4096)
 def is_address(host: str) -> bool:
     """Whether it is an IP address or a network, not a name."""
     if not _ADDRESS.fullmatch(host):  # most are names, and this is much cheaper than to fail at parsing one
@@ -46,6 +48,7 @@ def is_address(host: str) -> bool:
     return True
 
 
+@lru_cache(maxsize=4096)
 def is_loopback(host: str) -> bool:
     """Whether it can only be this machine (this network namespace)."""
     if host == "localhost" or host.endswith(".localhost"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
-from difflib import SequenceMatcher
 from typing import TYPE_CHECKING
 
 from ccx.errors import CcxError
@@ -80,4 +79,6 @@ def nearest(host: str, port: int, settings: Settings, endpoints: Iterable[Endpoi
 
 
 def _likeness(declared: str, host: str) -> float:
+    from difflib import SequenceMatcher  # only for a refusal's words: not worth its time at every start
+
     return 1.0 if covers(declared, host) else SequenceMatcher(None, declared, host).ratio()
