@@ -15,6 +15,7 @@ import yaml
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
+from markdown_it import MarkdownIt
 from moto import mock_aws
 from tests.unit.test_network_endpoint import endpoint
 from tests.unit.test_network_plan import SETTINGS
@@ -289,6 +290,36 @@ def test_the_consoles_policy_has_stripes_hosts_only_with_stripe():
     assert "stripe" not in str(off)
     assert "piwik" not in str(off)
     assert off["frame-src"] == off["object-src"] == ["'none'"]
+
+
+# --- Markdown ----------------------------------------------------------------------------------------------------
+
+
+def tables(text: str) -> list[list[list[str]]]:
+    """The tables of a Markdown text, as a reader of GitHub's dialect sees them: rows of cells."""
+    found: list[list[list[str]]] = []
+    for token in MarkdownIt("gfm-like", {"linkify": False}).disable("linkify").parse(text):
+        if token.type == "table_open":
+            found.append([])
+        elif token.type == "tr_open":
+            found[-1].append([])
+        elif token.type == "inline" and found and token.level >= 4:
+            found[-1][-1].append(token.content)
+    return found
+
+
+def test_a_reader_of_markdown_sees_every_row_with_all_its_cells():
+    found = tables(render(LARGEST, "markdown"))
+    assert sum(len(table) - 1 for table in found) == len(LARGEST.rows)
+    assert {len(row) for table in found for row in table} == {6}
+    assert [row[0] for row in tables(render(of(endpoint(purpose="a | b")), "markdown"))[0]] == ["host", "`api.example`"]
+
+
+def test_a_reader_of_markdown_sees_every_line_of_the_checklist_as_a_task():
+    tokens = MarkdownIt("commonmark").parse(render(LARGEST, "checklist"))
+    items = [token.content for token in tokens if token.type == "inline" and token.level == 3]
+    assert len(items) >= len(SEED_LINES)
+    assert all(re.match(r"\[[ x]\] \S", item) for item in items)
 
 
 # --- the checklist -----------------------------------------------------------------------------------------------
