@@ -1,7 +1,8 @@
 """Run as a script in a fresh network namespace: loads the ruleset on standard input, and tries ports on a second one.
 
 A wire (veth) leads to a second namespace that listens on every port in the arguments. Prints JSON: for each port what
-became of a connection and after how many seconds, and how many packets the ruleset counted as refused.
+became of a connection and after how many seconds, and how many packets the ruleset counted as refused. With
+``--as-unit``, tries them from a unit's control group, and prints what the kernel saw.
 """
 
 from __future__ import annotations
@@ -45,7 +46,30 @@ def attempt(port: int) -> tuple[str, float]:
     return "connected", time.monotonic() - begun
 
 
-def main(ports: list[int]) -> None:
+def as_unit(ports: list[int]) -> str:
+    """Tries the ports from a control group such as systemd makes for a unit; what the kernel saw, as nft lists it."""
+    root = next(r for r in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup") if os.path.exists(f"{r}/cgroup.procs"))
+    with open("/proc/self/cgroup") as file:
+        before = root + next(line[3:].strip() for line in file if line.startswith("0::"))
+    group = f"{root}/ccxwire{os.getpid()}.slice"
+    os.makedirs(f"{group}/wire.service")
+    try:
+        enter(f"{group}/wire.service")
+        for port in ports:
+            attempt(port)
+        return subprocess.check_output(["nft", "-j", "list", "table", "inet", "ccx_observed"], text=True)
+    finally:
+        enter(before)
+        os.rmdir(f"{group}/wire.service")
+        os.rmdir(group)
+
+
+def enter(group: str) -> None:
+    with open(f"{group}/cgroup.procs", "w") as file:
+        file.write(str(os.getpid()))
+
+
+def main(ports: list[int], *, unit: bool) -> None:
     is_ready, ready = os.pipe()
     go, say_go = os.pipe()
     child = os.fork()
@@ -61,6 +85,11 @@ def main(ports: list[int]) -> None:
     os.write(say_go, b".")
     os.read(is_ready, 1)
     subprocess.run(["nft", "-f", "-"], input=sys.stdin.read(), text=True, check=True)
+    if unit:
+        print(json.dumps({"observed": as_unit(ports)}))
+        os.close(say_go)
+        os.waitpid(child, 0)
+        return
     tried = {port: attempt(port) for port in ports}
     counters = json.loads(subprocess.check_output(["nft", "-j", "list", "counters"]))["nftables"]
     refused = next(entry["counter"]["packets"] for entry in counters if "counter" in entry)
@@ -70,4 +99,4 @@ def main(ports: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    main([int(port) for port in sys.argv[1:]])
+    main([int(port) for port in sys.argv[1:] if port.isdigit()], unit="--as-unit" in sys.argv)

@@ -123,8 +123,8 @@ def _elements(text: str, prefix: str) -> Iterator[tuple[_Key, str, int, int]]:
             if found.get("name", "").startswith(prefix):
                 for element in found.get("elem", ()):
                     yield _element(element["elem"])
-    except (KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise ValueError(f"this is no list of nft's: {error!r}") from None
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"this is no list of nft's: {error}") from None
 
 
 def _element(element: Mapping[str, Any]) -> tuple[_Key, str, int, int]:

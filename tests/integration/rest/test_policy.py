@@ -66,6 +66,7 @@ POLICY: dict[tuple[str, str], tuple[Expected, Callable[[], Any] | None]] = {
     ("DELETE", "/api/userdb/api/v1/database/{datastore_id}"): (NOT_YET_WRITE, lambda: DATABASE),
     ("GET", "/api/admin/datastores"): (OPERATOR, None),
     ("GET", "/api/admin/cloud/inventory"): (OPERATOR, None),
+    ("GET", "/api/admin/network/observed"): (OPERATOR, None),
     ("POST", "/api/node/v1/enrol"): (NEEDS_TOKEN, None),
     ("POST", "/api/node/v1/ready"): (NEEDS_TOKEN, None),
     ("POST", "/api/node/v1/failed"): (NEEDS_TOKEN, None),

@@ -1,0 +1,78 @@
+"""What a node may connect to: its own cluster's members, the control plane, the resolver; not other vendors' hosts."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from tests.unit.cluster_specs import cluster
+from tests.unit.test_network_plan import SETTINGS
+
+from ccx.cmon import egress
+from ccx.cmon.node_channel import NodeRefused, NodeUnreachable
+from ccx.cmon.spec import NodeSpec
+
+THREE = cluster("n1g1", "n2g1", "n3g1")
+
+
+def files(label: str, of: Any = THREE) -> dict[str, str]:
+    write, _ = egress.calls(SETTINGS, of, label)
+    return {file["path"]: file["content"] for file in write["args"]["files"]}
+
+
+def test_a_nodes_peers_are_the_other_members_and_not_itself():
+    rules = files("n2g1")[egress.RULES]
+    assert "elements = { 192.0.2.1, 192.0.2.3 }" in rules
+    assert "192.0.2.2" not in rules
+
+
+def test_a_node_without_peers_may_reach_none():
+    alone = files("n1g1", cluster("n1g1"))[egress.RULES]
+    assert "set group_peers_v4" in alone
+    assert "192.0.2" not in alone
+
+
+def test_rules_are_the_same_in_whatever_order_the_members_are_told():
+    text = egress.rules(SETTINGS, "postgres", "17", ["192.0.2.3", "192.0.2.1"])
+    assert text == egress.rules(SETTINGS, "postgres", "17", ["192.0.2.1", "192.0.2.3"])
+
+
+def test_a_vendor_that_is_no_longer_on_offer_keeps_its_nodes_together():
+    none = SETTINGS.model_copy(update={"databases": ()})
+    assert "dport 5432" in egress.rules(none, "postgres", "17", ["192.0.2.1"])
+
+
+def test_the_unit_is_enabled_so_that_the_rules_are_there_before_the_network_at_every_boot():
+    _, services = egress.calls(SETTINGS, THREE, "n1g1")
+    unit = files("n1g1")[f"/etc/systemd/system/{egress.UNIT}"]
+    assert "Before=network-pre.target" in unit
+    assert services == {"verb": "services", "args": {"enable": [egress.UNIT], "restart": [egress.UNIT]}}
+
+
+class Channel:
+    """Hears what nodes are told."""
+
+    def __init__(self, **failures: Exception) -> None:
+        self.told: dict[str, Any] = {}
+        self._failures = failures
+
+    async def call(self, node: NodeSpec, verb: str, args: Any = None, **_: Any) -> dict[str, Any]:
+        if node.label in self._failures:
+            raise self._failures[node.label]
+        self.told[node.label] = args
+        return {}
+
+    async def close(self) -> None: ...
+
+
+def test_all_but_the_new_one_are_told_and_one_that_is_away_stops_nobody():
+    channel = Channel(n2g1=NodeUnreachable("n2g1 can't be reached"))
+    missed = asyncio.run(egress.tell(channel, SETTINGS, THREE, 7, without="n3g1"))
+    assert missed == ["n2g1"]
+    assert set(channel.told) == {"n1g1"}
+
+
+def test_a_node_that_refuses_its_rules_is_an_error():
+    with pytest.raises(NodeRefused):
+        asyncio.run(egress.tell(Channel(n1g1=NodeRefused("nft is not installed")), SETTINGS, THREE, 7))
