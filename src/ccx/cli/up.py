@@ -23,6 +23,7 @@ def up(
     listen: str | None = None,
     resolve: bool | None = None,
     change: Annotated[list[str] | None, Parameter("--set")] = None,
+    image: str | None = None,
     recovery_file: Path | None = None,
     passphrase_file: Path | None = None,
 ) -> int:
@@ -36,6 +37,8 @@ def up(
         ccx up --detach
 
         ccx up --instance try --listen 127.0.0.1:8443 --subnet 10.230.0.0/20
+
+        ccx up --detach --image stock
 
         ccx up --detach --recovery-file /media/safe/ccx.recovery
 
@@ -53,6 +56,9 @@ def up(
         Let this machine itself resolve the datastores' names.
     change:
         Change a setting in ccx.yaml, for good: --set auto_repair.delay=60. May be repeated.
+    image:
+        What the local cloud's nodes start from, for good: baked (all packages inside), or stock (they install them
+        from a mirror, as on other clouds).
     recovery_file:
         Write a copy of the wrapping key there, under a passphrase. Without that key, no secret can be read again.
     passphrase_file:
@@ -66,7 +72,7 @@ def up(
 
     from ccx.embedded import prepare  # imports much: what is in the way has been said by now
 
-    command = prepare.instance(layout, change or (), _say)
+    command = prepare.instance(layout, change or (), _say, image)
     if recovery_file is not None and passphrase is not None:
         prepare.export_recovery(layout, recovery_file, passphrase)
         _say(f"recovery copy of the wrapping key: {recovery_file}; keep it, and the passphrase, elsewhere")

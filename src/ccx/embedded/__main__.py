@@ -32,6 +32,7 @@ def main() -> int:
     parser.add_argument("--nats", action="store_true", help="run NATS")
     parser.add_argument("--s3", action="store_true", help="run the object store")
     parser.add_argument("--local-cloud", action="store_true", help="run the local cloud's daemon")
+    parser.add_argument("--packages", action="store_true", help="run the mirror of nodes' packages")
     parser.add_argument("--resolve", metavar="DOMAIN", help="let this machine resolve names of that domain")
     parser.add_argument("--outside", action="store_true", help="follow the addresses of what is outside, by the plan")
     parser.add_argument("--detached", action="store_true", help="write to the log once everything is ready")
@@ -61,6 +62,10 @@ async def _supervise(layout: Layout, options: argparse.Namespace) -> None:
     parts: list[Part] = []
     if options.local_cloud:
         parts.append(CloudDaemon(layout))
+    if options.packages:
+        from ccx.embedded.packages import PackageMirror  # it brings much along
+
+        parts.append(PackageMirror(layout))
     if options.postgres is not None:
         parts.append(Postgres(layout, sandbox, options.postgres))
     if options.nats:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import yaml
 
@@ -75,6 +76,8 @@ def settings_text(layout: Layout) -> str:
 def with_changes(text: str, changes: Sequence[str]) -> str:
     """The same settings with ``dotted.name=value`` set, the value being YAML. Comments are lost by it.
 
+    An entry of a list is named by its code: ``clouds.local.image=stock``.
+
     Raises :class:`ccx.errors.Invalid` for what is no such change; whether the settings know it shows when they load.
     """
     settings = yaml.safe_load(text)
@@ -85,11 +88,18 @@ def with_changes(text: str, changes: Sequence[str]) -> str:
             raise Invalid(f"{change!r} is no change", field="--set", remedy="Write auto_repair.delay=60")
         place = settings
         for parent in parents:
-            place = place.setdefault(parent, {}) if isinstance(place, dict) else None
+            place = _below(place, parent)
         if not isinstance(place, dict):
-            raise Invalid(f"{name}: there is no such setting", field="--set", remedy="Lists are changed in ccx.yaml")
+            raise Invalid(f"{name}: there is no such setting", field="--set", remedy="Look for it in ccx.yaml")
         place[last] = yaml.safe_load(value)
     return yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+
+
+def _below(place: Any, name: str) -> Any:
+    """What is called ``name`` in there; None where nothing can be."""
+    if isinstance(place, list):
+        return next((entry for entry in place if isinstance(entry, dict) and entry.get("code") == name), None)
+    return place.setdefault(name, {}) if isinstance(place, dict) else None
 
 
 def with_public_url(text: str, url: str) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import ccx
 from ccx.clouds.local.network import attach_control_plane
 from ccx.db.postgres_binaries import installed
-from ccx.embedded import external, namespace, outside, outside_names
+from ccx.embedded import external, namespace, outside, outside_names, packages
 from ccx.embedded.files import Files
 from ccx.embedded.layout import Layout
 from ccx.errors import Conflict
@@ -19,15 +19,17 @@ from ccx.network.plan import Plan, plan
 from ccx.settings import load
 
 
-def instance(layout: Layout, changes: Sequence[str], say: Callable[[str], None]) -> list[str]:
+def instance(layout: Layout, changes: Sequence[str], say: Callable[[str], None], image: str | None = None) -> list[str]:
     """Makes what is missing, and returns the supervisor's command. Raises :class:`ccx.errors.CcxError`.
 
+    ``image`` is what the local cloud's nodes start from henceforth; None: as before.
     What is unwise about the settings is said.
     """
     # User ccx can't write beside the source, and would compile it at every start.
     compile_dir(str(Path(ccx.__file__).parent), quiet=2)
-    Files(layout, changes).make()
+    Files(layout, packages.chosen(layout, image, changes)).make()
     settings = load(layout.instance, environ={})  # as the parts see them: they get no environment of ours
+    packages.prepare(settings, layout, say)
     for warning in external.check(settings, layout):
         say(f"warning: {warning}")
     wanted = plan(settings)
@@ -41,6 +43,8 @@ def instance(layout: Layout, changes: Sequence[str], say: Callable[[str], None])
         command.append("--s3")
     if any(cloud.type == "local" for cloud in settings.clouds):
         command.append("--local-cloud")
+    if packages.wanted(settings, layout):
+        command.append("--packages")
     if external.hosts_of(external.destinations(wanted, layout)):
         command.append("--outside")
     if layout.resolve:

@@ -1,0 +1,97 @@
+"""Packages for nodes of the stock image: a mirror on the local cloud's network, run beside the control plane.
+
+It is filled when the stock image is chosen, and not before: nodes of the baked image need nothing from it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import yaml
+
+from ccx.clouds.local import image, network, package_server, packages
+from ccx.embedded.layout import USER, Layout
+from ccx.embedded.part import Process
+from ccx.errors import Invalid
+from ccx.settings import Settings
+
+IMAGES = ("baked", "stock")
+_PORT = 80
+_SERVER = Path(package_server.__file__).read_text()
+
+
+def chosen(layout: Layout, kind: str | None, changes: Sequence[str]) -> list[str]:
+    """``changes`` with those that make the local cloud's nodes start from ``kind``; None: as before.
+
+    Unless another mirror is named, the stock image's packages come from ours. Raises Invalid for an unknown image.
+    """
+    if kind is None:
+        return list(changes)
+    if kind not in IMAGES:
+        raise Invalid(f"there is no image {kind!r}", field="--image", remedy="Use baked or stock")
+    file = layout.etc / "ccx.yaml"
+    before = (yaml.safe_load(file.read_text()) if file.exists() else None) or {}
+    code = next((c["code"] for c in before.get("clouds", ()) if c.get("type") == "local"), "local")
+    wanted = [f"clouds.{code}.image={kind}", *changes]
+    named = (before.get("mirror") or {}).get("packages") or any(c.startswith("mirror.packages=") for c in changes)
+    if kind == "stock" and not named:
+        wanted += [f"mirror.packages={layout.mirror_url}", f"mirror.key={layout.mirror_key}"]
+    return wanted
+
+
+def wanted(settings: Settings, layout: Layout) -> bool:
+    """Whether nodes get their packages from our own mirror."""
+    return settings.mirror.packages == layout.mirror_url and any(c.type == "local" and c.stock for c in settings.clouds)
+
+
+def prepare(settings: Settings, layout: Layout, say: Callable[[str], None]) -> None:
+    """Makes the stock image where it is chosen and missing, and fills our mirror where it is used.
+
+    Blocks for minutes at first, and for a moment later. Raises :class:`ccx.errors.CcxError`.
+    """
+    if any(c.type == "local" and c.stock for c in settings.clouds):
+        image.ensure_image("stock", say=say)
+    if wanted(settings, layout):
+        packages.ensure_packages(settings, say)
+        if not layout.mirror_key.exists() or layout.mirror_key.read_text() != packages.public_key():
+            layout.mirror_key.write_text(packages.public_key())
+        layout.mirror_key.chmod(0o644)
+
+
+class PackageMirror:
+    """Serves what was fetched, read-only, as user ``ccx``, at an address of its own behind the nodes' router."""
+
+    name = "packages"
+    stop_signal = signal.SIGTERM
+    stop_within = 5.0
+
+    def __init__(self, layout: Layout, home: Path = packages.PACKAGES) -> None:
+        self._layout = layout
+        self._folder = home / "public"
+
+    async def start(self) -> Process:
+        place = self._layout.place
+        await network.ensure_mirror(place)
+        with (self._layout.logs / f"{self.name}.log").open("ab") as log:
+            return await asyncio.create_subprocess_exec(
+                "ip", "netns", "exec", place.router_namespace,
+                "setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups", "--no-new-privs",
+                "--inh-caps=+net_bind_service", "--ambient-caps=+net_bind_service", "--pdeathsig=TERM", "--",
+                # As text: the user may not be able to read where we are installed.
+                "/usr/bin/python3", "-I", "-c", _SERVER, str(self._folder), str(place.mirror), str(_PORT),
+                stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/",
+            )  # fmt: skip
+
+    async def ready(self) -> bool:
+        try:
+            _, writer = await asyncio.wait_for(asyncio.open_connection(str(self._layout.place.mirror), _PORT), 1)
+        except (OSError, TimeoutError):
+            return False
+        writer.close()
+        return True
+
+    async def when_ready(self) -> None:
+        """Nothing to do: it only answers."""
