@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
     from ccx.network.probe import Outcome, Target
 
 Item = Mapping[str, Any]
+
+
+class From(StrEnum):
+    """Where it is tried from."""
+
+    HERE = "here"
+    DATA = "data"
 
 
 _COLUMNS: list[Column] = [
@@ -44,6 +52,12 @@ def probe(
         bool, Parameter(negative=(), help="Let rows of services that are not built yet count as well.")
     ] = False,
     limit: Annotated[float, Parameter(help="Seconds that one attempt may take, at most 5.")] = 5.0,
+    from_: Annotated[
+        From, Parameter(name="--from", help="Try from here, or from a temporary node in the datastores' network.")
+    ] = From.HERE,
+    cloud: Annotated[str, Parameter(help="With --from data: the cloud that the node is made on.")] = "",
+    region: Annotated[str, Parameter(help="With --from data: the region; the cloud's first, if not given.")] = "",
+    context: Annotated[str | None, Parameter(help="With --from data: the control plane to ask.")] = None,
     settings: SettingsFrom = DEFAULT,
     output: Annotated[Output, Parameter(name=["--output", "-o"], help="How the result is printed.")] = Output.TABLE,
 ) -> int:
@@ -54,10 +68,18 @@ def probe(
     Try:
       ccx network probe --values ccx.yaml
       ccx network probe --plane control --output json
+      ccx network probe --from data --cloud local
     """
     if not 0 < limit <= 5:
         raise Invalid(f"{limit:g} s is no limit for an attempt", field="limit", remedy="Give more than 0 and at most 5")
-    items = _probe_here(settings, plane, only, planned, limit)
+    if from_ is From.DATA:
+        from ccx.cli.network_probe_data import probe_from_data
+
+        items = probe_from_data(cloud, region, context, only or [], planned)
+    else:
+        if cloud or region:
+            raise Invalid("this is for --from data", field="cloud" if cloud else "region", remedy="Add --from data")
+        items = _probe_here(settings, plane, only, planned, limit)
     return show(items, output, planned)
 
 

@@ -23,6 +23,7 @@ from ccx.rest import (
     network,
     nodes,
     oauth2,
+    probes,
     userdb,
 )
 from ccx.rest.context import RestContext
@@ -30,8 +31,8 @@ from ccx.rest.errors import add_error_handlers
 from ccx.rest.middleware import Bodies, Envelope
 
 _RESOURCES = (
-    auth, oauth2, deploy_wizard, clusters, data_stores, nodes, jobs, connection, firewalls, userdb, admin, network,
-    enrolment, health,
+    auth, oauth2, deploy_wizard, clusters, data_stores, nodes, jobs, connection, firewalls, userdb, admin, probes,
+    network, enrolment, health,
 )  # fmt: skip
 
 

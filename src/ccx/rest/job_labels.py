@@ -6,6 +6,7 @@ DEPLOY = "JOB_TYPE_DEPLOY_DATASTORE"
 DESTROY = "JOB_TYPE_DESTROY_DATASTORE"
 FIREWALL = "JOB_TYPE_APPLY_FIREWALL"
 EGRESS = "JOB_TYPE_APPLY_EGRESS"
+PROBE = "JOB_TYPE_PROBE_NETWORK"
 
 ROUTINE = (FIREWALL, EGRESS)
 """Jobs that the usual list leaves out: clients look for the others among its first ten."""

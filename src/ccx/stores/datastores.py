@@ -36,6 +36,17 @@ async def add(tx: AsyncSession, owner: Owner, **values: Any) -> Datastore:
     return datastore
 
 
+async def never(tx: AsyncSession, owner: Owner, **values: Any) -> Datastore:
+    """What a temporary node belongs to: gone from the start, so it holds no name or quota, and nobody watches it."""
+    datastore = Datastore(
+        owner_type=owner[0], owner_id=owner[1], short_id=new_short_id(), desired=Desired.ABSENT, status=Status.DELETED,
+        deleted_at=utc_now(), **values,
+    )  # fmt: skip
+    tx.add(datastore)
+    await tx.flush()
+    return datastore
+
+
 async def get(
     tx: AsyncSession, datastore_id: UUID, owner: Owner | None = None, *, for_update: bool = False
 ) -> Datastore:

@@ -67,6 +67,8 @@ POLICY: dict[tuple[str, str], tuple[Expected, Callable[[], Any] | None]] = {
     ("GET", "/api/admin/datastores"): (OPERATOR, None),
     ("GET", "/api/admin/cloud/inventory"): (OPERATOR, None),
     ("GET", "/api/admin/network/observed"): (OPERATOR, None),
+    ("POST", "/api/admin/network/probes"): ((401, 403, 403, 202), dict),
+    ("GET", "/api/admin/network/probes/{datastore_id}"): ((401, 403, 403, 404), None),
     ("POST", "/api/node/v1/enrol"): (NEEDS_TOKEN, None),
     ("POST", "/api/node/v1/ready"): (NEEDS_TOKEN, None),
     ("POST", "/api/node/v1/failed"): (NEEDS_TOKEN, None),

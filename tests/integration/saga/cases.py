@@ -15,11 +15,13 @@ from tests.integration.saga.installation import CLOUD, SagaInstallation
 
 import ccx.runner.create_datastore
 import ccx.runner.delete_datastore
-import ccx.runner.replace_node  # noqa: F401 - registers the operation
+import ccx.runner.probe_network
+import ccx.runner.replace_node
+from ccx import jobs
 from ccx.ids import new_id
 from ccx.runner.subject import Subject, datastore_scope, node_scope
 from ccx.stores import datastores, nodes
-from ccx.stores.models import Datastore, NodeStatus, Status
+from ccx.stores.models import Datastore, Desired, NodeStatus, Status
 
 OWNER = ("user", new_id())
 
@@ -168,11 +170,29 @@ async def is_not_replaced(saga: Saga) -> None:
     assert set(cluster["members"]) | lost == {n.label for n in datastore.nodes if n.generation == 1}
 
 
+async def never_be(saga: Saga) -> None:
+    """As the row of a temporary node's datastore is."""
+    async with saga.installation.services.sessions.begin() as tx:
+        datastore = await datastores.get(tx, saga.datastore_id)
+        datastore.desired, datastore.status = Desired.ABSENT, Status.DELETED
+    saga.args |= {"rows": [], "planned": False}
+
+
+async def was_probed(saga: Saga) -> None:
+    await gone(saga, Status.DELETED)
+    async with saga.installation.services.sessions() as tx:
+        (job, *_), _ = await jobs.history(tx, str(saga.datastore_id), 1, 0)
+        report = next(s.result for s in await jobs.steps(tx, job.id) if s.name == ccx.runner.probe_network.REPORT)
+    assert report["ok"]
+    assert {"node.control-plane", "node.dns-udp"} <= {o["id"] for o in report["outcomes"] if o["result"] == "ok"}
+
+
 CASES = {
     case.kind: case
     for case in (
         Case("create_datastore", 2, False, nothing, serves, never_was),
         Case("delete_datastore", 2, True, want_gone, is_deleted, None),
+        Case("probe_network", 1, False, never_be, was_probed, is_deleted),
         Case("replace_node", 3, True, lose_primary, is_replaced, is_not_replaced),
     )
 }

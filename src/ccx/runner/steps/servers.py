@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -17,7 +18,7 @@ from ccx.runner.subject import Subject, node_scope
 from ccx.stores import nodes
 from ccx.stores.models import Node
 
-Action = Callable[[Step], Awaitable[None]]
+Action = Callable[[Step], Awaitable[Any]]
 
 
 def create_volume(subject: Subject, node: Node) -> Action:
