@@ -163,6 +163,7 @@ def test_an_untrusted_certificate_of_an_operators_own_server_is_no_middlebox(val
         (["--limit", "60"], "at most 5"),
         (["--only", "no.such"], "no row 'no.such'"),
         (["--plane", "moon"], "Planes are"),
+        (["--cloud", "local"], "--from data"),
     ],
 )
 def test_what_it_can_not_do_is_said_in_one_line(values, capsys, words, said) -> None:
