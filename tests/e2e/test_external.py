@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import pwd
@@ -93,9 +94,12 @@ async def test_nothing_else_gets_out(connected: Installed, there: Elsewhere) -> 
 
 
 async def test_nobody_gets_in_by_that_way(connected: Installed, there: Elsewhere) -> None:
-    for inside in (connected.layout.outside, connected.layout.control, connected.layout.router):
-        assert not await there.connects_to(str(inside), 443), inside
-    assert not await there.connects_to(str(connected.layout.router), 53)
+    layout = connected.layout
+    doors = [(layout.outside, 443), (layout.control, 443), (layout.router, 53)]
+
+    entered = await asyncio.gather(*(there.connects_to(str(address), port) for address, port in doors))
+
+    assert not any(entered), list(zip(doors, entered, strict=True))
 
 
 async def test_stopping_takes_the_way_out_away(connected: Installed, forwarded_before: str) -> None:

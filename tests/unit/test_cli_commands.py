@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -297,8 +298,9 @@ def test_the_token_of_the_environment_is_sent_as_bearer(api: Recorded) -> None:
 def test_a_reader_that_has_seen_enough_is_no_error(api: Recorded) -> None:
     command = f"{sys.executable} -c 'from ccx.cli import main; import sys; sys.exit(main())' datastore list -o json"
     ended = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; {command} | true"], capture_output=True, text=True, timeout=60
-    )
+        ["bash", "-c", f"set -o pipefail; {command} | true"], capture_output=True, text=True, timeout=60,
+        env={**os.environ, "PYTHONUNBUFFERED": ""},
+    )  # fmt: skip
     assert ended.stderr == ""
 
 

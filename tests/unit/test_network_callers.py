@@ -32,7 +32,7 @@ MAY = {
     "embedded/cloud.py": "a unix socket (cloud.local.daemon)",
     "embedded/files.py": "finds this machine's own address; sends nothing",
     "embedded/host_names.py": "asks its own DNS server on this machine whether it listens",
-    "embedded/namespace.py": "listens, and probes its own listeners on loopback",
+    "embedded/namespace.py": "listens, and probes its own listeners and what the plan has outside",
     "embedded/sockets.py": "listens",
     "clouds/local/image.py": "the install plane (cloud.local.image), before an instance has settings",
     "clouds/local/driver.py": "a unix socket (cloud.local.daemon)",

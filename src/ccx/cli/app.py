@@ -82,6 +82,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
         result = build(overview=set(tokens) <= {"--help", "-h"})(
             tokens, exit_on_error=False, print_error=False, result_action="return_value"
         )
+        sys.stdout.flush()  # here, where a reader that has gone can be told from an error
     except CycloptsError as error:
         print(error, file=sys.stderr)
         print(f"See: {_help_of(tokens)}", file=sys.stderr)
