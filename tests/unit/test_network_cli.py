@@ -92,6 +92,29 @@ BAD = {
     "no YAML": ("a: [", "not YAML"),
     "no mapping": ("[]", "holds a mapping"),
     "near key": ("ccxFQND: c.example", "Did you mean ccxFQDN?"),
+    "nearest vendor's key": (
+        "ccx: {cloudSecrets: [o], config: {clouds: [{code: o, type: openstack}]}, services: {deployer: {config: "
+        "{openstack_vendors: {o: {auth_url: 'https://k.example', s3: {endpiont: s.example}}}}}}}",
+        "Did you mean endpoint?",
+    ),
+    "near licence": ("cmon: {licence: aGk=}", "Did you mean license?"),
+    "letters swapped": ("ccx: {nats: {servre: n.example}}", "Did you mean server?"),
+    "no text": ("ccxFQDN: {a: b}", "must be text"),
+    "no region": (
+        "ccx: {cloudSecrets: [aws], config: {clouds: [{code: aws, regions: [{code: a}, {code: 'eu west'}]}]}}",
+        "config.clouds.0.regions.1.code: this is no region's code",
+    ),
+    "cyclic variables": ("ccxFQDN: '{ccx.userDomain}'\nccx: {userDomain: '{ccxFQDN}'}", "refers to itself: ccx.user"),
+    "database twice": ("ccx: {config: {databases: [{code: postgres}, {code: postgres}]}}", "listed twice"),
+    "cloud twice": (
+        "ccx: {cloudSecrets: [aws], config: {clouds: [{code: aws, regions: [a]}, {code: aws}]}}",
+        "two clouds 'aws'",
+    ),
+    "cloud without secret": (
+        "ccx: {config: {clouds: [{code: o, type: vmware, endpoint: v.example}]}}",
+        "no secret is for",
+    ),
+    "port in a URL": ("ccx: {egressProxy: 'http://p.example:99999'}", "a port from 1 to 65535"),
     "Stripe without a key": ("ccx: {services: {billing: {stripe: true}}}", "Stripe is on without a key"),
     "licence": ("ccx: {}\ncmon: {license: 'plain text!'}", "takes base64"),
     "missing variable": ("ccxFQDN: '{nowhere}'", "the variable nowhere has no value"),
@@ -125,6 +148,22 @@ def test_what_is_refused_by_its_meaning_is_a_warning_when_lenient(file, capsys, 
     printed = capsys.readouterr()
     assert any(words in line for line in printed.err.splitlines() if line.startswith("warning: "))
     assert json.loads(printed.out)["endpoints"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("config: {clouds: [{code: aws}]}", "config.clouds.0.regions: the cloud 'aws' has no region"),
+     ("legacy: {databses: []}", "legacy.databses: there is no key 'databses'. Did you mean databases?"),
+     ("deployer: {config: {openstack_vendors: {o: {auth_url: 'h:0'}}}}", "deployer.config.openstack_vendors.o.auth"),
+     ("deployer: {vmware_vendors: {o: {vc_url: 'h:0'}}}", "deployer.vmware_vendors.o.vc_url: this is no URL"),
+     ("config: []", "config: this must be a mapping"), ("conifg: {}", "conifg: there is no key")],
+)  # fmt: skip
+def test_what_is_wrong_in_a_ccx_yaml_is_named_as_it_stands_there(file, capsys, text, words):
+    path = file(text, "ccx.yaml")
+    assert run(["network", "plan", "--ccx-yaml", path, "--format", "json"]) == Exit.USAGE
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert f"{path}: {words}" in printed.err
 
 
 def test_lenient_turns_refusals_into_warnings(file, capsys):

@@ -134,7 +134,7 @@ def test_a_misspelt_key_is_refused_with_the_one_that_was_meant(give, text, near)
 
 def test_a_misspelt_key_of_a_ccx_yaml_is_refused_by_its_file(give):
     said = refused(give, "ccxFQDN: c.example", ccx_yaml="deployer: {openstack_vendor: {x: {auth_url: k.corp}}}")
-    assert "ccx.yaml: ccx.services.deployer.config.openstack_vendor" in said
+    assert "ccx.yaml: deployer.openstack_vendor: " in said
     assert "Did you mean openstack_vendors?" in said
     assert "config and legacy" in refused(give, "ccxFQDN: c.example", ccx_yaml="{config: {}, legacy: {}}")
 

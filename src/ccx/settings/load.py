@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, get_args
 
 import yaml
 from pydantic import ValidationError
@@ -32,27 +34,56 @@ def load(instance: str = "default", environ: Mapping[str, str] = os.environ) -> 
     paths = Paths.of(instance)
     file = paths.etc / "ccx.yaml"
     try:
-        raw = yaml.safe_load(file.read_text())
+        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise Invalid(
             f"instance {instance!r} has no {file}", remedy=f"Start it once: ccx up --instance {instance}"
         ) from None
+    except OSError as error:
+        remedy = "Run it as root, or give --values"
+        raise Invalid(f"can't be read: {error.strerror}", field=str(file), remedy=remedy) from None
+    except UnicodeDecodeError:
+        raise Invalid("this is no text in UTF-8", field=str(file), remedy="Save it as UTF-8") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{file}:{mark.line + 1}" if mark else str(file)
         # Not quoted: what is written there may be a secret.
         raise Invalid("this is not YAML", field=where, remedy="Correct that line") from None
     if not isinstance(raw, dict):
-        raise Invalid(f"{file} must hold a mapping", remedy="Correct the file, or remove it and run ccx up again")
+        remedy = "Correct the file, or remove it and run ccx up again"
+        raise Invalid("this must be a mapping", field=str(file), remedy=remedy)
     values: dict[str, Any] = {**raw, "instance": instance, "paths": paths.model_dump()}
     values.update({field: environ[name] for name, field in _ENVIRONMENT.items() if name in environ})
-    values["clouds"] = [_with_store(cloud, environ) for cloud in values.get("clouds") or ()]
+    if isinstance(values.get("clouds"), list):
+        values["clouds"] = [_with_store(cloud, environ) for cloud in values["clouds"]]
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise Invalid(first["msg"], field=where, remedy=f"Correct {where} in {file}") from None
+        raise _refusal(error, file) from None
+
+
+def _refusal(error: ValidationError, file: Path) -> Invalid:
+    """The first thing that is wrong; for a key that is none, with the one that was meant. Quotes no value."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    *above, last = map(str, first["loc"])
+    where = ".".join([*above, last])
+    if first["type"] != "extra_forbidden":
+        return Invalid(first["msg"], field=f"{file}: {where}", remedy=f"Correct {where}")
+    near = get_close_matches(last, _fields(above), n=1)
+    remedy = f"Did you mean {near[0]}?" if near else "Remove it"
+    return Invalid(f"there is no key {last!r}", field=f"{file}: {where}", remedy=remedy)
+
+
+def _fields(path: list[str]) -> list[str]:
+    """The settings' names below a path of names and indices."""
+    model: Any = Settings
+    for part in path:
+        if not part.isdecimal():
+            annotation = model.model_fields[part].annotation
+            model = next((kind for kind in (annotation, *get_args(annotation)) if hasattr(kind, "model_fields")), None)
+        if model is None:
+            return []
+    return list(model.model_fields)
 
 
 def _with_store(cloud: Any, environ: Mapping[str, str]) -> Any:

@@ -34,7 +34,7 @@ def _provider(settings: Settings) -> tuple[Address, ...]:
     if chosen.provider not in _APIS:
         raise Invalid(
             f"nobody knows the API of the DNS provider {chosen.provider!r}", field="kubernetes.external_dns.provider",
-            remedy=f"Set kubernetes.external_dns.api to its URL; known without are {', '.join(sorted(_APIS))}",
+            remedy=f"Give its URL in external-dns.api; known without are {', '.join(sorted(_APIS))}",
         )  # fmt: skip
     return tuple(Address(host) for host in _APIS[chosen.provider])
 

@@ -10,7 +10,7 @@ from ccx.settings.values import hosts
 from ccx.settings.values.cloud_secrets import Secrets
 from ccx.settings.values.environment import ON, flag
 from ccx.settings.values.findings import Findings
-from ccx.settings.values.known import check_entry
+from ccx.settings.values.known import check_entry, check_inner
 from ccx.settings.values.tree import Tree, entries, whole
 
 _DEPLOYER = "ccx.services.deployer.config"
@@ -22,6 +22,13 @@ _VENDORS = {
 }  # fmt: skip
 _SINGLE = {"aws": "aws_vendor", "gcp": "gcp_vendor"}
 TYPES = ("aws", "cloudstack", "gcp", "local", "openstack", "simulated", "vcd", "vmware", "zadara")
+# The keys of a vendor that are read, or are near enough to one that is; others are the deployer's own.
+_VENDOR_KEYS = {
+    "auth_url", "endpoint", "endpoints", "floating_network_id", "image_id", "network", "network_id", "project",
+    "project_id", "regions", "s3", "url", "vc_url",
+}  # fmt: skip
+_S3_KEYS = {"access_key", "bucket", "enabled", "endpoint", "insecure_ssl", "region", "secret_key"}
+_REGION_KEYS = {"availability_zones", "city", "code", "continent_code", "country_code", "display_code", "name"}
 _SERVICES = ("compute", "volume", "network", "image")
 _KEYS = {
     "code", "type", "name", "regions", "instance_types", "volume_types", "network_types", "endpoint", "has_vpcs", "s3",
@@ -86,7 +93,10 @@ def _cloud(
     tree: Tree, code: str, type_: str, entry: Mapping[str, Any], where: str, secrets: Secrets, findings: Findings
 ) -> CloudConfig:
     path, vendor = _vendor(tree, code, type_, findings)
-    regions = _regions(entry, vendor, where)
+    check_inner(vendor, _VENDOR_KEYS, tree.where(path), findings)
+    check_inner(vendor.get("s3"), _S3_KEYS, tree.where(f"{path}.s3"), findings)
+    check_inner(vendor.get("endpoints"), set(_SERVICES), tree.where(f"{path}.endpoints"), findings)
+    regions = _regions(type_, entry, vendor, where, findings)
     endpoint = _endpoint(tree, code, type_, entry, where, path, vendor, secrets, findings)
     s3_where = secrets.where(code, "S3_ENDPOINT") or tree.where(f"{path}.s3.endpoint")
     s3 = vendor.get("s3") if isinstance(vendor.get("s3"), dict) else {}
@@ -146,15 +156,21 @@ def _endpoint(
     return found
 
 
-def _regions(entry: Mapping[str, Any], vendor: Mapping[str, Any], where: str) -> tuple[Region, ...]:
+def _regions(
+    type_: str, entry: Mapping[str, Any], vendor: Mapping[str, Any], where: str, findings: Findings
+) -> tuple[Region, ...]:
     listed = [r for r in entries(entry.get("regions"), f"{where}.regions") if isinstance(r, dict | str)]
     if not listed and isinstance(vendor.get("regions"), dict):
         listed = list(map(str, vendor["regions"]))
     found = {}
     for index, region in enumerate(listed):
         facts = {"code": region} if isinstance(region, str) else region
+        check_inner(facts, _REGION_KEYS, f"{where}.regions.{index}", findings)
         code = str(facts.get("code") or "")
-        if code:
+        if code and type_ == "aws" and not hosts.is_host(code):
+            findings.refuse(f"{where}.regions.{index}.code", "this is no region's code: hosts are called after it",
+                            "Write it as eu-west-1")  # fmt: skip
+        elif code:
             zones = entries(facts.get("availability_zones"), f"{where}.regions.{index}.availability_zones")
             found[code] = Region(
                 code=code, name=str(facts.get("name") or code), country_code=str(facts.get("country_code") or ""),

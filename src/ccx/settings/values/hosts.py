@@ -25,7 +25,7 @@ def is_host(text: str) -> bool:
 
 def host(tree: Tree, value: object, field: str, findings: Findings) -> str:
     """A host's name or address; empty when it is none."""
-    text = expand(str(value or "").strip(), tree, field, findings)
+    text = expand(_text(value, field, findings), tree, field, findings)
     if not text or is_host(text):
         return text
     # Not quoted: it may be a URL with a password in it.
@@ -35,7 +35,7 @@ def host(tree: Tree, value: object, field: str, findings: Findings) -> str:
 
 def url(tree: Tree, value: object, field: str, findings: Findings, *, path: bool = False) -> str:
     """A URL, which may lack its scheme (``https``), without user, password and query; its path only when asked for."""
-    text = expand(str(value or "").strip(), tree, field, findings)
+    text = expand(_text(value, field, findings), tree, field, findings)
     if not text:
         return ""
     try:
@@ -48,6 +48,13 @@ def url(tree: Tree, value: object, field: str, findings: Findings, *, path: bool
         return ""
     name = f"[{name}]" if ":" in name else name
     return f"{parts.scheme}://{name}{f':{port}' if port else ''}{parts.path if path else ''}"
+
+
+def _text(value: object, field: str, findings: Findings) -> str:
+    if value is None or (isinstance(value, str | int | float) and not isinstance(value, bool)):
+        return str(value or "").strip()
+    findings.refuse(field, "this must be text", "Write a name or a URL, in quotes")
+    return ""
 
 
 def port(value: object, field: str, default: int, findings: Findings) -> int:

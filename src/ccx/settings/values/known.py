@@ -52,6 +52,8 @@ _OPEN: dict[str, set[str]] = {
         "zadara_vendors",
     },
     "global": {"imageRegistry", "replicas"},
+    "ccx.db": {"address", "port"},
+    "ccx.nats": {"server"},
     "cmon": {"license", "image", "enabled", "password", "user", "db", "exporter"},
     "external-dns": {"enabled", "provider", "domainFilters", "interval", "policy", "sources", "txtPrefix", "api"},
     "cert-manager": {"enabled", "crds"},
@@ -60,7 +62,7 @@ _OPEN: dict[str, set[str]] = {
 }
 
 # How alike two names are that one is taken for a slip of the other; more where any name is allowed.
-_NEAR, _NEARER = 0.8, 0.88
+_NEAR, _NEARER = 0.8, 0.85
 # A cloud's variable begins with a code that is the operator's to choose: STO_PASSWORD is no slip of SMTP_PASSWORD.
 _CLOUDS = re.compile(r"(?!SMTP_).+_(AUTH_URL|USERNAME|PASSWORD|PROJECT_ID|USER_DOMAIN|USER_DOMAIN_NAME|.*KEY.*|S3_\w+)")
 
@@ -75,6 +77,13 @@ def check(tree: Tree, findings: Findings) -> None:
         for key in _keys(tree, path):
             if key not in names and not _CLOUDS.fullmatch(key) and (near := _near(key, names, _NEARER)):
                 findings.refuse(tree.where(f"{path}.{key}"), f"there is no key {key!r}", f"Did you mean {near}?")
+
+
+def check_inner(found: object, names: set[str], where: str, findings: Findings) -> None:
+    """The same for a map that may hold anything: only what is nearly one of ``names`` is refused."""
+    for key in map(str, found) if isinstance(found, dict) else ():
+        if key not in names and (near := _near(key, names, _NEARER)):
+            findings.refuse(f"{where}.{key}", f"there is no key {key!r}", f"Did you mean {near}?")
 
 
 def check_entry(entry: Mapping[str, Any], names: set[str], where: str, findings: Findings) -> None:
@@ -104,4 +113,6 @@ def _unknown(tree: Tree, path: str, key: str, names: set[str], findings: Finding
 def _near(key: str, names: set[str], cutoff: float = _NEAR) -> str | None:
     by_folded = {name.lower(): name for name in sorted(names)}
     found = get_close_matches(key.lower(), by_folded, n=1, cutoff=cutoff)
+    # Two letters the wrong way round are a slip however short the name is.
+    found = found or [name for name in by_folded if sorted(name) == sorted(key.lower())]
     return by_folded[found[0]] if found else None

@@ -54,26 +54,29 @@ def read(
         licence.check(found, str(file), findings)
         tree.merge(found, str(file))
     if ccx_yaml is not None:
-        tree.merge(_ccx_yaml(load(ccx_yaml), str(ccx_yaml), findings), str(ccx_yaml))
+        _merge_ccx_yaml(tree, load(ccx_yaml), str(ccx_yaml), findings)
     known.check(tree, findings)
     settings = _settings(tree, environ, findings)
     return Given(settings, tuple(findings.warnings), {name: tree.where(path) for name, path in _ORIGINS.items()})
 
 
-def _ccx_yaml(found: Mapping[str, object], file: str, findings: Findings) -> dict[str, object]:
-    """A ``ccx.yaml``'s trees, at their places in the values."""
+def _merge_ccx_yaml(tree: Tree, found: Mapping[str, object], file: str, findings: Findings) -> None:
+    """Lays a ``ccx.yaml``'s trees over the values, at their places there."""
     if "config" in found and "legacy" in found:
         findings.refuse(f"{file}: legacy", "config and legacy are two names of one thing", "Keep config")
     for key in found:
         if key not in ("config", "legacy", "deployer"):
             findings.refuse(f"{file}: {key}", f"there is no key {key!r}", "A ccx.yaml holds config and deployer")
     ccx: dict[str, object] = {}
-    if config := found.get("config") or found.get("legacy"):
+    name = "config" if found.get("config") is not None else "legacy"
+    moved = {"ccx.config": name}
+    if (config := found.get(name)) is not None:
         ccx["config"] = config
-    if deployer := found.get("deployer"):
-        inner = deployer.get("config", deployer) if isinstance(deployer, dict) else deployer
-        ccx["services"] = {"deployer": {"config": inner}}
-    return {"ccx": ccx}
+    if (deployer := found.get("deployer")) is not None:
+        is_nested = isinstance(deployer, dict) and "config" in deployer
+        ccx["services"] = {"deployer": deployer if is_nested else {"config": deployer}}
+        moved |= {"ccx.services.deployer.config": "deployer.config" if is_nested else "deployer"}
+    tree.merge({"ccx": ccx}, file, moved)
 
 
 def _settings(tree: Tree, environ: Mapping[str, str], findings: Findings) -> Settings:

@@ -33,13 +33,16 @@ class Tree:
 
     def __init__(self, values: Mapping[str, Any] | None = None) -> None:
         self._values: dict[str, Any] = dict(values or {})
-        self._origins: dict[str, str] = {}
+        self._origins: dict[str, tuple[str, Mapping[str, str]]] = {}
 
-    def merge(self, values: Mapping[str, Any], origin: str) -> None:
-        """Lays ``values`` over what is there: maps merge, lists and scalars replace, null deletes."""
+    def merge(self, values: Mapping[str, Any], origin: str, moved: Mapping[str, str] | None = None) -> None:
+        """Lays ``values`` over what is there: maps merge, lists and scalars replace, null deletes.
+
+        ``moved`` says how paths begin in the file ``origin`` where they begin otherwise there, for :meth:`where`.
+        """
         self._values = _merged(self._values, values)
         for path in _paths(values):
-            self._origins[path] = origin
+            self._origins[path] = origin, moved or {}
 
     def get(self, path: str, default: Any = None) -> Any:
         """The value at the dotted path; ``default`` where there is none, or null.
@@ -83,9 +86,10 @@ class Tree:
         """The path with the file in which it (or what is nearest above it) was written last."""
         parts = path.split(".")
         for length in range(len(parts), 0, -1):
-            origin = self._origins.get(".".join(parts[:length]))
+            origin, moved = self._origins.get(".".join(parts[:length]), ("", {}))
             if origin:
-                return f"{origin}: {path}"
+                begin = next((here for here in moved if path == here or path.startswith(f"{here}.")), "")
+                return f"{origin}: {moved.get(begin, begin)}{path[len(begin) :]}"
         return path
 
     @property
