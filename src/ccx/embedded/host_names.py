@@ -20,7 +20,9 @@ from ccx.embedded.shell import ToolFailed, run
 from ccx.errors import CcxError
 
 _RESOLV_CONF = Path("/etc/resolv.conf")
-_RESOLVED = Path("/run/systemd/resolve/stub-resolv.conf")
+_NSSWITCH = Path("/etc/nsswitch.conf")
+_RESOLVED = Path("/run/systemd/resolve")
+_STUB = "127.0.0.53"
 
 
 class HostNames:
@@ -84,8 +86,42 @@ def _mark(instance: str) -> str:
     return f"# ccx up --resolve --instance {instance}"
 
 
+def problem() -> CcxError | None:
+    """What keeps this machine from being told, before anything is tried; None: nothing."""
+    # What systemd-resolved writes for programs that ask its upstream servers themselves: it would overwrite our line.
+    if _is_resolved() or _RESOLVED not in _RESOLV_CONF.resolve().parents:
+        return None
+    return CcxError(
+        f"{_RESOLV_CONF} is systemd-resolved's own list of servers: programs here don't ask it, nor would they ask us",
+        field="--resolve",
+        remedy=f"ln -sf {_RESOLVED / 'stub-resolv.conf'} {_RESOLV_CONF}",
+    )
+
+
 def _is_resolved() -> bool:
-    return _RESOLVED.exists() and shutil.which("resolvectl") is not None
+    """Whether programs of this machine ask systemd-resolved: by its stub, or by its NSS module."""
+    if not _RESOLVED.exists() or shutil.which("resolvectl") is None:
+        return False
+    return _STUB in nameservers(_read(_RESOLV_CONF)) or "resolve" in _sources(_read(_NSSWITCH))
+
+
+def nameservers(text: str) -> list[str]:
+    """Those of a ``resolv.conf``."""
+    lines = (line.split() for line in text.splitlines())
+    return [words[1] for words in lines if len(words) > 1 and words[0] == "nameserver"]
+
+
+def _sources(nsswitch: str) -> list[str]:
+    """Where this machine looks for hosts."""
+    lines = (line.split() for line in nsswitch.splitlines())
+    return next((words[1:] for words in lines if words and words[0] == "hosts:"), [])
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError:
+        return ""
 
 
 async def _link(layout: Layout) -> str:

@@ -9,7 +9,7 @@ import re
 import sys
 from ipaddress import IPv4Network
 
-from ccx.embedded import subnet
+from ccx.embedded import host_names, subnet
 from ccx.embedded.layout import USER, Layout, remembered
 from ccx.embedded.namespace import listening_socket
 from ccx.embedded.record import already_running, running
@@ -33,6 +33,8 @@ async def plan(instance: str, *, wanted_subnet: str | None, listen: str | None, 
         listen or (before.listen if before else DEFAULT_LISTEN),
         resolve if resolve is not None else bool(before and before.resolve),
     )
+    if layout.resolve and (unresolvable := host_names.problem()) is not None:
+        raise unresolvable
     if running(layout.run):
         raise already_running(layout.run)
     _check_listen(layout)
