@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.machine import Installed, free_port
+from tests.e2e.observed import nothing_undeclared
 from tests.e2e.tenant import LocalSide, Tenant, signed_up
 
 # ``script/test`` removes by it what a broken-off run left.
@@ -33,10 +34,14 @@ async def new_installation() -> AsyncIterator[Installed]:
 
 
 @pytest.fixture(scope="module")
-async def installation(new_installation: Installed) -> Installed:
-    """A running control plane with the local cloud. Lost nodes are replaced after five seconds."""
+async def installation(new_installation: Installed) -> AsyncIterator[Installed]:
+    """A running control plane with the local cloud. Lost nodes are replaced after five seconds.
+
+    Whatever was done with it, control plane and nodes connected to nothing but what the network contract declares.
+    """
     await new_installation.up("--set", "auto_repair.delay=5")
-    return new_installation
+    yield new_installation
+    await nothing_undeclared(new_installation)
 
 
 @pytest.fixture(scope="module")

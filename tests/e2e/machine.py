@@ -11,7 +11,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,8 @@ class Installed:
 
     instance: str
     listen: str
+    intrusions: set[tuple[str, int]] = field(default_factory=set)
+    """Addresses and ports that tests tried to reach from inside, and that nobody may."""
 
     @property
     def layout(self) -> Layout:

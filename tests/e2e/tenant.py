@@ -20,6 +20,7 @@ from tests.e2e.machine import Installed, eventually, run
 
 from ccx.clouds.base import Resource
 from ccx.clouds.local import LocalCloud
+from ccx.clouds.local.processes import find_init
 from ccx.demo import Writer
 
 CREATED_WITHIN = 240.0
@@ -292,6 +293,17 @@ class LocalSide:
             yield
         finally:
             await run(*router, "delete table ip fault")
+
+    async def init_of(self, address: str) -> int:
+        """The pid of the init of the machine that has the address, for nsenter."""
+        prefix = f"{self.installed.layout.namespace}-cloud."
+        for space in (await run("ip", "netns", "list")).stdout.split():
+            if space.startswith(prefix) and f" {address}/" in (await run("ip", "-n", space, "addr")).stdout:
+                pids = map(int, (await run("ip", "netns", "pids", space)).stdout.split())
+                found = find_init(pids)
+                assert found is not None, f"no machine runs in {space}"
+                return found
+        raise AssertionError(f"no machine has {address}")
 
     async def check_inventory(self) -> None:
         """Nothing is orphaned, by the control plane's own word. Raises AssertionError with what is."""

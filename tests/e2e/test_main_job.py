@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
-from tests.e2e.machine import eventually, run
+from tests.e2e.machine import CCX, eventually, run
+from tests.e2e.observed import USED, observed
 from tests.e2e.tenant import LocalSide, Parameters, Store, Tenant, refused, select
 
 TAKES_EFFECT_WITHIN = 15.0
@@ -104,20 +108,72 @@ async def alone(tenant: Tenant) -> Store:
     return await tenant.create("alone", 1)
 
 
+async def test_what_making_it_took_is_declared_and_used_and_nothing_else_was_tried(store: Store) -> None:
+    told = await observed(store.tenant.installed)
+    sources = {node["hostname"] for node in await store.nodes()}
+
+    assert {c["verdict"] for c in told["connections"]} == {"declared"}
+    assert {row for c in told["connections"] for row in c["rows"]} >= USED
+    assert {c["source"] for c in told["connections"]} >= {"control-plane", *sources}
+    assert told["blind"] == []
+    assert {unit for c in told["connections"] for unit in c["units"]} >= {"ccx-etcd.service", "ccx-patroni.service"}
+    assert not {row["id"] for row in told["unused"]} & USED
+
+
+async def test_a_nodes_own_kernel_refuses_what_is_not_declared_and_names_node_and_unit(
+    store: Store, local: LocalSide, folder: Path
+) -> None:
+    installed, node = store.tenant.installed, (await store.nodes())[0]
+    somewhere, control = "192.0.2.1", str(installed.layout.control)
+    installed.intrusions |= {(somewhere, 80), (control, 9999)}
+    reach = [f"timeout 5 bash -c 'exec 3<>/dev/tcp/{host}/{port}'" for host, port in ((somewhere, 80), (control, 9999))]
+    command = ("sh", "-c", f"{'; '.join(reach)}; sleep 60")
+    inside = ("nsenter", "-t", str(await local.init_of(node["private_ip"])), "-a", "systemd-run", "-q")
+    began = time.monotonic()
+    await run(*inside, "--unit=intruder", "-p", "User=etcd", *command)
+
+    async def refused_ones() -> set[tuple[str, str, int, tuple[str, ...], str]]:
+        told = await observed(installed, f"&node={node['hostname']}")
+        found = [c for c in told["connections"] if c["verdict"] == "refused"]
+        return {(c["source"], c["address"], c["port"], tuple(c["units"]), c["user"]) for c in found}
+
+    wanted = {(node["hostname"], host, port, ("intruder.service",), "etcd") for host, port in installed.intrusions}
+    await eventually(lambda: _is(refused_ones, wanted), within=20, every=0.5, what="the refusals show")
+    assert time.monotonic() - began < 10, "refused at once, not after a time-out"
+    as_operator = {"XDG_CONFIG_HOME": str(folder)}
+    trust = ("--ca-file", installed.ca, "--login", "operator", "--password-file", installed.layout.operator_password)
+    await run(CCX, "login", "--url", installed.url, *trust, env=as_operator)
+    shown = await run(CCX, "network", "observed", check=False, env=as_operator)
+    assert shown.returncode == 1
+    assert "intruder.service" in shown.stdout
+    assert "2 refused" in shown.stderr
+
+
+async def _is(found: Callable[[], Awaitable[Any]], wanted: object) -> bool:
+    return bool(await found() == wanted)
+
+
 async def test_another_datastores_node_gets_nothing(store: Store, alone: Store, local: LocalSide) -> None:
-    """At the kernel: neither may it ask, nor would it be answered."""
+    """Its own kernel refuses; and were somebody root there, so would the cloud: neither may it ask, nor be answered."""
     own = (await alone.nodes())[0]["private_ip"]
     victim = (await store.primary())["private_ip"]
+    store.tenant.installed.intrusions |= {(victim, port) for port in LISTENED_ON}
+    on_node = ("nsenter", "-t", str(await local.init_of(own)), "-a")
+
+    async def try_all() -> None:
+        for port in sorted(LISTENED_ON):
+            reach = f"exec 3<>/dev/tcp/{victim}/{port}"
+            tried = await run(*on_node, "timeout", "1", "bash", "-c", reach, check=False)
+            assert tried.returncode != 0, port
+
     before = await local.cloud.denied()
-    for space in (await run("ip", "netns", "list")).stdout.split():
-        if space.startswith(_node_prefix(local)) and f"{own}/" in (await run("ip", "-n", space, "addr")).stdout:
-            for port in sorted(LISTENED_ON):
-                reach = f"exec 3<>/dev/tcp/{victim}/{port}"
-                tried = await run("ip", "netns", "exec", space, "timeout", "1", "bash", "-c", reach, check=False)
-                assert tried.returncode != 0, port
-            break
-    else:
-        pytest.fail(f"no machine has {own}")
+    await try_all()
+    assert await local.cloud.denied() == before
+    await run(*on_node, "nft", "delete", "table", "inet", "ccx_egress")
+    try:
+        await try_all()
+    finally:
+        await run(*on_node, "systemctl", "restart", "ccx-egress.service")
     after = await local.cloud.denied()
     assert sum(after.values()) >= sum(before.values()) + len(LISTENED_ON)
 
@@ -206,6 +262,7 @@ async def test_deleting_leaves_nothing_on_the_cloud_in_dns_or_in_the_vault(store
     assert len(await local.of(short_id)) == 10  # a firewall; three servers, addresses and volumes
     for name in names:
         assert await local.addresses(name), name
+    await observed(store.tenant.installed)  # the nodes' last word, for the judgement at the end
 
     await store.delete()
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import socket
 from typing import Any
 
 import pytest
+from agent.ccx_agent import egress_names
 from tests.unit.cluster_specs import cluster
 from tests.unit.test_network_plan import SETTINGS
 
 from ccx.cmon import egress
 from ccx.cmon.node_channel import NodeRefused, NodeUnreachable
 from ccx.cmon.spec import NodeSpec
+from ccx.network.page import everything
 
 THREE = cluster("n1g1", "n2g1", "n3g1")
 
@@ -48,6 +52,42 @@ def test_the_unit_is_enabled_so_that_the_rules_are_there_before_the_network_at_e
     unit = files("n1g1")[f"/etc/systemd/system/{egress.UNIT}"]
     assert "Before=network-pre.target" in unit
     assert services == {"verb": "services", "args": {"enable": [egress.UNIT], "restart": [egress.UNIT]}}
+
+
+def test_hosts_known_by_name_are_looked_up_by_the_node_as_long_as_there_are_any() -> None:
+    assert json.loads(files("n1g1")[egress.NAMES]) == []
+    assert f"/etc/systemd/system/{egress.NAMES_TIMER}" not in files("n1g1")
+    # Nodes of stock images install packages, from hosts that are known by name.
+    named = egress.names(everything(), "postgres", "17")
+    text = egress.rules(everything(), "postgres", "17", [])
+    assert "deb.debian.org" in {host for host, *_ in named}
+    for _, four, six in named:
+        assert f"set {four} {{" in text
+        assert f"set {six} {{" in text
+    write, services = egress.calls(everything(), THREE, "n1g1")
+    assert egress.NAMES_TIMER in services["args"]["restart"]
+    assert any(file["path"].endswith(egress.NAMES_TIMER) for file in write["args"]["files"])
+
+
+def test_what_a_name_is_called_now_is_added_to_its_sets_of_each_ip_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.9", 0)),
+        (socket.AF_INET6, socket.SOCK_STREAM, 6, "", ("2001:db8::9", 0, 0, 0)),
+    ]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    told = egress_names.commands([["mirror.example", "m_v4", "m_v6"]], [egress_names.addresses("mirror.example")])
+    assert told.splitlines() == [
+        "add element inet ccx_egress m_v4 { 192.0.2.9 }",
+        "add element inet ccx_egress m_v6 { 2001:db8::9 }",
+    ]
+
+
+def test_a_name_that_is_not_found_adds_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: Any, **__: Any) -> Any:
+        raise socket.gaierror
+
+    monkeypatch.setattr(socket, "getaddrinfo", fails)
+    assert egress_names.commands([["gone.example", "g_v4", "g_v6"]], [egress_names.addresses("gone.example")]) == ""
 
 
 class Channel:

@@ -10,10 +10,15 @@ from typing import Any
 
 import yaml
 
+from ccx.cmon.egress import OBSERVED_BY
 from ccx.cmon.sources import node_side
+from ccx.network import observer
 
 _SCRIPT = "/etc/ccx/enrol.py"
 _CONFIG = "/etc/ccx/enrol.json"
+
+# Before the first connection, so that the kernel sees all of them. A stock image has no nft yet.
+_OBSERVE = f"command -v nft >/dev/null && nft -f {OBSERVED_BY} || true"
 
 # Started beside the boot, not within it: what follows in cloud-init need not wait for it, nor it for that.
 _START = (
@@ -70,7 +75,8 @@ def user_data(
         "write_files": [
             {"path": _CONFIG, "permissions": "0600", "content": json.dumps(told)},
             {"path": _SCRIPT, "permissions": "0755", "content": (node_side() / "ccx_enrol.py").read_text()},
+            {"path": OBSERVED_BY, "permissions": "0644", "content": observer.rules(units=True)},
         ],
-        "bootcmd": [_START],
+        "bootcmd": [_OBSERVE, _START],
     }
     return "#cloud-config\n" + yaml.safe_dump(config, sort_keys=False, width=1000)

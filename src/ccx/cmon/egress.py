@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -16,12 +17,15 @@ import structlog
 from ccx.cmon.node_channel import NodeChannel, NodeUnreachable
 from ccx.cmon.spec import ClusterSpec
 from ccx.network import PEERS, Plane, observer
-from ccx.network.plan import plan
-from ccx.network.render.nftables import render
+from ccx.network.hosts import is_address, is_loopback
+from ccx.network.plan import Plan, plan
+from ccx.network.render.nftables import egress, render, set_name
 from ccx.settings import Database, Settings
 
 UNIT = "ccx-egress.service"
+NAMES_UNIT, NAMES_TIMER = "ccx-egress-names.service", "ccx-egress-names.timer"
 OBSERVED_BY, RULES = "/etc/ccx/egress/observe.nft", "/etc/ccx/egress/rules.nft"
+NAMES = "/etc/ccx/egress/names.json"
 
 # Before anything has the network, at every boot. Stopping it opens nothing: the rules stay in the kernel.
 _UNIT = f"""[Unit]
@@ -41,15 +45,48 @@ ExecStart=/usr/sbin/nft -f {RULES}
 WantedBy=sysinit.target
 """
 
+# Names are looked up by the node itself, and again every minute: their addresses change.
+_NAMES = {
+    NAMES_UNIT: f"""[Unit]
+Description=CCX: addresses of the declared hosts that are known by name
+After={UNIT}
+
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/python3 -I /usr/lib/ccx-agent/ccx_agent/egress_names.py {NAMES}
+""",
+    NAMES_TIMER: """[Unit]
+Description=CCX: looks up the declared hosts that are known by name
+
+[Timer]
+OnActiveSec=0
+OnUnitInactiveSec=60
+AccuracySec=1
+
+[Install]
+WantedBy=timers.target
+""",
+}
+
 log = structlog.get_logger()
 
 
 def rules(settings: Settings, vendor: str, version: str, peers: Iterable[str]) -> str:
     """What a node with these ``peers`` (addresses) may connect to, for ``nft -f``."""
-    # What it runs, on offer or not (any more), and nothing that other vendors' nodes need.
+    return render(_needed(settings, vendor, version), plane=Plane.DATA, groups={PEERS: sorted(peers)})
+
+
+def names(settings: Settings, vendor: str, version: str) -> list[list[str]]:
+    """The hosts known by name, each with its sets in the rules; without wildcards, which can't be looked up."""
+    hosts = {host for row in egress(_needed(settings, vendor, version), Plane.DATA) for host in row.hosts}
+    named = (h for h in hosts if not (is_address(h) or is_loopback(h) or h.startswith(("*.", "group:"))))
+    return [[host, set_name(host, 4), set_name(host, 6)] for host in sorted(named)]
+
+
+def _needed(settings: Settings, vendor: str, version: str) -> Plan:
+    """What such a node runs, on offer or not (any more), and nothing that other vendors' nodes need."""
     own = Database(code=vendor, name=vendor, versions=(version,), num_nodes=(), types=())
-    needed = plan(settings.model_copy(update={"databases": (own,)}))
-    return render(needed, plane=Plane.DATA, groups={PEERS: sorted(peers)})
+    return plan(settings.model_copy(update={"databases": (own,)}))
 
 
 def digest(text: str) -> str:
@@ -60,14 +97,20 @@ def digest(text: str) -> str:
 def calls(settings: Settings, cluster: ClusterSpec, label: str) -> list[dict[str, Any]]:
     """The verbs that install or renew the rules on a node, for its ``sequence``. What was observed is kept."""
     peers = [node.address for node in cluster.nodes if node.label != label]
+    named = names(settings, cluster.vendor, cluster.version)
     files = {
         f"/etc/systemd/system/{UNIT}": _UNIT,
         OBSERVED_BY: observer.rules(units=True),
         RULES: rules(settings, cluster.vendor, cluster.version, peers),
+        NAMES: json.dumps(named),
     }
+    units = [UNIT]
+    if named:
+        files |= {f"/etc/systemd/system/{name}": text for name, text in _NAMES.items()}
+        units.append(NAMES_TIMER)
     return [
         {"verb": "write-files", "args": {"files": [{"path": p, "content": text} for p, text in files.items()]}},
-        {"verb": "services", "args": {"enable": [UNIT], "restart": [UNIT]}},
+        {"verb": "services", "args": {"enable": units, "restart": units}},
     ]
 
 

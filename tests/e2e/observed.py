@@ -1,0 +1,33 @@
+"""What the kernels saw: of every installation that tests use, all of it must be declared."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.e2e.machine import Installed
+from tests.e2e.tenant import operator
+
+USED = {
+    "cmon.ssh", "postgres.patroni", "postgres.etcd", "node.control-plane", "node.dns-udp", "postgres.peers.etcd",
+    "postgres.peers.replication",
+}  # fmt: skip
+"""The rows that making a cluster of three goes by."""
+
+
+async def observed(installed: Installed, query: str = "") -> dict[str, Any]:
+    """As ``ccx network observed`` gets it. Of nodes that are about to go, it is the last word that is kept."""
+    async with operator(installed) as asker:
+        told: dict[str, Any] = await asker.call("GET", f"admin/network/observed?since=86400{query}")
+    return told
+
+
+async def nothing_undeclared(installed: Installed) -> None:
+    """Everything that was connected to is in the plan, and nothing was refused but what tests tried on purpose."""
+    told = await observed(installed)
+    found = [
+        {key: connection[key] for key in ("verdict", "source", "units", "user", "address", "port", "rows", "last_seen")}
+        for connection in told["connections"]
+        if connection["verdict"] != "declared"
+        and (connection["address"], connection["port"]) not in installed.intrusions
+    ]
+    assert found == []
