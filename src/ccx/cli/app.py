@@ -46,6 +46,7 @@ _GROUPS = {
     "user": "The database users of a datastore.",
     "token": "OAuth2 clients, for programs that call the API.",
     "cloud": "What exists on the clouds (operators).",
+    "storage": "The object stores that backups are kept in (operators).",
     "network": "The contract of every connection that leaves the system.",
 }
 """Each a module of its own, whose ``app`` it is."""

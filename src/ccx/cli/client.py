@@ -82,9 +82,10 @@ class Api:
         *,
         params: Mapping[str, str | int] | None = None,
         body: Mapping[str, Any] | None = None,
+        within: float | None = None,
     ) -> Any:
-        """One request; None for an answer without content."""
-        return self._decoded(self.send(method, path, params=params, body=body))
+        """One request; None for an answer without content. ``within``: seconds, for what takes its time."""
+        return self._decoded(self.send(method, path, params=params, body=body, within=within))
 
     def _decoded(self, response: httpx.Response) -> Any:
         if not response.content:
@@ -106,10 +107,14 @@ class Api:
         params: Mapping[str, str | int] | None = None,
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        within: float | None = None,
     ) -> httpx.Response:
         """One request, for callers that need more than the body (log-in reads a cookie)."""
+        timeout = httpx.Timeout(within, connect=10) if within else _TIMEOUT
         try:
-            response = self._http.request(method, path, params=params or None, json=body, headers=headers)
+            response = self._http.request(
+                method, path, params=params or None, json=body, headers=headers, timeout=timeout
+            )
         except httpx.TransportError as error:
             raise unreachable(self.context.url, error) from error
         if response.is_success:

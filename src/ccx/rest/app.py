@@ -24,6 +24,7 @@ from ccx.rest import (
     nodes,
     oauth2,
     probes,
+    storage,
     userdb,
 )
 from ccx.rest.context import RestContext
@@ -32,7 +33,7 @@ from ccx.rest.middleware import Bodies, Envelope
 
 _RESOURCES = (
     auth, oauth2, deploy_wizard, clusters, data_stores, nodes, jobs, connection, firewalls, userdb, admin, probes,
-    network, enrolment, health,
+    network, enrolment, health, storage,
 )  # fmt: skip
 
 

@@ -22,11 +22,16 @@ if TYPE_CHECKING:  # boto3's family loads at its first use
 _DEFAULT_REGION = "us-east-1"
 
 
+def has_store(cloud: CloudConfig) -> bool:
+    """Whether its datastores can be backed up at all."""
+    return bool(cloud.s3_endpoint) or (cloud.type == "aws" and cloud.s3)
+
+
 def location_of(cloud: CloudConfig) -> Location:
     """Where the cloud's backups go. Raises NotFound for a cloud without an object store, Invalid for half of one."""
     field = f"clouds.{cloud.code}"
-    aws = cloud.type == "aws" and cloud.s3 and not cloud.s3_endpoint
-    if not cloud.s3_endpoint and not aws:
+    aws = not cloud.s3_endpoint
+    if not has_store(cloud):
         raise NotFound(
             f"the cloud {cloud.code!r} has no object store, so its datastores can't be backed up",
             field=f"{field}.s3_endpoint",
@@ -75,7 +80,7 @@ def credentials_of(cloud: CloudConfig, environ: Mapping[str, str] = os.environ) 
     access, secret = environ.get(f"{code}_S3_ACCESSKEY", ""), environ.get(f"{code}_S3_SECRETKEY", "")
     if access and secret:
         return Credentials(access, secret)
-    if cloud.type == "aws" and not cloud.s3_endpoint:
+    if not cloud.s3_endpoint:
         return None
     raise Invalid(
         f"there are no keys for the object store of the cloud {cloud.code!r}",

@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from ccx.storage.base import Credentials, Location, StoredObject, Unreachable, Unsupported
-from ccx.storage.failures import translated
 
 _THREADS = 4
 _T = TypeVar("_T")
@@ -28,7 +27,7 @@ class S3:
         """Without ``credentials``, those of the machine's role are used, where it has one."""
         self.location = location
         self._credentials = credentials
-        self._proxy = proxy
+        self.proxy = proxy
         self._patience = patience
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="s3")
         self._made: Any = None
@@ -92,6 +91,8 @@ class S3:
 
     async def clock(self) -> datetime:
         headers: dict[str, str] = await self._call("look at the bucket", self._headers)
+        if "date" not in headers:
+            raise Unsupported(f"the object store {self.location.endpoint} does not say what time it is")
         return parsedate_to_datetime(headers["date"])
 
     async def lock_enabled(self) -> bool:
@@ -136,7 +137,7 @@ class S3:
 
         def run() -> _T:
             if self._made is None:
-                self._made = client("s3", self.location, self._credentials, self._proxy)
+                self._made = client("s3", self.location, self._credentials, self.proxy)
             return ask(self._made)
 
         again = AsyncRetrying(
@@ -151,6 +152,8 @@ class S3:
             try:
                 return await loop.run_in_executor(self._threads, run)
             except Exception as error:
+                from ccx.storage.failures import translated  # boto3 is loaded by now, and not before
+
                 raise translated(error, self.location, what) from error
 
         return await again(once)

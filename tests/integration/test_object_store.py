@@ -1,0 +1,181 @@
+"""Object stores for real: SeaweedFS as ``ccx up`` runs it, and an emulator of AWS; what is wrong with one is named."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import boto3
+import pytest
+from moto import mock_aws
+from tests.seaweedfs import SeaweedFs, seaweedfs
+from tests.store_conformance import StoreConformance, StoreUnderTest
+
+from ccx.pki import new_ca
+from ccx.storage.access import IamAccess
+from ccx.storage.base import Credentials, Location, NotAllowed, Unreachable
+from ccx.storage.check import check
+from ccx.storage.s3 import S3
+
+
+@pytest.fixture(scope="module")
+async def weed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SeaweedFs]:
+    async with seaweedfs(tmp_path_factory.mktemp("weed")) as running:
+        yield running
+
+
+class TestSeaweedFs(StoreConformance):
+    @pytest.fixture(scope="class")
+    @classmethod
+    async def under_test(cls, weed: SeaweedFs) -> AsyncIterator[StoreUnderTest]:
+        store = S3(weed.location, weed.keys)
+        yield StoreUnderTest(store, IamAccess(weed.location, weed.keys))
+        await store.close()
+
+
+class TestAws(StoreConformance):
+    @pytest.fixture(scope="class")
+    @classmethod
+    async def under_test(cls) -> AsyncIterator[StoreUnderTest]:
+        location = Location(
+            "https://s3.eu-west-1.amazonaws.com", "backups", "eu-west-1", style="virtual", aws=True
+        )  # fmt: skip
+        keys = Credentials("AKIATEST", "secret")
+        with mock_aws():
+            s3 = boto3.client("s3", region_name="eu-west-1", aws_access_key_id="x", aws_secret_access_key="x")
+            s3.create_bucket(Bucket="backups", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+            store = S3(location, keys)
+            yield StoreUnderTest(store, IamAccess(location, keys), real=False)
+            await store.close()
+
+
+async def failures(location: Location, keys: Credentials | None, *, access: bool = False) -> dict[str, str]:
+    """What the check finds missing that backups need, by what was tried."""
+    store = S3(location, keys, patience=2)
+    try:
+        tried = await check(store, IamAccess(location, keys) if access else None)
+    finally:
+        await store.close()
+    return {one.name: f"{one.err}. {one.remedy}" for one in tried if one.ok is False and one.needed}
+
+
+async def test_a_good_store_passes_the_check_and_nothing_is_left_behind(weed: SeaweedFs) -> None:
+    assert await failures(weed.location, weed.keys, access=True) == {}
+    store = S3(weed.location, weed.keys)
+    assert await store.list("ccx-check/") == []
+    await store.close()
+
+
+async def test_a_missing_bucket_is_named(weed: SeaweedFs) -> None:
+    found = await failures(replace(weed.location, bucket="nonesuch"), weed.keys)
+    assert found.keys() == {"list"}
+    assert "has no bucket 'nonesuch'" in found["list"]
+
+
+async def test_a_read_only_bucket_is_named(weed: SeaweedFs) -> None:
+    found = await failures(weed.location, Credentials("TESTREADER", "test-admin-secret"))
+    assert found.keys() == {"put"}
+    assert "would not put an object in backups" in found["put"]
+    assert "Let these keys" in found["put"]
+
+
+async def test_somebody_elses_bucket_is_named(weed: SeaweedFs) -> None:
+    found = await failures(weed.location, Credentials("TESTSTRANGER", "test-admin-secret"))
+    assert found.keys() == {"list"}
+    assert "would not list objects in backups" in found["list"]
+
+
+async def test_wrong_keys_are_named(weed: SeaweedFs) -> None:
+    for keys in (Credentials("TESTADMIN", "wrong"), Credentials("NOBODY", "wrong")):
+        found = await failures(weed.location, keys)
+        assert found.keys() == {"list"}
+        assert "Correct the keys" in found["list"]
+
+
+async def test_an_untrusted_ca_is_named(weed: SeaweedFs, tmp_path: Path) -> None:
+    (tmp_path / "other.crt").write_text(new_ca("another").certificate)
+    for ca in (tmp_path / "other.crt", None):
+        found = await failures(replace(weed.location, ca=ca), weed.keys)
+        assert found.keys() == {"reach"}
+        assert "can't be trusted" in found["reach"]
+        assert "s3_ca" in found["reach"]
+
+
+async def test_a_certificate_that_is_not_checked_is_said(weed: SeaweedFs) -> None:
+    store = S3(replace(weed.location, ca=None, verify=False), weed.keys)
+    reach = (await check(store))[0]
+    await store.close()
+    assert reach.ok
+    assert "not checked" in reach.detail
+
+
+async def test_a_store_that_is_not_there_is_named_and_the_rest_not_tried(weed: SeaweedFs) -> None:
+    store = S3(replace(weed.location, endpoint="https://127.0.0.1:9"), weed.keys, patience=1)
+    tried = await check(store)
+    await store.close()
+    assert [one.ok for one in tried] == [False] + [None] * (len(tried) - 1)
+    assert "does not answer" in tried[0].err
+
+
+async def test_a_skewed_clock_is_named(weed: SeaweedFs, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = S3(weed.location, weed.keys)
+
+    async def late() -> datetime:
+        return datetime.fromtimestamp(datetime.now(UTC).timestamp() + 400, UTC)
+
+    monkeypatch.setattr(store, "clock", late)
+    clock = next(one for one in await check(store) if one.name == "clock")
+    await store.close()
+    assert clock.ok is False
+    assert "400 s apart" in clock.err
+    assert "NTP" in clock.remedy
+
+
+@pytest.mark.slow  # it tries for a minute and a half by itself
+async def test_a_full_store_is_named(tmp_path: Path) -> None:
+    async with seaweedfs(tmp_path, "-volume.minFreeSpace=99") as full:
+        found = await failures(full.location, full.keys)
+    assert found.keys() == {"put"}
+    assert "make room if it is full" in found["put"]
+
+
+async def test_a_bucket_with_object_lock_keeps_what_is_locked(weed: SeaweedFs) -> None:
+    await asyncio.to_thread(_make_locked_bucket, weed)
+    location = replace(weed.location, bucket="locked", lock_days=7)
+    store = S3(location, weed.keys)
+    lock = next(one for one in await check(store) if one.name == "object lock")
+    await store.close()
+    assert (lock.ok, lock.needed) == (True, True)
+    without = await failures(replace(weed.location, lock_days=7), weed.keys)
+    assert "without object lock" in without["object lock"]
+
+
+async def test_a_store_that_was_killed_is_waited_for(tmp_path: Path) -> None:
+    async with seaweedfs(tmp_path) as mortal:
+        store = S3(mortal.location, mortal.keys, patience=60)
+        await store.put("a", b"kept")
+        await mortal.kill()
+        impatient = S3(mortal.location, mortal.keys, patience=0)
+        with pytest.raises(Unreachable):
+            await impatient.get("a")
+        reading = asyncio.create_task(store.get("a"))
+        await mortal.start()
+        assert await reading == b"kept"
+        await impatient.close()
+        await store.close()
+
+
+async def test_keys_of_one_bucket_do_not_open_another(weed: SeaweedFs) -> None:
+    stranger = S3(weed.location, Credentials("TESTSTRANGER", "test-admin-secret"), patience=1)
+    with pytest.raises(NotAllowed):
+        await stranger.get("anything")
+    await stranger.close()
+
+
+def _make_locked_bucket(weed: SeaweedFs) -> None:
+    from ccx.storage.s3 import client
+
+    client("s3", weed.location, weed.keys, "").create_bucket(Bucket="locked", ObjectLockEnabledForBucket=True)
