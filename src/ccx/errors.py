@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-_USERINFO = re.compile(r"(?<=//)[^/\s]+@")
+# Up to the last @: a password may hold / and @, though it should not. Rather too much is masked than too little.
+_USERINFO = re.compile(r"(?<=//)\S+@")
 
 
 def masked(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from pathlib import Path
 
@@ -107,7 +108,95 @@ def test_any_values_file_gives_settings_or_one_line(values, lenient):
             assert "hunter2" not in render(made, fmt)
 
 
-@pytest.mark.parametrize("offered", [{"code": URL}, {"code": "percona", "versions": [URL]}])
+WHOLE = {
+    "ccxFQDN": "ccx.example", "ccFQDN": "cc.example", "cmon": {"license": "aHVudGVyMg==", "image": "a/cmon:1"},
+    "global": {"imageRegistry": "r.example:5000"}, "cert-manager": {"enabled": True}, "nats": {"enabled": True},
+    "external-dns": {"enabled": True, "provider": {"name": "aws"}, "api": "https://dns.example"},
+    "ccx": {
+        "userDomain": "db.example", "cloudSecrets": ["aws", "sto"], "egressProxy": "http://p.example:3128",
+        "mirror": {"packages": "http://apt.example", "charts": "https://charts.example"}, "perconaTelemetry": True,
+        "db": {"address": "pg", "port": 5432}, "nats": {"server": "nats:4222"},
+        "env": {"ENABLE_EMAIL": "true", "SMTP_HOST": "m.example", "SMTP_PORT": "25", "SMTP_PASSWORD": "hunter2",
+                "STO_PASSWORD": "hunter2", "STO_S3_ENDPOINT": "https://u:hunter2@s3.example",
+                "STO_S3_SECRETKEY": "hunter2",
+                "ENABLE_PAGERDUTY": "true", "PAGERDUTY_KEY": "hunter2", "S9S_LICENSE_SERVER_URL": URL},
+        "config": {
+            "clouds": [{"code": "aws", "type": "aws", "regions": [{"code": "eu-west-1", "availability_zones": ["a"]}]},
+                       {"code": "sto", "type": "openstack", "regions": [{"code": "r"}],
+                        "instance_types": [{"code": "s", "cpu": 1, "ram": 2}], "volume_types": [{"code": "v"}]}],
+            "databases": [{"code": "percona", "versions": ["8.0"], "num_nodes": [1, 3],
+                           "types": [{"code": "galera", "name": "G"}]}],
+        },
+        "services": {
+            "billing": {"stripe": True, "env": {"STRIPE_SECRET_KEY": "hunter2"}},
+            "notify_worker": {"env": {"ENABLE_SLACK": "true", "SLACK_URL": "https://hooks.slack.com/hunter2",
+                                      "SLACK_CHANNEL": "#x"}},
+            "uiapp": {"env": {"REACT_APP_PIWIK_PRO_URL": "https://x.piwik.pro"}},
+            "deployer": {"config": {"openstack_vendors": {"sto": {
+                "auth_url": "https://u:hunter2@k.example:5000", "regions": {"r": {}},
+                "s3": {"endpoint": "s3.example", "secret_key": "hunter2", "enabled": True},
+                "endpoints": {"compute": "https://nova.example:8774"}}}}},
+        },
+    },
+}  # fmt: skip
+
+
+def places(value, above=()):
+    """The path of every member and entry."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, below in pairs:
+        yield (*above, key)
+        yield from places(below, (*above, key))
+
+
+SECRET_PLACES = sorted(
+    (path for path in places(WHOLE) if not isinstance(path[-1], int)),
+    key=lambda path: (len(path), list(map(str, path))),
+)
+ugly = st.sampled_from([
+    URL, [URL], {URL: 1}, {"code": URL}, {"x": {"y": URL}}, None, "", 0, -1, 2.5, True, [], {}, [[]], [None], [{}],
+    "{x}", "{ccxFQDN}", "{{ .Values.ccxFQDN }}", "{{ .Values.ccx.env.SMTP_PASSWORD }}", "a b", "http://[", "h:99999",
+    "é" * 300,
+])  # fmt: skip
+
+
+def changed(values, path, value, key=None):
+    """A copy with ``value`` at ``path``, or under another key there."""
+    copied = copy.deepcopy(values)
+    inner = copied
+    for part in path[:-1]:
+        inner = inner[part]
+    if key is not None:
+        del inner[path[-1]]
+    inner[path[-1] if key is None else key] = value
+    return copied
+
+
+keys = st.sampled_from([URL, "https://hunter2@h", "x", "CODE", "énable", "a.b", "{x}", "a: b"]) | st.text(max_size=3)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(SECRET_PLACES), ugly, st.none() | keys, st.booleans(), st.sampled_from(sorted(FORMATS)))
+def test_whatever_stands_in_the_place_of_a_good_value_no_secret_shows(path, value, key, lenient, fmt):
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "values.yaml"
+        file.write_text(yaml.safe_dump(changed(WHOLE, path, value, key), allow_unicode=True))
+        problems: list[CcxError] = []
+        try:
+            found = read([file], environ={}, lenient=lenient)
+            made = plan(found.settings, problems=problems if lenient else None)
+        except Invalid as error:
+            refused(error)
+            return
+        said = [*map(str, found.warnings), *map(str, problems), *map(str, findings(made))]
+        assert not any("hunter2" in line or "\n" in line for line in said)
+        assert "hunter2" not in render(made, fmt)
+
+
+@pytest.mark.parametrize(
+    "offered", [{"code": url} for url in (URL, "https://u:a/hunter2@h/p", "https://u:a@hunter2@h/p")]
+    + [{"code": "percona", "versions": [URL]}],
+)  # fmt: skip
 def test_no_message_quotes_the_credentials_of_a_url(tmp_path, offered):
     file = tmp_path / "values.yaml"
     file.write_text(yaml.safe_dump({"ccx": {"config": {"databases": [offered]}}}))

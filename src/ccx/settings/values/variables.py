@@ -7,6 +7,7 @@ import re
 from ccx.settings.values.findings import Findings
 from ccx.settings.values.tree import Tree
 
+_SECRET = re.compile(r"(?i)(password|passwd|secret|token|license|key)s?$")
 _VARIABLE = re.compile(r"\{\{-?\s*\.Values\.([\w.-]+)\s*-?\}\}|\{([A-Za-z_][\w.-]*)\}")
 
 
@@ -23,6 +24,9 @@ def _expand(text: str, tree: Tree, field: str, findings: Findings, within: tuple
         if name in within:
             path = " -> ".join([*within, name])
             findings.refuse(field, f"the variable {name} refers to itself: {path}", f"Write a plain value for {name}")
+            return ""
+        if _SECRET.search(name):
+            findings.refuse(field, f"the variable {name} is a secret, and this would show it", "Write the host itself")
             return ""
         if not isinstance(value, str | int) or value == "":
             findings.refuse(field, f"the variable {name} has no value", f"Set {name}, or write the host itself")
