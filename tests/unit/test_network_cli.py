@@ -206,6 +206,26 @@ def test_formats_for_one_plane_take_it_and_others_are_narrowed_to_it(file, capsy
     assert {e["plane"] for e in json.loads(capsys.readouterr().out)["endpoints"]} == {"data"}
 
 
+def test_a_file_is_written_whole_or_not_at_all(file, tmp_path, capsys):
+    words = ["network", "plan", "--values", file(CCX), "--format", "json"]
+    out = tmp_path / "plan.json"
+    assert run([*words, "--out", str(out)]) == Exit.OK
+    written = out.read_text()
+    assert capsys.readouterr().out == ""
+    assert run(words) == Exit.OK
+    assert capsys.readouterr().out == written
+    assert (
+        run(["network", "plan", "--values", file("ccx: [", "bad.yaml"), "--format", "json", "--out", str(out)])
+        == Exit.USAGE
+    )
+    assert run([*words[:4], "--out", str(out)]) == Exit.USAGE
+    assert run([*words, "--out", str(tmp_path / "nowhere" / "x")]) == Exit.USAGE
+    assert run([*words, "--out", str(tmp_path)]) == Exit.USAGE
+    assert out.read_text() == written
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.yaml", "plan.json", "values.yaml"]
+    assert [line for line in capsys.readouterr().err.splitlines() if str(tmp_path / "nowhere") in line]
+
+
 def test_explain_says_why_a_destination_is_in_the_plan(file, capsys):
     words = ["network", "explain", "hooks.slack.com:443", "--values", file(SLACK), "-o", "json"]
     assert run(words) == Exit.OK

@@ -50,6 +50,9 @@ def plan(
     planned: Annotated[
         bool, Parameter(negative=(), help="In nftables and dnsmasq, open what is planned and not built yet as well.")
     ] = False,
+    out: Annotated[
+        Path | None, Parameter(help="Write the format to this file, whole or not at all, instead of printing it.")
+    ] = None,
     settings: SettingsFrom = DEFAULT,
     output: Printed = Output.TABLE,
 ) -> None:
@@ -59,14 +62,17 @@ def plan(
 
     Try:
       ccx network plan --plane data
-      ccx network plan --format nftables
+      ccx network plan --format nftables --plane data --out nodes.nft
       ccx network plan --values ccx.yaml --values ccxdeps.yaml --format checklist
     """
     from ccx.cli.output import rows
 
     given = settings.given()
+    if out and not format:
+        raise Invalid("a table is for reading, not for a file", field="out", remedy="Choose a --format")
     if format:
-        sys.stdout.write(_formatted(given.plan, format, plane, planned, given.warnings))
+        text = _formatted(given.plan, format, plane, planned, given.warnings)
+        _write(out, text) if out else sys.stdout.write(text)
         return
     found = given.plan.select(*planes(plane))
     rows([_shown(row) for row in found], _COLUMNS, output, empty="Nothing has to be open.")
@@ -166,6 +172,24 @@ def _formatted(found: Plan, fmt: str, names: list[str] | None, planned: bool, wa
     if planned:
         options["planned"] = True
     return render(found, fmt, **options)
+
+
+def _write(file: Path, text: str) -> None:
+    """To a file beside it first, which then takes its place: nobody ever reads half of it."""
+    from tempfile import NamedTemporaryFile
+
+    try:
+        with NamedTemporaryFile("w", dir=file.parent, prefix=f".{file.name}.", delete=False, encoding="utf-8") as part:
+            try:
+                part.write(text)
+                part.close()
+                Path(part.name).chmod(0o644)
+                Path(part.name).replace(file)
+            except BaseException:
+                Path(part.name).unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        raise Invalid(f"can't be written: {error.strerror}", field=str(file), remedy="Check the path") from None
 
 
 def planes(names: Sequence[str] | None) -> list[Any]:
