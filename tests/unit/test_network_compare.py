@@ -20,12 +20,14 @@ ROWS = [
 NODE = "10.224.1.7"
 
 
-def to(address: str, port: int, protocol: str = "tcp", plane: Plane = Plane.CONTROL) -> Destination:
-    return Destination(plane, address, port, protocol)
+def to(
+    address: str, port: int, protocol: str = "tcp", plane: Plane = Plane.CONTROL, names: tuple[str, ...] = ()
+) -> Destination:
+    return Destination(plane, address, port, protocol, names)
 
 
-def comparison(names: dict[str, list[str]] | None = None) -> Comparison:
-    return Comparison(plan(SETTINGS.model_copy(update={"node_network": "10.224.0.0/20"}), ROWS), names)
+def comparison() -> Comparison:
+    return Comparison(plan(SETTINGS.model_copy(update={"node_network": "10.224.0.0/20"}), ROWS))
 
 
 def test_members_of_a_group_are_declared_on_their_port_protocol_and_plane_only():
@@ -41,8 +43,8 @@ def test_members_of_a_group_are_declared_on_their_port_protocol_and_plane_only()
 def test_a_host_known_by_name_is_declared_at_the_addresses_that_the_resolver_gave():
     assert comparison().verdict(to("203.0.113.1", 443)) is Verdict.UNDECLARED
     for name in ("api.example", "cdn.example"):
-        assert comparison({"203.0.113.1": [name]}).verdict(to("203.0.113.1", 443)) is Verdict.DECLARED
-    assert comparison({"203.0.113.1": ["evil.example"]}).verdict(to("203.0.113.1", 443)) is Verdict.UNDECLARED
+        assert comparison().verdict(to("203.0.113.1", 443, names=(name,))) is Verdict.DECLARED
+    assert comparison().verdict(to("203.0.113.1", 443, names=("evil.example",))) is Verdict.UNDECLARED
 
 
 def test_what_listens_is_no_leave_to_connect():
@@ -50,8 +52,8 @@ def test_what_listens_is_no_leave_to_connect():
 
 
 def test_rows_that_nothing_went_by_are_unused_and_loopback_is_never_called_so():
-    judge = comparison({"203.0.113.1": ["cdn.example"]})
-    used = [to(NODE, 22), to("203.0.113.1", 443), to("198.51.100.1", 53, "udp")]
+    judge = comparison()
+    used = [to(NODE, 22), to("203.0.113.1", 443, names=("cdn.example",)), to("198.51.100.1", 53, "udp")]
     assert {row.id for row in judge.unused(used)} == {"test.peers", "test.dns"}
     assert {row.id for row in judge.unused([])} == {"test.name", "test.nodes", "test.peers", "test.dns"}
 

@@ -101,6 +101,20 @@ def test_a_units_name_holds_nothing_that_a_terminal_obeys():
 
 
 @needs_root
+def test_an_address_has_the_names_that_the_resolver_filled_into_the_rules() -> None:
+    rows = plan(SETTINGS, [endpoint(behind=("cdn.example",)), endpoint(id="test.n", host=NODES)])
+    resolved = {"api.example": ["192.0.2.7", "192.0.2.8", "2001:db8::7"], "cdn.example": ["192.0.2.8"]}
+    listed = in_a_namespace(
+        f"nft -f - && {' '.join(observer.ALLOWED)}", given=render(rows, "nftables", resolved=resolved)
+    )
+    names = observer.named(listed.stdout, ["api.example", "cdn.example", "other.example"])
+    assert names("192.0.2.7") == names("2001:db8::7") == ("api.example",)
+    assert names("192.0.2.8") == ("api.example", "cdn.example")
+    assert names("192.0.2.9") == ()
+    assert observer.named("", ["api.example"])("192.0.2.7") == ()
+
+
+@needs_root
 @pytest.mark.parametrize("units", [True, False])
 def test_nft_takes_the_rules_twice_and_forgets_nothing(units: bool, tmp_path: Path):
     known = "add element inet ccx_observed tried_user_ip { 0 . 192.0.2.1 . tcp . 80 }"

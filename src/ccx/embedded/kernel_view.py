@@ -49,11 +49,11 @@ async def served(layout: Layout) -> AsyncIterator[None]:
 
 
 async def _reading(layout: Layout) -> tuple[str, bytes]:
-    command = observer.READ[1:]
     try:
-        tried = await nft(layout, *command)
-        passed = await nft(layout, *command)
+        tried, passed, allowed = [
+            await nft(layout, *command[1:]) for command in (observer.READ, observer.READ, observer.ALLOWED)
+        ]
     except CcxError as error:
         return "500 Internal Server Error", json.dumps({"err": error.err}).encode()
     users = {str(user.pw_uid): user.pw_name for user in pwd.getpwall()}
-    return "200 OK", json.dumps({"tried": tried, "passed": passed, "users": users}).encode()
+    return "200 OK", json.dumps({"tried": tried, "passed": passed, "allowed": allowed, "users": users}).encode()

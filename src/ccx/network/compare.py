@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -30,14 +30,15 @@ class Destination:
     port: int
     protocol: str
     """``tcp`` or ``udp``."""
+    names: tuple[str, ...] = ()
+    """Names that the resolver gave this address for."""
 
 
 class Comparison:
-    """Judges destinations. ``names`` are those that the resolver answered with an address, as far as they are known."""
+    """Judges destinations."""
 
-    def __init__(self, plan: Plan, names: Mapping[str, Iterable[str]] | None = None) -> None:
+    def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._names = names or {}
         self._rows = {plane: egress(plan, plane) for plane in (Plane.CONTROL, Plane.DATA)}
 
     def rows(self, to: Destination) -> tuple[Row, ...]:
@@ -45,7 +46,7 @@ class Comparison:
         return tuple(
             row
             for row in self._rows[to.plane]
-            if (row.port, row.protocol.transport) == (to.port, to.protocol) and self._covers(row, to.address)
+            if (row.port, row.protocol.transport) == (to.port, to.protocol) and self._covers(row, to)
         )
 
     def verdict(self, to: Destination) -> Verdict:
@@ -58,8 +59,8 @@ class Comparison:
         rows = dict.fromkeys(row for rows in self._rows.values() for row in rows)
         return tuple(row for row in rows if row not in by and not all(is_loopback(host) for host in row.hosts))
 
-    def _covers(self, row: Row, address: str) -> bool:
+    def _covers(self, row: Row, to: Destination) -> bool:
         if row.group is not None and row.group not in self._plan.groups:
             return True  # the settings don't know its members, and the kernel's rules did: the port is all there is
         declared = (*(self._plan.groups.get(row.group, ()) if row.group else ()), *row.hosts)
-        return any(covers(name, host) for name in declared for host in (address, *self._names.get(address, ())))
+        return any(covers(name, host) for name in declared for host in (to.address, *to.names))

@@ -9,14 +9,19 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network, summarize_address_range
 from typing import Any, NamedTuple
+
+from ccx.network.render.nftables import TABLE as EGRESS
+from ccx.network.render.nftables import set_name
 
 TABLE = "ccx_observed"
 READ = ("nft", "-j", "list", "table", "inet", TABLE)
 """Prints the sets. To be run twice, for :func:`parse`."""
+ALLOWED = ("nft", "-j", "list", "table", "inet", EGRESS)
+"""Prints what the rules let pass, for :func:`named`."""
 
 KEPT_S = 30 * 24 * 3600
 _LARGEST = 8192
@@ -106,6 +111,41 @@ def parse(tried: str, passed: str) -> tuple[Seen, ...]:
         )
         for key in sorted(idle)
     )  # fmt: skip
+
+
+def named(allowed: str, hosts: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
+    """Which of the ``hosts`` an address is: the resolver said so, and the kernel's rules have it from there.
+
+    ``allowed`` is a listing of the rules; empty where there are none. Raises ValueError for what is no listing.
+    """
+    try:
+        listed = json.loads(allowed)["nftables"] if allowed else []
+        sets = {entry["set"]["name"]: entry["set"].get("elem", ()) for entry in listed if "set" in entry}
+        found = [
+            (network, host)
+            for host in sorted(set(hosts))
+            for version in (4, 6)
+            for element in sets.get(set_name(host, version), ())
+            for network in _networks(element)
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"this is no list of nft's: {error}") from None
+
+    def of(address: str) -> tuple[str, ...]:
+        known = ip_address(address)
+        return tuple(host for network, host in found if known in network)
+
+    return of
+
+
+def _networks(element: Any) -> Iterable[IPv4Network | IPv6Network]:
+    """One address, a network, or a range, as nft prints a set's elements."""
+    match element:
+        case {"prefix": {"addr": address, "len": length}}:
+            return [ip_network(f"{address}/{length}")]
+        case {"range": [first, last]}:
+            return list(summarize_address_range(ip_address(first), ip_address(last)))
+    return [ip_network(element)]
 
 
 class _Key(NamedTuple):

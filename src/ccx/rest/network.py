@@ -92,7 +92,7 @@ async def observed_connections(
     rows = await observed.since(tx, since)
     nodes = {str(found.id): found for found in await tx.scalars(select(Node))}
     names = _names(settings, nodes.values())
-    comparison = Comparison(plan(settings), names)
+    comparison = Comparison(plan(settings))
     views: list[ConnectionView] = []
     used: list[Destination] = []
     for row in rows:
@@ -132,7 +132,8 @@ def _views(
             source=source.hostname if source else row.source,
             node=source.label if source else None,
             datastore_uuid=source.datastore_id if source else None,
-            units=row.units, user=row.user, host=", ".join(names.get(row.address, ())), address=row.address,
+            units=row.units, user=row.user, host=", ".join(dict.fromkeys([*row.names, *names.get(row.address, ())])),
+            address=row.address,
             port=row.port, protocol=row.protocol, verdict=verdict,
             rows=list(dict.fromkeys(found.id for found in comparison.rows(to))),
             count=count, first_seen=row.first_seen, last_seen=last,
@@ -144,7 +145,7 @@ def _views(
 
 def _destination(row: Observed) -> Destination:
     plane = Plane.CONTROL if row.source == observed.CONTROL_PLANE else Plane.DATA
-    return Destination(plane, row.address, row.port, row.protocol)
+    return Destination(plane, row.address, row.port, row.protocol, tuple(row.names))
 
 
 def _called(source: str, node: Node | None) -> Sequence[str]:

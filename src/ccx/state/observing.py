@@ -17,6 +17,7 @@ from ccx.cmon import egress
 from ccx.db import utc_now
 from ccx.errors import CcxError, Transient
 from ccx.network import observer
+from ccx.network.plan import plan
 from ccx.runner.services import Services
 from ccx.runner.subject import node_spec
 from ccx.state.endpoints import KERNEL
@@ -56,9 +57,10 @@ async def read(services: Services) -> list[Blind]:
 
         told = await asyncio.gather(_control_plane(services), *(one(node) for _, node in present))
         sources = [observed.CONTROL_PLANE, *(str(node.id) for _, node in present)]
+        hosts = {host for row in plan(services.settings).rows for host in row.hosts if row.group is None}
         blind = [reading for reading in told if isinstance(reading, Blind)]
         for source, reading in zip(sources, told, strict=True):
-            if not isinstance(reading, Blind) and (trouble := await _add(tx, source, reading, at)):
+            if not isinstance(reading, Blind) and (trouble := await _add(tx, source, reading, at, hosts)):
                 blind.append(trouble)
         await observed.prune(tx, at)
     digests = {
@@ -70,13 +72,16 @@ async def read(services: Services) -> list[Blind]:
     return blind
 
 
-async def _add(tx: AsyncSession, source: str, reading: Mapping[str, Any], at: datetime) -> Blind | None:
+async def _add(
+    tx: AsyncSession, source: str, reading: Mapping[str, Any], at: datetime, hosts: set[str]
+) -> Blind | None:
     try:
         seen = observer.parse(reading["tried"], reading["passed"])
         users = {str(uid): name for uid, name in reading["users"].items() if name.isprintable() and len(name) < 256}
+        named = observer.named(reading.get("allowed", ""), hosts)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         return Blind(source, f"what it told makes no sense: {error!r}")
-    await observed.add(tx, source, seen, users, at)
+    await observed.add(tx, source, seen, users, at, named)
     return None
 
 

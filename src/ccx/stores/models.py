@@ -219,6 +219,8 @@ class Observed(Base):
     port: Mapped[int] = mapped_column(primary_key=True)
     protocol: Mapped[str] = mapped_column(primary_key=True)
     units: Mapped[list[str]] = mapped_column(default=list)
+    names: Mapped[list[str]] = mapped_column(default=list)
+    """The declared hosts that the address was, by the resolver's answers."""
     passed: Mapped[int] = mapped_column(BigInteger, default=0)
     refused: Mapped[int] = mapped_column(BigInteger, default=0)
     read_passed: Mapped[int] = mapped_column(BigInteger, default=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, or_, select, text
@@ -17,14 +17,24 @@ CONTROL_PLANE = "control-plane"
 MOST = 4096
 """Destinations of one source; what is new beyond that is not remembered."""
 
+_MOST_NAMES = 16
+"""Units, or names, of one destination."""
+
 
 async def one_reader(tx: AsyncSession) -> None:
     """Others wait until the transaction ends: readings that overtake one another would be counted twice."""
     await tx.execute(text("select pg_advisory_xact_lock(hashtext('ccx.observed'))"))
 
 
-async def add(tx: AsyncSession, source: str, seen: Iterable[Seen], users: Mapping[str, str], at: datetime) -> None:
-    """Adds a reading that began ``at``. ``users`` are the names of user ids there."""
+async def add(
+    tx: AsyncSession,
+    source: str,
+    seen: Iterable[Seen],
+    users: Mapping[str, str],
+    at: datetime,
+    named: Callable[[str], Iterable[str]] = lambda _: (),
+) -> None:
+    """Adds a reading that began ``at``. ``users`` are the names of user ids there, ``named`` those of an address."""
     rows = {
         (row.user, row.address, row.port, row.protocol): row
         for row in await tx.scalars(select(Observed).where(Observed.source == source))
@@ -37,10 +47,12 @@ async def add(tx: AsyncSession, source: str, seen: Iterable[Seen], users: Mappin
                 continue
             rows[key] = Observed(
                 source=source, user=user, address=one.address, port=one.port, protocol=one.protocol, units=[],
-                passed=0, refused=0, read_passed=0, read_refused=0, first_seen=at - timedelta(seconds=one.idle),
+                names=[], passed=0, refused=0, read_passed=0, read_refused=0,
+                first_seen=at - timedelta(seconds=one.idle),
             )  # fmt: skip
             tx.add(rows[key])
         _count(rows[key], one, at - timedelta(seconds=one.idle))
+        rows[key].names = sorted({*rows[key].names, *named(one.address)})[:_MOST_NAMES]
 
 
 def _count(row: Observed, seen: Seen, last: datetime) -> None:
@@ -50,7 +62,7 @@ def _count(row: Observed, seen: Seen, last: datetime) -> None:
     row.refused += refused
     row.passed_at = last if passed else row.passed_at
     row.refused_at = last if refused else row.refused_at
-    row.units = sorted({*row.units, *seen.units})[:16]
+    row.units = sorted({*row.units, *seen.units})[:_MOST_NAMES]
 
 
 def _new(before: int, now: int) -> int:
