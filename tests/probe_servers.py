@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import ssl
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -77,7 +79,9 @@ def _general(name: str) -> x509.GeneralName:
 
 
 @contextmanager
-def server(answer: bytes | None = OK, certificate: Path | None = None, host: str = "127.0.0.1") -> Iterator[int]:
+def server(
+    answer: bytes | None = OK, certificate: Path | None = None, host: str = "127.0.0.1", port: int = 0
+) -> Iterator[int]:
     """Answers each request so; None: takes the connection and says nothing. Gives the port."""
     context = None
     if certificate is not None:
@@ -94,17 +98,17 @@ def server(answer: bytes | None = OK, certificate: Path | None = None, host: str
                 made.sendall(answer)
 
     held: list[socket.socket] = []
-    with listening(serve, host) as port:
-        yield port
+    with listening(serve, host, port) as taken:
+        yield taken
         for connection in held:
             connection.close()
 
 
 @contextmanager
-def listening(serve: Callable[[socket.socket], None], host: str = "127.0.0.1") -> Iterator[int]:
+def listening(serve: Callable[[socket.socket], None], host: str = "127.0.0.1", port: int = 0) -> Iterator[int]:
     """Each connection to ``serve``, in a thread of its own."""
     with ExitStack() as stack:
-        listener = stack.enter_context(socket.create_server((host, 0)))
+        listener = stack.enter_context(socket.create_server((host, port)))
 
         def accept() -> None:
             with suppress(OSError):
@@ -115,3 +119,19 @@ def listening(serve: Callable[[socket.socket], None], host: str = "127.0.0.1") -
         threading.Thread(target=accept, daemon=True).start()
         yield listener.getsockname()[1]
         listener.shutdown(socket.SHUT_RDWR)
+
+
+def main() -> None:
+    """``python -m tests.probe_servers``: HTTP servers ``[[host, port, certificate or null], …]`` from standard input.
+
+    Says when they listen; they end with it.
+    """
+    with ExitStack() as stack:
+        for host, port, certificate in json.loads(sys.stdin.readline()):
+            stack.enter_context(server(certificate=Path(certificate) if certificate else None, host=host, port=port))
+        print("ready", flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

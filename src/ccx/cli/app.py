@@ -16,6 +16,7 @@ ENVIRONMENT = {
     "CCX_BASE_URL": "the control plane, before any context",
     "CCX_TOKEN": "bearer token, before any session",
     "CCX_CA_FILE": "CA that signs the control plane",
+    "CCX_EGRESS_PROXY": "the egress proxy's URL with user and password, for: ccx network probe",
     "XDG_CONFIG_HOME": "where contexts are, in ccx/ (~/.config)",
     "NO_COLOR": "no colours",
 }

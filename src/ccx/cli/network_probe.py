@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -136,7 +137,9 @@ def _probe_here(
 
 
 def _proxy(plan: Plan) -> str:
-    return plan.settings.egress_proxy if plan.settings else ""
+    """Values files' proxy comes without its password, so the environment may have both."""
+    named = plan.settings.egress_proxy if plan.settings else ""
+    return os.environ.get("CCX_EGRESS_PROXY") or named if named else ""
 
 
 def _ca(plan: Plan) -> str:

@@ -89,7 +89,7 @@ def _remedy(failed: Outcome, answer: Answer) -> str:
     host, row = failed.target.host, failed.row
     if answer.stage == "proxy":
         if answer.code == "proxy-auth":
-            return "Set user and password in egress_proxy"
+            return "Give its user and password: in ccx.yaml's egress_proxy, or in CCX_EGRESS_PROXY"
         if answer.code in ("proxy-refused", "proxy-failed"):
             return f"On the proxy {row.via}, allow {host}:{row.port}"
         return f"Allow TCP to the proxy {row.via} from {_FROM[row.plane]}, or correct egress_proxy"
