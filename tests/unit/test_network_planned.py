@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,11 @@ from hypothesis import strategies as st
 
 from ccx.errors import Invalid
 from ccx.network import Mirror, Plane, Protocol
+from ccx.network.catalogue import load
 from ccx.network.page import everything, page
 from ccx.network.plan import Row, plan
 from ccx.network.render import FORMATS, render
+from ccx.settings import Settings
 from ccx.settings.features import ExternalDns, Kubernetes, License, Mirrors, Notify
 
 ALL = everything()
@@ -75,72 +78,152 @@ def test_what_is_optional_is_not_in_a_bare_plan():
     assert {r.section for r in plan(BARE).rows} <= {8, None}
 
 
-@pytest.mark.parametrize(
-    ("clouds", "databases", "expected"),
-    [
-        (["aws"], ["postgres"], {"apt.postgresql.org", "ec2.eu-west-1.amazonaws.com", "s3.eu-west-1.amazonaws.com",
-                                 "*.s3.eu-west-1.amazonaws.com"}),
-        (["gcp"], ["mariadb"], {"dlm.mariadb.com", "compute.googleapis.com", "storage.googleapis.com"}),
-        (["openstack"], ["percona"], {"repo.percona.com", "keystone.example", "s3.example"}),
-    ],
-)  # fmt: skip
-def test_with_everything_optional_off_the_required_rows_are_the_checklists(clouds, databases, expected):
-    chosen = BARE.model_copy(
+# The specification's "required for all deployments", line by line: plane, host, port, path.
+EVERYWHERE = {
+    (Plane.CONTROL, "eu.gcr.io", 443, "/brave-night-121210"),
+    (Plane.CONTROL, "europe-docker.pkg.dev", 443, "/severalnines-public/clustercontrol"),
+    (Plane.CONTROL, "docker.io", 443, "/severalnines"), (Plane.CONTROL, "docker.io", 443, "/bitnamilegacy"),
+    (Plane.CONTROL, "docker.io", 443, "/curlimages/curl"),
+    (Plane.DATA, "europe-apt.pkg.dev", 443, "/projects/severalnines-public"),
+    (Plane.DATA, "packages.fluentbit.io", 443, "/ubuntu/"),
+}  # fmt: skip
+VENDORS = {
+    ("postgres", "17"): {(Plane.DATA, "apt.postgresql.org", 80, "/pub/repos/apt")},
+    ("mariadb", "11.8"): {(Plane.DATA, "dlm.mariadb.com", 80, "/repo/mariadb-server/")},
+    ("percona", "8.0"): {(Plane.DATA, "repo.percona.com", 80, f"/{name}-80/apt") for name in ("ps", "pxc", "pxb")},
+    ("percona", "8.4"): {(Plane.DATA, "repo.percona.com", 80, f"/{name}-84-lts/apt") for name in ("ps", "pxc", "pxb")},
+}
+BOTH = (Plane.CONTROL, Plane.DATA)
+CLOUDS = {
+    "aws": {
+        (Plane.CONTROL, "ec2.eu-west-1.amazonaws.com", 443, ""),
+        *((plane, f"{name}s3.eu-west-1.amazonaws.com", 443, "") for plane in BOTH for name in ("", "*.")),
+    },
+    "gcp": {(Plane.CONTROL, f"{name}.googleapis.com", 443, "") for name in ("compute", "storage")},
+    "openstack": {
+        *((Plane.CONTROL, "keystone.example", port, "") for port in (5000, 8774, 8776, 9696, 9292)),
+        *((plane, "s3.example", 443, "") for plane in BOTH),
+    },
+    **{name: {(Plane.CONTROL, f"{host}.example", 443, "")} for name, host in (
+        ("vmware", "vcenter"), ("vcd", "vcd"), ("cloudstack", "cloudstack"), ("zadara", "zadara"))},
+    "local": set(), "simulated": set(),
+}  # fmt: skip
+
+
+def chosen(clouds, vendors) -> Settings:
+    """An installation on Kubernetes with these clouds and vendors, and everything optional off."""
+    codes = {code for code, _ in vendors}
+    return BARE.model_copy(
         update={
-            "clouds": tuple(c for c in ALL.clouds if c.type in clouds),
-            "databases": tuple(d for d in ALL.databases if d.code in databases),
+            "clouds": tuple(cloud for cloud in ALL.clouds if cloud.type in clouds),
+            "databases": tuple(
+                offered.model_copy(update={"versions": tuple(v for code, v in vendors if code == offered.code)})
+                for offered in ALL.databases if offered.code in codes
+            ),
             "kubernetes": Kubernetes(enabled=True),
         }
-    )
-    required = {
-        r.host for r in plan(chosen).rows
-        if r.required and r.section and r.plane not in (Plane.INTERNAL, Plane.INSTALL)
+    )  # fmt: skip
+
+
+def required(rows) -> set[tuple[object, ...]]:
+    """The required rows that the specification has, outside of its internal and installing ones."""
+    return {
+        (row.plane, row.host, row.port, row.path) for row in rows
+        if row.required and row.section and row.plane not in (Plane.INTERNAL, Plane.INSTALL)
     }  # fmt: skip
-    everywhere = {"eu.gcr.io", "europe-docker.pkg.dev", "docker.io", "europe-apt.pkg.dev", "packages.fluentbit.io"}
-    assert required == everywhere | expected
-
-
-VENDORS = {
-    "postgres": {"apt.postgresql.org"}, "mariadb": {"dlm.mariadb.com"}, "percona": {"repo.percona.com"},
-}  # fmt: skip
-CLOUDS = {
-    "aws": {"ec2.eu-west-1.amazonaws.com", "s3.eu-west-1.amazonaws.com", "*.s3.eu-west-1.amazonaws.com"},
-    "gcp": {"compute.googleapis.com", "storage.googleapis.com"}, "openstack": {"keystone.example", "s3.example"},
-    "vmware": {"vcenter.example"}, "vcd": {"vcd.example"}, "cloudstack": {"cloudstack.example"},
-    "zadara": {"zadara.example"}, "local": set(), "simulated": set(),
-}  # fmt: skip
 
 
 @settings(max_examples=60, deadline=None)
 @given(st.sets(st.sampled_from(sorted(CLOUDS))), st.sets(st.sampled_from(sorted(VENDORS))))
 def test_for_any_clouds_and_vendors_the_required_rows_are_exactly_the_checklists(clouds, vendors):
-    chosen = BARE.model_copy(
-        update={
-            "clouds": tuple(c for c in ALL.clouds if c.type in clouds),
-            "databases": tuple(d for d in ALL.databases if d.code in vendors),
-            "kubernetes": Kubernetes(enabled=True),
-        }
-    )
-    required = {
-        r.host for r in plan(chosen).rows
-        if r.required and r.section and r.plane not in (Plane.INTERNAL, Plane.INSTALL)
-    }  # fmt: skip
-    everywhere = {"eu.gcr.io", "europe-docker.pkg.dev", "docker.io", "europe-apt.pkg.dev", "packages.fluentbit.io"}
-    assert required == everywhere.union(*(CLOUDS[c] for c in clouds), *(VENDORS[v] for v in vendors))
+    expected = EVERYWHERE.union(*(CLOUDS[c] for c in clouds), *(VENDORS[v] for v in vendors))
+    assert required(plan(chosen(clouds, vendors)).rows) == expected
 
 
+MUST = sorted({
+    row.id for row in plan(chosen(CLOUDS, VENDORS)).rows
+    if row.required and row.section and row.plane not in (Plane.INTERNAL, Plane.INSTALL)
+})  # fmt: skip
+# What stands in the rows of another id as well is missed only when both are wrong.
+SHARED = {"cloud.aws.s3": ("cloud.aws.s3", "backup.s3-aws.control")}
+
+
+@pytest.mark.parametrize("id_", MUST)
+def test_no_required_row_can_be_lost_made_optional_or_moved_unnoticed(id_):
+    expected = EVERYWHERE.union(*CLOUDS.values(), *VENDORS.values())
+    rows = plan(chosen(CLOUDS, VENDORS)).rows
+    assert required(rows) == expected
+    ids = SHARED.get(id_, (id_,))
+    for change in ({"required": False}, {"plane": Plane.INSTALL}, {"section": None}):
+        changed = [replace(row, **change) if row.id in ids else row for row in rows]
+        assert required(changed) != expected, change
+
+
+def _cloud(type_):
+    return lambda s: {"clouds": (*s.clouds, *(c for c in ALL.clouds if c.type == type_))}
+
+
+def _vendor(code):
+    return lambda s: {"databases": (*s.databases, *(d for d in ALL.databases if d.code == code))}
+
+
+def _part(name, **facts):
+    return lambda s: {name: getattr(s, name).model_copy(update=facts)}
+
+
+def _set(**facts):
+    return lambda s: facts
+
+
+# Everything that can be switched on, one by one: what each changes in settings.
 FEATURES = {
-    "stripe": True, "piwik_url": "https://severalnines.piwik.pro", "percona_telemetry": True, "notify": ALL.notify,
-    "kubernetes": ALL.kubernetes, "clouds": ALL.clouds, "databases": ALL.databases, "license": License(preset=False),
+    **{f"cloud {c.type}": _cloud(c.type) for c in ALL.clouds},
+    **{f"vendor {d.code}": _vendor(d.code) for d in ALL.databases},
+    "kubernetes": _part("kubernetes", enabled=True), "cert-manager": _part("kubernetes", cert_manager=True),
+    "mysql operator": _part("kubernetes", mysql_operator=True),
+    "mysql innodbcluster": _part("kubernetes", mysql_innodbcluster=True),
+    "external-dns": _part("kubernetes", external_dns=ExternalDns(enabled=True, provider="aws")),
+    "an image of one's own": _part("kubernetes", images=(("cmon.image", "registry.corp:5000/cmon:1"),)),
+    "email": _part("notify", email_enabled=True, smtp_host="smtp.example"),
+    "slack": _part("notify", slack_enabled=True), "slack channel": _part("notify", slack_channel=True),
+    "pagerduty": _part("notify", pagerduty_enabled=True), "trial licence": _set(license=License(preset=False)),
+    "stripe": _set(stripe=True), "analytics": _set(piwik_url="https://severalnines.piwik.pro"),
+    "percona telemetry": _set(percona_telemetry=True), "console": _set(cc_fqdn="cc.example"),
 }  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None)
+def switched_on(names, base: Settings = BARE) -> Settings:
+    for name in sorted(names):
+        base = base.model_copy(update=FEATURES[name](base))
+    return base
+
+
+def lost(before: Settings, after: Settings, endpoints=None) -> set[Row]:
+    """The rows of one plan that another lacks."""
+    return set(plan(before, endpoints).rows) - set(plan(after, endpoints).rows)
+
+
+@settings(max_examples=80, deadline=None)
 @given(st.sets(st.sampled_from(sorted(FEATURES))), st.sampled_from(sorted(FEATURES)))
 def test_enabling_a_feature_never_removes_a_row_that_another_needs(on, more):
-    before = BARE.model_copy(update={name: FEATURES[name] for name in on})
-    after = before.model_copy(update={more: FEATURES[more]})
-    assert set(map(key, plan(before).rows)) <= set(map(key, plan(after).rows))
+    before = switched_on(on - {more})
+    assert lost(before, switched_on({more}, before)) == set()
+
+
+@pytest.mark.parametrize("more", sorted(FEATURES))
+def test_a_row_that_a_feature_takes_away_is_noticed(more):
+    """Each declaration in turn is made to vanish when the feature is on: the property above must see it."""
+    before = switched_on(FEATURES.keys() - {more})
+    after = switched_on({more}, before)
+    assert lost(before, after) == set()
+
+    def worse(declared):
+        needed = declared.needed
+        return replace(declared, needed=lambda s: needed(s) and s != after, condition=declared.condition)
+
+    for declared in load().values():
+        if declared.needed(before) and declared.targets(before):
+            assert lost(before, after, [worse(declared)]), declared.id
 
 
 def test_internal_services_are_in_every_plan():
