@@ -292,6 +292,31 @@ def test_the_consoles_policy_has_stripes_hosts_only_with_stripe():
     assert off["frame-src"] == off["object-src"] == ["'none'"]
 
 
+# --- what a firewall between the machines and the world must not hold -------------------------------------------
+
+OUTER = sorted(set(FORMATS) - {"checklist", "csp", "csv", "json", "markdown"})
+
+
+@pytest.mark.parametrize("fmt", OUTER)
+def test_what_browsers_and_installers_reach_is_opened_on_no_server(fmt):
+    """A proxy and lists may serve the machine that installs as well; nothing is for browsers."""
+    text = render(LARGEST, fmt)
+    browsers = hosts(LARGEST, Plane.BROWSER) - hosts(LARGEST, Plane.CONTROL, Plane.DATA, Plane.INSTALL)
+    assert browsers >= {"js.stripe.com", "st.s9s.io", "severalnines.piwik.pro"}
+    installing = {r.id for r in LARGEST.rows if r.plane is Plane.INSTALL}
+    assert "charts.nats" in installing
+    assert not [host for host in browsers if host in text]
+    assert not [id_ for id_ in installing if id_ in text and fmt != "squid"]
+
+
+@pytest.mark.parametrize("fmt", OUTER)
+def test_what_services_ask_of_each_other_is_in_no_rule_of_an_outer_firewall(fmt):
+    """But for what holds on the machine or in the cluster itself: nftables' output, and the cluster's policies."""
+    inside = {r.id for r in LARGEST.rows if r.plane is Plane.INTERNAL}
+    shown = {id_ for id_ in inside if id_ in render(LARGEST, fmt)}
+    assert bool(shown) is (fmt in ("kubernetes", "nftables"))
+
+
 # --- Markdown ----------------------------------------------------------------------------------------------------
 
 

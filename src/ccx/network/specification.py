@@ -11,6 +11,7 @@ from ccx.network import catalogue
 from ccx.network.kinds import Status
 
 _SECTIONS = {
+    0: "Introduction",
     1: "Container image registries", 2: "Licence server", 3: "Package repositories of nodes", 4: "Backup storage",
     5: "Notification services", 6: "Stripe", 7: "Analytics and CDN", 8: "Internal services", 9: "Cloud APIs",
     10: "External DNS",
@@ -40,6 +41,11 @@ class Item:
 
 
 ITEMS = (
+    Item(0, "two planes, control and data, with requirements of their own", (),
+         "tests/unit/test_network_plan.py::test_rows_are_selected_by_plane_and_direction", "network/kinds.py"),
+    Item(0, "allowlists and mirror plans are built from it", (),
+         f"{_FORMATS}::test_every_format_is_a_function_of_the_plan_and_ends_its_last_line",
+         "network/render/__init__.py"),
     Item(1, "eu.gcr.io/brave-night-121210", ("images.backend",), _PATHS),
     Item(1, "europe-docker.pkg.dev/severalnines-public/clustercontrol (helm-ccx and clustercontrol)",
          ("images.clustercontrol",), _PATHS),
@@ -59,9 +65,15 @@ ITEMS = (
     Item(1, "chart cert-manager", ("charts.cert-manager",)),
     Item(1, "images move to an internal registry", (),
          f"{_ROWS}::test_every_row_moves_to_the_mirrors_that_the_settings_name", "network/mirrors.py"),
+    Item(1, "chart repositories: at install and upgrade, not at run time", (),
+         f"{_FORMATS}::test_what_browsers_and_installers_reach_is_opened_on_no_server", "network/planned/images.py"),
     Item(2, "severalnines.com/service/lic.php", ("license.trial",)),
     Item(2, "cmon.license set: no call; base64 in one chart, plain in the other", (),
          f"{_VALUES}::test_the_other_charts_form_is_refused_by_name", "settings/values/licence.py"),
+    Item(2, "cmon.license not set: fetched when the first user registers; blocked, registration goes on", (),
+         f"{_FORMATS}::test_findings_stand_in_the_checklist", "network/planned/license_server.py", built=False),
+    Item(2, "in an air gap: always set cmon.license", (), f"{_FORMATS}::test_findings_stand_in_the_checklist",
+         "network/findings.py"),
     Item(3, "Severalnines' agent", ("packages.s9s",), _PATHS),
     Item(3, "MariaDB", ("packages.mariadb",)),
     Item(3, "Percona 8.0: ps, pxc, pxb", ("packages.ps-80", "packages.pxc-80", "packages.pxb-80"), _PATHS),
@@ -71,18 +83,32 @@ ITEMS = (
     Item(3, "Fluent Bit", ("packages.fluentbit",)),
     Item(3, "Ubuntu's mirrors", ("packages.ubuntu", "packages.ubuntu-security", "packages.ubuntu-ports",
                                  "packages.ubuntu-ec2"), f"{_ROWS}::test_what_the_specification_omits_is_there"),
+    Item(3, "allowed through, or mirrored by an internal APT proxy", (),
+         f"{_ROWS}::test_every_row_moves_to_the_mirrors_that_the_settings_name", "network/mirrors.py"),
     Item(4, "AWS S3, from control plane and nodes", ("backup.s3-aws.control", "backup.s3-aws.data")),
     Item(4, "custom S3-compatible endpoint", ("backup.s3.control", "backup.s3.data")),
+    Item(4, "in an air gap: an internal store, by the endpoint of the cloud's backup storage", (),
+         f"{_VALUES}::test_the_environment_says_where_a_clouds_api_and_store_are", "settings/values/clouds.py"),
     Item(5, "SMTP", ("notify.smtp",)),
     Item(5, "Slack", ("notify.slack",)),
     Item(5, "PagerDuty", ("notify.pagerduty",)),
     Item(5, "all three are off by default", (), f"{_ROWS}::test_what_is_optional_is_not_in_a_bare_plan",
          "settings/features.py"),
+    Item(5, "each by its environment variables", (), f"{_VALUES}::test_email_needs_a_server_and_a_port_that_exists",
+         "settings/values/environment.py"),
+    Item(6, "off by default", (), f"{_ROWS}::test_what_is_optional_is_not_in_a_bare_plan", "settings/model.py"),
+    Item(6, "in an air gap: leave it off", (), f"{_FORMATS}::test_findings_stand_in_the_checklist",
+         "network/findings.py"),
     Item(6, "api.stripe.com", ("billing.stripe",)),
     Item(6, "js.stripe.com, allowed by the console's CSP", ("billing.stripe-js",),
          f"{_FORMATS}::test_the_consoles_policy_has_stripes_hosts_only_with_stripe"),
     Item(7, "severalnines.piwik.pro", ("browser.analytics",)),
     Item(7, "st.s9s.io", ("browser.assets",)),
+    Item(7, "browsers' own: no rule on any server", (),
+         f"{_FORMATS}::test_what_browsers_and_installers_reach_is_opened_on_no_server", "network/render/perimeter.py"),
+    Item(8, "in-cluster only: no external rule", (),
+         f"{_FORMATS}::test_what_services_ask_of_each_other_is_in_no_rule_of_an_outer_firewall",
+         "network/render/perimeter.py"),
     Item(8, "cmon RPC API, 9501", ("internal.cmon-rpc",)),
     Item(8, "cmon legacy API, 9500", ("internal.cmon-legacy",)),
     Item(8, "cmon SSH proxy, 9511", ("internal.cmon-ssh",)),
@@ -108,6 +134,9 @@ ITEMS = (
     Item(9, "VMware / vCloud Director", ("cloud.vmware.api", "cloud.vcd.api")),
     Item(9, "CloudStack", ("cloud.cloudstack.api",)),
     Item(9, "Zadara", ("cloud.zadara.api", "cloud.zadara.s3")),
+    Item(10, "off by default", (), f"{_ROWS}::test_what_is_optional_is_not_in_a_bare_plan", "settings/features.py"),
+    Item(10, "CCX makes annotated Services, the controller calls the provider", ("kubernetes.api",),
+         f"{_ROWS}::test_pods_ports_are_known_where_they_differ"),
     Item(10, "the DNS provider's API", ("dns.provider",),
          f"{_ROWS}::test_an_unknown_dns_provider_is_refused_unless_its_api_is_given"),
     *(Item(None, words, (), _TICKS, "network/render/checklist.py") for words in (
@@ -136,7 +165,8 @@ def page() -> str:
     """``docs/specification.md``."""
     lines = [_INTRODUCTION.rstrip()]
     for section in [*_SECTIONS, None]:
-        title = f"{section}. {_SECTIONS[section]}" if section else "Summary checklist"
+        title = "Summary checklist" if section is None else f"{section}. {_SECTIONS[section]}"
+        title = title.removeprefix("0. ")
         lines += [
             "",
             f"## {title}",
