@@ -72,7 +72,7 @@ def test_every_example_is_accepted_by_the_parser(example: str) -> None:
 def test_every_command_that_asks_the_api_takes_output_and_context() -> None:
     alone = {("login",), ("logout",), ("completion",), ("context", "use"), ("context", "remove"),
              ("datastore", "connect"), ("network", "plan"), ("network", "explain"),
-             ("network", "diff")}  # fmt: skip
+             ("network", "diff"), ("mirror", "plan"), ("mirror", "sync"), ("mirror", "verify")}  # fmt: skip
     for words in set(EVERY) - alone:
         command = build()
         for word in words:

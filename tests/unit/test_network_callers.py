@@ -34,6 +34,7 @@ MAY = {
     "embedded/host_names.py": "asks its own DNS server on this machine whether it listens",
     "embedded/namespace.py": "listens, and probes its own listeners and what the plan has outside",
     "embedded/object_store.py": "asks its own store on this machine whether it answers",
+    "embedded/packages.py": "asks its own package mirror on this machine whether it answers",
     "embedded/sockets.py": "listens",
     "clouds/local/image.py": "the install plane (cloud.local.image), before an instance has settings",
     "clouds/local/driver.py": "a unix socket (cloud.local.daemon)",

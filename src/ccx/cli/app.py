@@ -47,8 +47,10 @@ _GROUPS = {
     "user": "The database users of a datastore.",
     "token": "OAuth2 clients, for programs that call the API.",
     "cloud": "What exists on the clouds (operators).",
+    "backup": "The backups of a datastore.",
     "storage": "The object stores that backups are kept in (operators).",
     "network": "The contract of every connection that leaves the system.",
+    "mirror": "What stands in, inside the fence, for vendors' repositories.",
 }
 """Each a module of its own, whose ``app`` it is."""
 
