@@ -204,6 +204,30 @@ def tag(
 
 
 @app.command
+def rotate_certificates(
+    datastore: Wanted,
+    /,
+    *,
+    wait: Wait = True,
+    timeout: Timeout = None,
+    common: Common = DEFAULT,
+) -> None:
+    """Give all nodes of a datastore new certificates, while it serves. It happens by itself before they expire.
+
+    The datastore's CA stays the same: clients need nothing new.
+
+    Try:
+      ccx datastore rotate-certificates orders
+    """
+    with common.api() as api:
+        uuid = resolve.identity(api, datastore)
+        job = api.post(f"{_CLUSTER}/{uuid}/certificates")
+        if wait:
+            progress.follow(api, f"{progress.jobs_of(uuid)}/{job['job_id']}", timeout=timeout)
+    output.record(job, [("job", "job_id")], common.output)
+
+
+@app.command
 def url(
     datastore: Wanted,
     /,

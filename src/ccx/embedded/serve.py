@@ -125,9 +125,20 @@ def _rest(parts: Assembled, sockets: Sockets) -> Role:
 
 
 def _runner(parts: Assembled, name: str | None) -> Role:
-    from ccx.runner import apply_egress, apply_firewall, create_datastore, delete_datastore, probe_network, replace_node
+    from ccx.runner import (
+        apply_egress,
+        apply_firewall,
+        create_datastore,
+        delete_datastore,
+        probe_network,
+        replace_node,
+        rotate_certificates,
+    )
 
-    operations = (apply_egress, apply_firewall, create_datastore, delete_datastore, probe_network, replace_node)
+    operations = (
+        apply_egress, apply_firewall, create_datastore, delete_datastore, probe_network, replace_node,
+        rotate_certificates,
+    )  # fmt: skip
     log.debug("operations", names=[module.__name__ for module in operations])
     runner = jobs.Runner(parts.engine, parts.services, name=name)
     return [runner.run()], runner.stop

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import structlog
@@ -18,7 +18,7 @@ from ccx.errors import CcxError, Transient
 from ccx.runner.services import Services
 from ccx.runner.steps import network
 from ccx.runner.subject import Subject
-from ccx.state import fence, repair, verdict
+from ccx.state import fence, renewal, repair, verdict
 from ccx.stores import audit, datastores, nodes
 from ccx.stores.models import Desired, Node, NodeStatus, Status
 
@@ -165,6 +165,7 @@ class Watcher:
             self._primary = view.primary.label
         await network.publish(subject, members, view)
         await self._repair(view)
+        await self._renew([*expiries.values(), pki.expires_at(spec.secrets.control.certificate)])
         return found.status is Status.STARTED
 
     async def _off(self, subject: Subject, members: list[Node], view: ClusterView) -> set[str]:
@@ -224,6 +225,24 @@ class Watcher:
                 )
                 return
         await self._power_on(Subject(self._services, datastore), due.node)
+
+    async def _renew(self, expiries: list[datetime]) -> None:
+        """Has certificates replaced in good time; after a failure not again before a while."""
+        if not renewal.due(expiries, utc_now()):
+            return
+        async with self._services.sessions.begin() as tx:
+            datastore = await datastores.get(tx, self._id)
+            recent, _ = await jobs.history(tx, str(self._id), limit=20)
+            tried = [job.created_at for job in recent if job.kind == renewal.KIND]
+            if datastore.status not in (Status.STARTED, Status.DEGRADED) or not renewal.again(tried, utc_now()):
+                return
+            if await jobs.active(tx, str(self._id)) is not None:
+                return
+            audit.record(tx, "ccx-state-worker", "rotate certificates", self._id)
+            await jobs.enqueue(
+                tx, renewal.KIND, key=str(self._id), args={"datastore_id": str(self._id)},
+                owner=(datastore.owner_type, datastore.owner_id), label="JOB_TYPE_ROTATE_CERTIFICATES", dedup=True,
+            )  # fmt: skip
 
     async def _power_on(self, subject: Subject, node: Node) -> None:
         """Starts a lost node's machine, if the cloud says that it is off; one that runs is only silent."""

@@ -17,6 +17,7 @@ import ccx.runner.create_datastore
 import ccx.runner.delete_datastore
 import ccx.runner.probe_network
 import ccx.runner.replace_node
+import ccx.runner.rotate_certificates
 from ccx import jobs
 from ccx.ids import new_id
 from ccx.runner.subject import Subject, datastore_scope, node_scope
@@ -187,6 +188,27 @@ async def was_probed(saga: Saga) -> None:
     assert {"node.control-plane", "node.dns-udp"} <= {o["id"] for o in report["outcomes"] if o["result"] == "ok"}
 
 
+async def know_certificates(saga: Saga) -> None:
+    saga.notes["certificates"] = await _certificates(saga)
+
+
+async def has_new_certificates(saga: Saga) -> None:
+    """Each of them once, and nothing of the change is kept."""
+    await serves(saga)
+    before, now = saga.notes["certificates"], await _certificates(saga)
+    assert now.keys() == before.keys()
+    assert not {label for label, pem in now.items() if pem == before[label]}
+    async with saga.installation.services.sessions() as tx:
+        for node in (await saga.datastore()).nodes:
+            kept = await saga.installation.services.vault.get_all(tx, node_scope(node.id))
+            assert not [name for name in kept if "next" in name]
+
+
+async def _certificates(saga: Saga) -> dict[str, str]:
+    secrets = (await (await saga.subject()).cluster()).secrets
+    return {label: pair.certificate for label, pair in secrets.nodes.items()} | {"control": secrets.control.certificate}
+
+
 CASES = {
     case.kind: case
     for case in (
@@ -194,5 +216,6 @@ CASES = {
         Case("delete_datastore", 2, True, want_gone, is_deleted, None),
         Case("probe_network", 1, False, never_be, was_probed, is_deleted),
         Case("replace_node", 3, True, lose_primary, is_replaced, is_not_replaced),
+        Case("rotate_certificates", 1, True, know_certificates, has_new_certificates, serves),
     )
 }

@@ -48,6 +48,12 @@ class Engine(Protocol):
     async def configure(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
         """Writes everything that the node needs (configuration, certificates); starts nothing. May be repeated."""
 
+    async def certify(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
+        """Has a node that serves use the certificate that the cluster's secrets have for it. Restarts nothing."""
+
+    async def shows_certificate(self, cluster: ClusterSpec, label: str) -> bool:
+        """Whether the node shows that certificate to who connects. Never raises for a node that is silent."""
+
     async def start(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
         """Starts a new cluster on all its nodes at once; returns when the services run, not when they are healthy."""
 

@@ -26,11 +26,19 @@ async def cluster_secrets(tx: AsyncSession, services: Services, datastore_id: UU
     datastore = await datastores.get(tx, datastore_id)
     if "ca.key" not in await vault.get_all(tx, scope):
         ca = pki.new_ca(f"CCX datastore {datastore.short_id}")
-        control = pki.issue(ca, "ccx control plane", [], [], server=False)
         await vault.put(tx, scope, "ca.certificate", ca.certificate)
         await vault.put(tx, scope, "ca.key", ca.key)
-        await vault.put(tx, scope, "control.certificate", control.certificate)
-        await vault.put(tx, scope, "control.key", control.key)
+        await certify_control(tx, services, datastore_id)
+
+
+async def certify_control(tx: AsyncSession, services: Services, datastore_id: UUID) -> None:
+    """Issues the control plane's certificate in the datastore, in place of an earlier one."""
+    scope, vault = datastore_scope(datastore_id), services.vault
+    kept = await vault.get_all(tx, scope)
+    ca = pki.KeyPair(kept["ca.certificate"], kept["ca.key"])
+    control = pki.issue(ca, "ccx control plane", [], [], server=False)
+    await vault.put(tx, scope, "control.certificate", control.certificate)
+    await vault.put(tx, scope, "control.key", control.key)
 
 
 async def node(tx: AsyncSession, services: Services, datastore_id: UUID, index: int, zone: str = "") -> Node:
@@ -58,17 +66,22 @@ async def release_node(tx: AsyncSession, services: Services, node_id: UUID) -> N
 async def certify_node(tx: AsyncSession, subject: Subject, node_id: UUID) -> None:
     """Issues the node's certificate, now that its address is known. It carries the datastore's names too."""
     vault, member = subject.services.vault, await nodes.get(tx, node_id)
-    assert member.address is not None
-    kept = await vault.get_all(tx, datastore_scope(subject.datastore.id))
-    pair = pki.issue(
-        pki.KeyPair(kept["ca.certificate"], kept["ca.key"]),
-        member.hostname,
-        [member.hostname, subject.primary_name, subject.replicas_name, "localhost"],
-        [a for a in (member.address, member.public_address, "127.0.0.1") if a],
-    )
+    pair = await node_certificate(tx, subject, member)
     await vault.put(tx, node_scope(node_id), "tls.certificate", pair.certificate)
     await vault.put(tx, node_scope(node_id), "tls.key", pair.key)
     # The node has what it needs of these two: they are worth nothing from now on.
     await vault.forget(tx, node_scope(node_id), "enrolment_token")
     await vault.forget(tx, node_scope(node_id), "ssh_host_key")
     await nodes.close_enrolment(tx, member)
+
+
+async def node_certificate(tx: AsyncSession, subject: Subject, member: Node) -> pki.KeyPair:
+    """A new certificate and key for the node, which has its address; they are kept nowhere yet."""
+    assert member.address is not None
+    kept = await subject.services.vault.get_all(tx, datastore_scope(subject.datastore.id))
+    return pki.issue(
+        pki.KeyPair(kept["ca.certificate"], kept["ca.key"]),
+        member.hostname,
+        [member.hostname, subject.primary_name, subject.replicas_name, "localhost"],
+        [a for a in (member.address, member.public_address, "127.0.0.1") if a],
+    )

@@ -65,7 +65,7 @@ def node_files(cluster: ClusterSpec, label: str) -> list[NodeFile]:
     """All files of a node. An etcd that was initialised already ignores what they say of the initial cluster."""
     node = cluster.node(label)
     files = [
-        *_tls(cluster, label, CONFIGURATION, "postgres"),
+        *tls_files(cluster, label),
         NodeFile(f"{CONFIGURATION}/patroni.yml", patroni_yaml(cluster, node), "0600", "postgres"),
         NodeFile(f"{CONFIGURATION}/etcd-ready.json", _etcd_ready(cluster), "0644"),
         NodeFile(PATIENT_ISREADY, _PATIENT_ISREADY.format(bin=f"/usr/lib/postgresql/{cluster.version}/bin"), "0755"),
@@ -73,7 +73,15 @@ def node_files(cluster: ClusterSpec, label: str) -> list[NodeFile]:
     ]
     if carries_etcd(cluster, label):
         initial = {member.label: peer_url(member) for member in etcd_members(cluster.nodes)}
-        files += [*_tls(cluster, label, ETCD_CONFIGURATION, "etcd"), etcd_environment(cluster, node, initial)]
+        files.append(etcd_environment(cluster, node, initial))
+    return files
+
+
+def tls_files(cluster: ClusterSpec, label: str) -> list[NodeFile]:
+    """The node's certificate, key and CA, for each who reads them."""
+    files = _tls(cluster, label, CONFIGURATION, "postgres")
+    if carries_etcd(cluster, label):
+        files += _tls(cluster, label, ETCD_CONFIGURATION, "etcd")
     return files
 
 

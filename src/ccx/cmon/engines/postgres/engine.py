@@ -6,7 +6,7 @@ import asyncio
 
 from ccx.cmon import egress
 from ccx.cmon.engines.base import Port, Software
-from ccx.cmon.engines.postgres import config, leadership, membership, observation, patroni, tenants
+from ccx.cmon.engines.postgres import config, leadership, membership, observation, patroni, renewal, tenants
 from ccx.cmon.engines.postgres.clients import Clients
 from ccx.cmon.engines.postgres.layout import (
     ETCD_CLIENT,
@@ -75,6 +75,12 @@ class PostgresEngine:
             *egress.calls(self._settings, cluster, label),
         ]
         await channel.call(node, "sequence", {"calls": calls}, token=token, timeout=300)
+
+    async def certify(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
+        await renewal.install(channel, cluster, label, token)
+
+    async def shows_certificate(self, cluster: ClusterSpec, label: str) -> bool:
+        return await renewal.shown(self._settings, cluster, label)
 
     async def start(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
         await asyncio.gather(*(self._start(channel, cluster, node, token) for node in cluster.nodes))

@@ -37,6 +37,13 @@ class SimulatedEngine:
     async def configure(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
         await channel.call(cluster.node(label), "configure", {"cluster": cluster.id, "label": label}, token=token)
 
+    async def certify(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
+        """It has no certificates; the node is asked, so that one that is gone is noticed."""
+        await channel.call(cluster.node(label), "ping", token=token)
+
+    async def shows_certificate(self, cluster: ClusterSpec, label: str) -> bool:
+        return await self.alive(cluster, label, _OBSERVE_SECONDS)
+
     async def start(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
         for node in cluster.nodes:
             await channel.call(node, "start", token=token)
