@@ -283,12 +283,15 @@ class LocalSide:
             return []
 
     @asynccontextmanager
-    async def dropping(self, *packets: str) -> AsyncIterator[None]:
-        """Meanwhile the router lets no packet pass that one of these (nftables) describes, and tells nobody."""
+    async def dropping(self, *packets: str, hook: str = "forward") -> AsyncIterator[None]:
+        """Meanwhile the router lets no packet pass that one of these (nftables) describes, and tells nobody.
+
+        ``hook``: ``input`` for packets to the router itself, which is also the resolver.
+        """
         router = ("ip", "netns", "exec", f"{self.installed.layout.namespace}-cloud", "nft")
-        hook = "type filter hook forward priority -10;"
+        place = f"type filter hook {hook} priority -10;"
         drops = " ".join(f"{packet} drop;" for packet in packets)
-        await run(*router, f"table ip fault {{ chain forward {{ {hook} {drops} }}; }}")
+        await run(*router, f"table ip fault {{ chain {hook} {{ {place} {drops} }}; }}")
         try:
             yield
         finally:

@@ -169,6 +169,9 @@ async def test_another_datastores_node_gets_nothing(store: Store, alone: Store, 
     before = await local.cloud.denied()
     await try_all()
     assert await local.cloud.denied() == before
+    told = await observed(store.tenant.installed)
+    tried = {c["port"]: c["verdict"] for c in told["connections"] if c["address"] == victim and c["rows"] == []}
+    assert tried == dict.fromkeys(LISTENED_ON, "refused")
     await run(*on_node, "nft", "delete", "table", "inet", "ccx_egress")
     try:
         await try_all()

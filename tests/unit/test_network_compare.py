@@ -62,3 +62,14 @@ def test_a_group_that_the_settings_do_not_know_is_judged_by_port():
     blind = Comparison(plan(SETTINGS.model_copy(update={"node_network": ""}), ROWS))
     assert blind.verdict(to("10.99.0.1", 22)) is Verdict.DECLARED
     assert blind.verdict(to("10.99.0.1", 23)) is Verdict.UNDECLARED
+
+
+def test_a_node_of_another_datastore_is_no_peer() -> None:
+    for peers, verdict in ((frozenset({NODE}), Verdict.DECLARED), (frozenset({"10.224.1.8"}), Verdict.UNDECLARED)):
+        assert comparison().verdict(Destination(Plane.DATA, NODE, 5432, "tcp", peers=peers)) is verdict
+
+
+def test_what_was_refused_though_it_is_declared_is_told_apart_from_what_is_not() -> None:
+    judge = comparison()
+    assert judge.verdict(to(NODE, 22), passed=False) is Verdict.BLOCKED
+    assert judge.verdict(to(NODE, 23), passed=False) is Verdict.REFUSED

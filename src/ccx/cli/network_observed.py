@@ -28,7 +28,7 @@ def observed(
     """List what control plane and nodes really connected to, and what the contract says of it (operators).
 
     Asks every kernel now. Refused attempts are shown with the node and the systemd unit (or user) that made them. Ends
-    with 1 when something was refused, or is not declared.
+    with 1 when something is not declared, refused or not.
 
     Try:
       ccx network observed
@@ -49,7 +49,7 @@ def observed(
     counts = Counter(connection["verdict"] for connection in found)
     output.say(
         f"{counts['declared']} declared and used, {len(answer['unused'])} declared and unused, "
-        f"{counts['undeclared']} undeclared, {counts['refused']} refused"
+        f"{counts['undeclared']} undeclared, {counts['refused']} refused, {counts['blocked']} declared and refused"
     )
     return Exit.FAILED if counts["undeclared"] or counts["refused"] else Exit.OK
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import asyncssh
 
+from ccx.cmon.endpoints import SSH_TO_NODES
 from ccx.cmon.node_channel import NodeRefused, NodeUnreachable, Progress
 from ccx.cmon.spec import NodeSpec
 
@@ -82,7 +83,8 @@ class SshChannel:
             # Only the connection that failed: another call may have made a new one meanwhile.
             self._drop(link, connection)
             late = isinstance(error, TimeoutError) and connection is not None
-            why = f"did not finish {verb} in {timeout:g} s" if late else f"can't be reached: {_reason(error)}"
+            away = f"can't be reached ({SSH_TO_NODES.id}): {_reason(error)}"
+            why = f"did not finish {verb} in {timeout:g} s" if late else away
             raise NodeUnreachable(f"{node.label} {why}") from error
         if "error" in answer:
             refusal = answer["error"]

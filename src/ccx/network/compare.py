@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ccx.network.hosts import covers, is_loopback
-from ccx.network.kinds import Plane
+from ccx.network.kinds import PEERS, Plane
 from ccx.network.plan import Plan, Row
 from ccx.network.render.nftables import egress
 
@@ -17,8 +17,10 @@ class Verdict(StrEnum):
     """A row of the plan holds it."""
     UNDECLARED = "undeclared"
     """It got through, and no row holds it."""
+    BLOCKED = "blocked"
+    """The kernel refused it, though a row holds it: a peer that is none any more, or rules that are older."""
     REFUSED = "refused"
-    """The kernel refused it."""
+    """The kernel refused it, and no row holds it."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,8 @@ class Destination:
     """``tcp`` or ``udp``."""
     names: tuple[str, ...] = ()
     """Names that the resolver gave this address for."""
+    peers: frozenset[str] | None = None
+    """Addresses of the other nodes that its datastore has or had; None where that is not known."""
 
 
 class Comparison:
@@ -49,9 +53,12 @@ class Comparison:
             if (row.port, row.protocol.transport) == (to.port, to.protocol) and self._covers(row, to)
         )
 
-    def verdict(self, to: Destination) -> Verdict:
-        """Of a connection that got through."""
-        return Verdict.DECLARED if self.rows(to) else Verdict.UNDECLARED
+    def verdict(self, to: Destination, *, passed: bool = True) -> Verdict:
+        """Of a connection that got through, or did not."""
+        held = bool(self.rows(to))
+        if passed:
+            return Verdict.DECLARED if held else Verdict.UNDECLARED
+        return Verdict.BLOCKED if held else Verdict.REFUSED
 
     def unused(self, used: Iterable[Destination]) -> tuple[Row, ...]:
         """The rows that none of these are by. What stays within a machine is not seen, and so not among them."""
@@ -60,6 +67,8 @@ class Comparison:
         return tuple(row for row in rows if row not in by and not all(is_loopback(host) for host in row.hosts))
 
     def _covers(self, row: Row, to: Destination) -> bool:
+        if row.group is PEERS and to.peers is not None:
+            return to.address in to.peers
         if row.group is not None and row.group not in self._plan.groups:
             return True  # the settings don't know its members, and the kernel's rules did: the port is all there is
         declared = (*(self._plan.groups.get(row.group, ()) if row.group else ()), *row.hosts)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Annotated
 from uuid import UUID
@@ -25,6 +27,8 @@ from ccx.stores import audit, observed
 from ccx.stores.models import Node, Observed
 
 router = make_router(OperatorRoute, "/api/admin/network", "operators")
+
+_GRAVEST = (Verdict.UNDECLARED, Verdict.REFUSED, Verdict.BLOCKED, Verdict.DECLARED)
 
 
 class ConnectionView(BaseModel):
@@ -92,6 +96,9 @@ async def observed_connections(
     rows = await observed.since(tx, since)
     nodes = {str(found.id): found for found in await tx.scalars(select(Node))}
     names = _names(settings, nodes.values())
+    members: dict[UUID, set[str]] = defaultdict(set)
+    for found_node in nodes.values():
+        members[found_node.datastore_id] |= {found_node.address} if found_node.address else set()
     comparison = Comparison(plan(settings))
     views: list[ConnectionView] = []
     used: list[Destination] = []
@@ -99,8 +106,9 @@ async def observed_connections(
         source = nodes.get(row.source)
         if node and node not in _called(row.source, source):
             continue
-        found = _views(row, source, comparison, names, since)
-        used += [_destination(row) for view in found if view.verdict is not Verdict.REFUSED]
+        to = _destination(row, source, members)
+        found = _views(row, source, to, comparison, names, since)
+        used += [to for view in found if view.verdict in (Verdict.DECLARED, Verdict.UNDECLARED)]
         views += found
     unused = [
         UnusedView(
@@ -110,8 +118,7 @@ async def observed_connections(
         for row in comparison.unused(used)
         if not node or row.plane is (Plane.DATA if node != observed.CONTROL_PLANE else Plane.CONTROL)
     ]  # fmt: skip
-    order = list(Verdict)[::-1]
-    views.sort(key=lambda v: (order.index(v.verdict), v.source, v.address, v.port))
+    views.sort(key=lambda v: (_GRAVEST.index(v.verdict), v.source, v.address, v.port))
     sources = {str(found.id): found.hostname for found in nodes.values()}
     return ObservedView(
         since=since,
@@ -122,11 +129,18 @@ async def observed_connections(
 
 
 def _views(
-    row: Observed, source: Node | None, comparison: Comparison, names: dict[str, list[str]], since: datetime
+    row: Observed,
+    source: Node | None,
+    to: Destination,
+    comparison: Comparison,
+    names: dict[str, list[str]],
+    since: datetime,
 ) -> list[ConnectionView]:
     """One for what got through, one for what was refused."""
-    to = _destination(row)
-    counts = ((comparison.verdict(to), row.passed, row.passed_at), (Verdict.REFUSED, row.refused, row.refused_at))
+    counts = (
+        (comparison.verdict(to), row.passed, row.passed_at),
+        (comparison.verdict(to, passed=False), row.refused, row.refused_at),
+    )
     return [
         ConnectionView(
             source=source.hostname if source else row.source,
@@ -143,9 +157,12 @@ def _views(
     ]  # fmt: skip
 
 
-def _destination(row: Observed) -> Destination:
-    plane = Plane.CONTROL if row.source == observed.CONTROL_PLANE else Plane.DATA
-    return Destination(plane, row.address, row.port, row.protocol, tuple(row.names))
+def _destination(row: Observed, source: Node | None, members: Mapping[UUID, set[str]]) -> Destination:
+    to = Destination(Plane.CONTROL, row.address, row.port, row.protocol, tuple(row.names))
+    if source is None:
+        return to
+    peers = members[source.datastore_id] - {source.address or ""}
+    return replace(to, plane=Plane.DATA, peers=frozenset(peers))
 
 
 def _called(source: str, node: Node | None) -> Sequence[str]:

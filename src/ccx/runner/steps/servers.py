@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ccx.clouds.base import ServerSpec, VolumeSpec
 from ccx.cmon.bootstrap import user_data
+from ccx.cmon.endpoints import PHONE_HOME
 from ccx.errors import CcxError
 from ccx.jobs import Step
 from ccx.runner.services import Services
@@ -96,7 +97,7 @@ def phoned_home(services: Services, node_ids: list[UUID]) -> Callable[[], Awaita
             limit = services.settings.cloud_init_timeout_minutes
             raise CcxError(
                 f"node {', '.join(n.label for n in late)} did not report to the control plane within {limit:g} minutes",
-                remedy="Check that nodes boot, and reach the control plane on port 443; then try again",
+                remedy=f"Check that nodes boot, and reach the control plane's 443 ({PHONE_HOME.id}); then try again",
             )
         return [at.isoformat() for at in ready] if len(ready) == len(node_ids) else None
 
