@@ -160,7 +160,7 @@ def test_a_restarting_control_plane_is_waited_for(api: Recorded, capsys: pytest.
 
 
 def test_a_job_is_found_without_its_datastore(api: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
-    api.on("GET", f"/deployment/v2/data-stores/{INVOICES}/jobs/{JOB}", job("JOB_STATUS_FINISHED", step("boot", 3.2)))
+    api.on("GET", f"/deployment/v2/jobs/{JOB}", job("JOB_STATUS_FINISHED", step("boot", 3.2)))
     assert run(["job", "show", JOB]) == Exit.OK
     out = capsys.readouterr().out
     assert "took      9.5 s" in out

@@ -8,7 +8,7 @@ from ccx.auth.identity import Identity, Scope
 from ccx.auth.models import Client, Role, User
 from ccx.auth.throttle import TooManyFailures
 from ccx.auth.tokens import close_session, identify, open_session
-from ccx.auth.users import NewUser, ensure_operator, log_in, register
+from ccx.auth.users import NewUser, admit_sign_up, ensure_operator, log_in, register
 
 __all__ = [
     "Client",
@@ -18,6 +18,7 @@ __all__ = [
     "Scope",
     "TooManyFailures",
     "User",
+    "admit_sign_up",
     "close_session",
     "create_client",
     "delete_client",

@@ -78,7 +78,7 @@ class Token(Base):
 
 
 class LoginFailure(Base):
-    """Failed log-ins of late, by login and address (and by address alone)."""
+    """Failed log-ins of late, by login and address (and by address alone); and sign-ups, by address."""
 
     __tablename__ = "login_failure"
     __table_args__ = {"schema": SCHEMA}

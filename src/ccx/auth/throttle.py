@@ -1,4 +1,5 @@
-"""Slows guessing down: after too many failed log-ins an address has to wait, for one login or for all.
+"""Slows guessing down: after too many failed log-ins an address has to wait, for one login or for all; and after too
+many sign-ups, or it could make accounts without end, and learn which logins are taken.
 
 Counted in the database, so that it holds over all processes of the API. A login alone is never blocked: or anybody
 could lock others out.
@@ -7,7 +8,7 @@ could lock others out.
 from __future__ import annotations
 
 import hashlib
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sqlalchemy import case, delete, select
 from sqlalchemy.dialects.postgresql import insert
@@ -37,33 +38,51 @@ async def check(tx: AsyncSession, login: str, address: str) -> None:
     )
     over = [row.since for row in rows if row.failures >= limits[row.subject]]
     if over:
-        wait = max(1, round((max(over) + WINDOW - utc_now()).total_seconds()))
-        raise TooManyFailures(
-            "too many failed log-ins", remedy=f"Wait {wait} s, then try again", detail={"retry_after": wait}
-        )
+        raise _wait("too many failed log-ins", max(over))
 
 
 async def failed(tx: AsyncSession, login: str, address: str) -> None:
     """Counts a failure, and drops the counts that no longer matter."""
-    now = utc_now()
-    await tx.execute(delete(LoginFailure).where(LoginFailure.since <= now - WINDOW))
+    await tx.execute(delete(LoginFailure).where(LoginFailure.since <= utc_now() - WINDOW))
     for subject in sorted(_limits(login, address)):
-        row = insert(LoginFailure).values(subject=subject, failures=1, since=now)
-        over = LoginFailure.since <= now - WINDOW
-        await tx.execute(
-            row.on_conflict_do_update(
-                index_elements=["subject"],
-                set_={
-                    "failures": case((over, 1), else_=LoginFailure.failures + 1),
-                    "since": case((over, now), else_=LoginFailure.since),
-                },
-            )
-        )
+        await _count(tx, subject)
+
+
+async def signing_up(tx: AsyncSession, address: str, most: int) -> None:
+    """Counts a sign-up from the address. Raises :class:`TooManyFailures` for more than ``most`` in the window."""
+    counted, since = await _count(tx, _subject("sign-up:", address))
+    if counted > most:
+        raise _wait("too many sign-ups from this address", since)
 
 
 async def succeeded(tx: AsyncSession, login: str, address: str) -> None:
     """Forgets this login's failures from this address; the address's own count stays, whoever has one good account."""
     await tx.execute(delete(LoginFailure).where(LoginFailure.subject == _subject(login, address)))
+
+
+async def _count(tx: AsyncSession, subject: str) -> tuple[int, datetime]:
+    """One more of the subject: how many there were in its window, and when that began."""
+    now = utc_now()
+    over = LoginFailure.since <= now - WINDOW
+    row = await tx.execute(
+        insert(LoginFailure)
+        .values(subject=subject, failures=1, since=now)
+        .on_conflict_do_update(
+            index_elements=["subject"],
+            set_={
+                "failures": case((over, 1), else_=LoginFailure.failures + 1),
+                "since": case((over, now), else_=LoginFailure.since),
+            },
+        )
+        .returning(LoginFailure.failures, LoginFailure.since)
+    )
+    failures, since = row.one()
+    return failures, since
+
+
+def _wait(err: str, since: datetime) -> TooManyFailures:
+    wait = max(1, round((since + WINDOW - utc_now()).total_seconds()))
+    return TooManyFailures(err, remedy=f"Wait {wait} s, then try again", detail={"retry_after": wait})
 
 
 def _limits(login: str, address: str) -> dict[str, int]:

@@ -53,6 +53,15 @@ async def register(tx: AsyncSession, new: NewUser) -> User:
     return await _insert(tx, user)
 
 
+async def admit_sign_up(sessions: SessionFactory, address: str, most: int) -> None:
+    """Counts a sign-up from the address before anything of it is looked at. Raises TooManyFailures (429).
+
+    In a transaction of its own: one that is refused counts too.
+    """
+    async with sessions.begin() as tx:
+        await throttle.signing_up(tx, address, most)
+
+
 async def ensure_operator(tx: AsyncSession, login: str, password: str) -> User:
     """The operator of that login with that password: made, or an existing user promoted and its password set."""
     login = normal_login(login)

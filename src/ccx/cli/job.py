@@ -9,7 +9,7 @@ from cyclopts import App, Parameter
 from ccx.cli import output, progress, resolve
 from ccx.cli.datastore import Timeout, Wanted
 from ccx.cli.options import DEFAULT, Common, Output
-from ccx.errors import CcxError, Invalid, NotFound
+from ccx.errors import Invalid
 
 if TYPE_CHECKING:
     from ccx.cli.client import Api
@@ -94,26 +94,13 @@ def follow(job: JobId = None, /, *, datastore: Of = None, timeout: Timeout = Non
 
 
 def _path(api: Api, job: str | None, datastore: str | None) -> str:
-    """Where the API has the job that is meant. It knows jobs by their datastore, so without one all are asked."""
+    """Where the API has the job that is meant."""
     if datastore is not None:
         jobs = progress.jobs_of(resolve.identity(api, datastore))
         return f"{jobs}/{job or progress.newest(api.get(jobs, limit=1, offset=0)['jobs'])['job_id']}"
     if job is None:
         raise Invalid("say which job", field="job", remedy="Give its id, or --datastore for the newest one")
-    for store in resolve.every(api):
-        path = f"{progress.jobs_of(store['uuid'])}/{job}"
-        try:
-            api.get(path)
-        except CcxError as error:
-            if error.status != 404:
-                raise
-        else:
-            return path
-    raise NotFound(
-        f"none of your datastores has a job {job!r}",
-        field="job",
-        remedy="List them: ccx job list DATASTORE. For a deleted datastore's, give --datastore UUID",
-    )
+    return f"/deployment/v2/jobs/{job}"
 
 
 def _print(job: Job, form: Output) -> None:

@@ -4,7 +4,7 @@
 """
 
 from ccx.jobs.failures import StepFailed
-from ccx.jobs.history import active, flagged, get, history, steps
+from ccx.jobs.history import active, flagged, get, history, prune, steps
 from ccx.jobs.job import Job
 from ccx.jobs.memory import TransactionBody
 from ccx.jobs.models import JobStatus, StepState
@@ -17,5 +17,5 @@ from ccx.jobs.step import Step
 __all__ = [
     "Handler", "Job", "JobRecord", "JobStatus", "Owner", "Runner", "Step", "StepFailed", "StepRecord", "StepState",
     "TransactionBody", "active", "cancel", "cancel_key", "enqueue", "flagged", "get", "history", "hold", "next_token",
-    "operation", "release", "steps", "wake",
+    "operation", "prune", "release", "steps", "wake",
 ]  # fmt: skip

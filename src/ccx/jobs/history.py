@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -60,3 +61,20 @@ async def steps(session: AsyncSession, job_id: UUID) -> list[StepRecord]:
         text("select * from jobs.step where job_id = :id order by number, name"), {"id": job_id}
     )
     return [StepRecord.of(row) for row in rows.mappings()]
+
+
+async def prune(session: AsyncSession, before: datetime, limit: int = 1000) -> int:
+    """Drops jobs that ended before a moment, with their steps, but for the newest of each key. At most ``limit``.
+
+    Returns how many.
+    """
+    rows = await session.execute(
+        text(
+            "delete from jobs.job where id in (select id from jobs.job old"
+            " where status in ('done', 'failed', 'cancelled') and finished_at < :before and exists (select 1 from"
+            " jobs.job newer where newer.key = old.key and (newer.created_at, newer.id) > (old.created_at, old.id))"
+            " order by finished_at limit :limit for update skip locked) returning id"
+        ),
+        {"before": before, "limit": limit},
+    )
+    return len(rows.all())

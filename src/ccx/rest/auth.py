@@ -71,8 +71,10 @@ class Session(BaseModel):
 
 
 @router.post("/auth/register", status_code=201)
-async def register(body: SignUp, tx: Transaction, response: Response) -> Session:
+async def register(body: SignUp, tx: Transaction, services: Context, request: Request, response: Response) -> Session:
     """Signs up, and logs in."""
+    most = services.settings.max_sign_ups_per_address
+    await auth.admit_sign_up(services.sessions, _address(request), most)
     user = await auth.register(
         tx,
         NewUser(
@@ -93,8 +95,7 @@ async def register(body: SignUp, tx: Transaction, response: Response) -> Session
 @router.post("/auth/login", name="login_v1")
 async def login(body: LogIn, tx: Transaction, services: Context, request: Request, response: Response) -> Session:
     """Logs in by password. The session is in the cookie ``ccx-session``."""
-    address = request.client.host if request.client else ""
-    user = await auth.log_in(services.sessions, body.login, body.password, address)
+    user = await auth.log_in(services.sessions, body.login, body.password, _address(request))
     _set_cookie(response, await auth.open_session(tx, user))
     return Session.of(Identity.of(user))
 
@@ -117,6 +118,10 @@ async def logout(tx: Transaction, request: Request, response: Response) -> Done:
 
 
 router.include_router(_authenticated)
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def _set_cookie(response: Response, token: str) -> None:

@@ -53,7 +53,7 @@ ActingFor = Annotated[Owner, Depends(_owner)]
 """Whom the caller acts for: the default scope, or ``CCX-Owner``."""
 
 
-async def _any_datastore(
+async def any_datastore(
     datastore_id: UUID, request: Request, tx: Transaction, caller: Caller, owner: ActingFor
 ) -> Datastore:
     """The owner's datastore, deleted ones too; somebody else's is absent. Operators may read every one: audited."""
@@ -65,7 +65,7 @@ async def _any_datastore(
     return datastore
 
 
-AnyDatastore = Annotated[Datastore, Depends(_any_datastore)]
+AnyDatastore = Annotated[Datastore, Depends(any_datastore)]
 
 
 async def _owned_datastore(datastore: AnyDatastore) -> Datastore:

@@ -165,6 +165,12 @@ class Settings(_Part):
     )
     external_dns_ttl: int = Field(default=5, ge=1, description="EXTERNAL_DNS_TTL, seconds")
     max_datastores_per_user: int = Field(default=50, ge=1, description="MAX_DATASTORES_PER_USER")
+    max_sign_ups_per_address: int = Field(default=30, ge=1, description="in 15 minutes, refused ones included")
+    keep_history_days: int = Field(
+        default=90,
+        ge=1,
+        description="days for which ended jobs and sent events are kept; each datastore's last job stays",
+    )
     cloud_init_timeout_minutes: float = Field(
         default=15, gt=0, description="CLOUD_INIT_TIMEOUT_MINUTES: in which a new node must report that it is set up"
     )

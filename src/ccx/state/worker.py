@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from ccx.clouds.base import Cloud, ServerState, Unavailable
 from ccx.errors import CcxError, Transient
 from ccx.runner.services import Services
-from ccx.state import observing
+from ccx.state import forgetting, observing
 from ccx.state.watcher import Watcher
 from ccx.stores import datastores
 
@@ -48,6 +48,7 @@ class StateWorker:
                             group.create_task(self._keep_watchers(connection))
                             group.create_task(self._listen())
                             group.create_task(self._observe())
+                            group.create_task(self._forget())
                             for cloud in self._services.clouds.values():
                                 group.create_task(self._follow(cloud))
             except* (SQLAlchemyError, OSError) as errors:
@@ -97,6 +98,13 @@ class StateWorker:
             with contextlib.suppress(CcxError, Transient):
                 for blind in await observing.read(self._services):
                     log.debug("can't see what it connects to", source=blind.source, reason=blind.why)
+
+    async def _forget(self) -> None:
+        """Once an hour, and at the start: whoever leads does it."""
+        while True:
+            if dropped := await forgetting.forget(self._services):
+                log.info("forgot ended jobs", jobs=dropped)
+            await asyncio.sleep(forgetting.EVERY)
 
     async def _follow(self, cloud: Cloud) -> None:
         """A machine that the cloud reports as stopped needs no probe to be believed lost."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -39,6 +39,6 @@ async def published(tx: AsyncSession, ids: Sequence[int]) -> None:
     await tx.execute(update(Outbox).where(Outbox.id.in_(ids)).values(published_at=utc_now()))
 
 
-async def prune(tx: AsyncSession, older_than_days: int = 7) -> None:
-    """Drops events that were published long ago."""
-    await tx.execute(delete(Outbox).where(Outbox.published_at < utc_now() - timedelta(days=older_than_days)))
+async def prune(tx: AsyncSession, before: datetime) -> None:
+    """Drops events that were published before a moment. What is not published yet stays, however old it is."""
+    await tx.execute(delete(Outbox).where(Outbox.published_at < before))

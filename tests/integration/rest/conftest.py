@@ -161,6 +161,7 @@ def make_services(sessions: SessionFactory, cloud_socket: Path, home: Path) -> S
     """All that the API works with. Its connections belong to the event loop that first uses them."""
     settings = Settings(
         instance="test",
+        max_sign_ups_per_address=10_000,  # all tests sign up from one
         paths=Paths(etc=home, var=home, run=home),
         clouds=(NORTH,),
         control_address="10.0.0.2",

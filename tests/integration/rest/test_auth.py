@@ -93,6 +93,25 @@ async def test_the_wait_ends_with_its_window(user: Api, anonymous: Api, services
     assert (await log_in(anonymous.http, user.login)).user_id == user.user_id
 
 
+async def test_after_too_many_sign_ups_an_address_waits(anonymous: Api, services: Services) -> None:
+    most = services.settings.max_sign_ups_per_address
+    good = {"login": "last@example.net", "password": PASSWORD, "termsAccepted": True}
+    assert (await anonymous.post("/auth/register", {**good, "termsAccepted": False})).status_code == 422
+    async with services.sessions.begin() as tx:
+        row = (await tx.execute(text("select max(failures) from auth.login_failure"))).scalar_one()
+        assert row >= 1, "what is refused counts too"
+        await tx.execute(text("update auth.login_failure set failures = :most"), {"most": most})
+    waits = await anonymous.post("/auth/register", good)
+    assert waits.status_code == 429
+    assert 0 < int(waits.headers["retry-after"]) <= 15 * 60
+    assert "too many sign-ups" in waits.json()["err"]
+    assert waits.json()["remedy"]
+    async with services.sessions.begin() as tx:
+        assert (await tx.execute(text("select count(*) from auth.user where login = 'last@example.net'"))).scalar() == 0
+        await tx.execute(text("update auth.login_failure set since = since - interval '16 minutes'"))
+    assert (await anonymous.post("/auth/register", good)).status_code == 201
+
+
 async def test_a_session_that_was_closed_or_is_over_is_401(user: Api, services: Services) -> None:
     again = await log_in(user.http, user.login)
     assert (await again.post("/v2/auth/logout")).json() == {}

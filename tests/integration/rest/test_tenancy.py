@@ -104,3 +104,23 @@ async def test_the_password_is_in_its_owners_single_read_and_nowhere_else(
     jobs = (await user.get(f"/deployment/v2/data-stores/{uuid}/jobs")).json()["jobs"]
     steps = await user.get(f"/deployment/v2/data-stores/{uuid}/jobs/{jobs[0]['job_id']}")
     assert password not in steps.text
+
+
+async def test_a_job_is_found_by_its_id_alone_by_its_owner_and_operators_only(
+    user: Api, other: Api, operator: Api, services: Services
+) -> None:
+    uuid = await user.create()
+    listed = (await user.get(f"/deployment/v2/data-stores/{uuid}/jobs")).json()["jobs"][0]
+    path = f"/deployment/v2/jobs/{listed['job_id']}"
+    found = await user.get(path)
+    assert found.status_code == 200
+    assert found.json()["datastore_uuid"] == uuid
+    assert {name: found.json()[name] for name in ("job_id", "type", "created_at")} == {
+        name: listed[name] for name in ("job_id", "type", "created_at")
+    }
+    theirs, nobodys = await other.get(path), await other.get(f"/deployment/v2/jobs/{uuid}")
+    assert theirs.status_code == nobodys.status_code == 404
+    assert theirs.json()["err"] == f"there is no job {listed['job_id']}"
+    assert nobodys.json()["err"] == f"there is no job {uuid}"
+    assert (await operator.get(path)).status_code == 200
+    assert await audited(services, operator) == [f"GET /api{path}"]
