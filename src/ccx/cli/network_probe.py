@@ -99,7 +99,8 @@ def show(document: Item, output: Output, planned: bool) -> int:
         if counts(outcome, planned):
             say(f"\n{outcome['id']}: {outcome['why']}")
             say(f"  to do:  {outcome['remedy']}")
-            say(f"  rule:   {outcome['rule']}")
+            if outcome["rule"].lower() != outcome["remedy"].lower():
+                say(f"  rule:   {outcome['rule']}")
             say(f"  breaks: {outcome['when_blocked']}")
     worked = sum(o["result"] == "ok" for o in outcomes)
     required = sum(counts(o, planned) for o in failed)

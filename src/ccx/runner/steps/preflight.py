@@ -20,6 +20,8 @@ from ccx.settings import Database, Settings
 
 _STARTING_S = 10.0
 """What connecting to the node and starting the agent may take, besides the attempts."""
+_AGAIN_S = 3.0
+"""For a second attempt: a deployment that can't succeed shall have failed, and be undone, within half a minute."""
 
 
 class Blocked(CcxError):
@@ -38,7 +40,7 @@ def probe(services: Services, datastore_id: str, node_id: UUID) -> Action:
         outcomes = await ask(services, node_spec(node), wanted)
         if again := [outcome.target for outcome in outcomes if outcome.result is Result.FAILED]:
             # Once more: a busy network may lose a packet, and this fails the whole deployment.
-            outcomes = await ask(services, node_spec(node), again)
+            outcomes = await ask(services, node_spec(node), again, limit=_AGAIN_S)
         failed = [outcome for outcome in outcomes if outcome.result is Result.FAILED]
         if failed:
             raise _blocked(node.label, failed)
@@ -69,8 +71,15 @@ def of_node(settings: Settings, cloud: str, vendor: str = "", version: str = "")
     return plan(settings.model_copy(update=change))
 
 
-async def ask(services: Services, node: NodeSpec, wanted: Sequence[Target], step: Step | None = None) -> list[Outcome]:
-    """Has the node try the targets. ``step`` is told how many are done."""
+async def ask(
+    services: Services,
+    node: NodeSpec,
+    wanted: Sequence[Target],
+    step: Step | None = None,
+    *,
+    limit: float = ccx_probe.LIMIT_S,
+) -> list[Outcome]:
+    """Has the node try the targets, each for ``limit`` seconds at most. ``step`` is told how many are done."""
     requests = {target.key: target.request for target in wanted if target.request is not None}
     done = 0
 
@@ -84,9 +93,10 @@ async def ask(services: Services, node: NodeSpec, wanted: Sequence[Target], step
         "requests": [request.to_json() for request in requests.values()],
         "proxy": services.settings.egress_proxy,
         "ca": services.installation.ca,
+        "limit": limit,
     }
     rounds = 1 + len(requests) // ccx_probe.PARALLEL
-    patience = _STARTING_S + rounds * ccx_probe.LIMIT_S
+    patience = _STARTING_S + rounds * limit
     answer = await services.channel.call(node, "probe", args, timeout=patience, progress=came) if requests else {}
     answers = {a["key"]: ccx_probe.Answer.from_json(a) for a in answer.get("answers", ())}
     return [judge(target, answers[target.key] if target.request else None) for target in wanted]
@@ -95,7 +105,10 @@ async def ask(services: Services, node: NodeSpec, wanted: Sequence[Target], step
 def _blocked(label: str, failed: Sequence[Outcome]) -> Blocked:
     """One error for all, so that they are mended together."""
     first = failed[0]
-    where = ", ".join(f"{o.target.host}:{o.row.port} ({o.row.id})" for o in failed)
+    rows: dict[str, list[str]] = {}
+    for outcome in failed:
+        rows.setdefault(f"{outcome.target.host}:{outcome.row.port}", []).append(outcome.row.id)
+    where = ", ".join(f"{there} ({', '.join(ids)})" for there, ids in rows.items())
     remedies = "; ".join(dict.fromkeys(outcome.remedy for outcome in failed))
     return Blocked(
         f"node {label} can't reach {where}: {first.why}",
