@@ -52,7 +52,7 @@ async def test_a_rotation_is_noticed_by_nobody_and_seen_on_every_port(
     assert writer.gap() < 2
 
 
-async def test_afterwards_it_fails_over_and_is_observed_as_before(store: Store, folder: Path) -> None:
+async def test_afterwards_all_nodes_are_reached_and_observed_as_before(store: Store, folder: Path) -> None:
     """Whoever holds an old certificate or trusts only that would be shut out."""
     for node in await store.parameters(folder):
         assert await select(node, "select 1") == 1

@@ -12,6 +12,7 @@ from pathlib import Path
 from ccx.embedded import host_names, kernel_view, namespace, outside, outside_names, record
 from ccx.embedded.cloud import CloudDaemon
 from ccx.embedded.control_plane import ControlPlane
+from ccx.embedded.files import Files
 from ccx.embedded.host_names import HostNames
 from ccx.embedded.layout import Layout, remembered
 from ccx.embedded.nats import Nats
@@ -23,6 +24,8 @@ from ccx.embedded.sandbox import Sandbox
 from ccx.embedded.sockets import opened
 from ccx.embedded.supervisor import Supervisor
 from ccx.errors import CcxError
+
+_RENEW_EVERY_S = 24 * 3600.0
 
 
 def main() -> int:
@@ -76,18 +79,30 @@ async def _supervise(layout: Layout, options: argparse.Namespace) -> None:
     alongside = [ObjectStore(layout, sandbox)] if options.s3 else []
     supervisor = Supervisor(parts, entry, layout.run, layout.logs, report, alongside)
     ready = asyncio.Event()
-    following = asyncio.create_task(_follow(layout, report)) if options.outside else None
+    aside = [asyncio.create_task(_renew(layout, report))]
+    if options.outside:
+        aside.append(asyncio.create_task(_follow(layout, report)))
     announcing = asyncio.create_task(_announce(ready, layout, report, began, detached=options.detached))
     try:
         async with kernel_view.served(layout):
             await supervisor.run(ready)
     finally:
         announcing.cancel()
-        if following is not None:
-            following.cancel()
+        for task in aside:
+            task.cancel()
         await host_names.forget(layout)
         await outside.remove(layout)
     report.line(f"instance {layout.instance!r} has stopped; its nodes go on")
+
+
+async def _renew(layout: Layout, report: Report) -> None:
+    """The listener's certificate, long before it expires. Who serves sees for himself that there is another one."""
+    while True:
+        await asyncio.sleep(_RENEW_EVERY_S)
+        try:
+            await asyncio.to_thread(Files(layout).certificates)
+        except (CcxError, OSError, ValueError) as error:
+            report.line(f"  certificate     {error}")
 
 
 async def _follow(layout: Layout, report: Report) -> None:

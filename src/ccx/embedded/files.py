@@ -55,7 +55,7 @@ class Files:
         self._layout.save()
         self._settings()
         self._secrets()
-        self._certificates()
+        self.certificates()
         self.packages()
         self._resolver()
 
@@ -104,8 +104,11 @@ class Files:
             _replace(self._layout.etc / "ssh.pub", public + "\n", 0o644, self._root)
             _create(key, private, 0o600, self._ccx)
 
-    def _certificates(self) -> None:
-        """The CA's key stays root's: a control plane that was broken into can't issue certificates with it."""
+    def certificates(self) -> None:
+        """The installation's CA, and the listener's certificate, anew where it expires soon. Idempotent.
+
+        The CA's key stays root's: a control plane that was broken into can't issue certificates with it.
+        """
         etc = self._layout.etc
         certificate, key = etc / "ca.crt", etc / "ca.key"
         if not key.exists():

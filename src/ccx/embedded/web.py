@@ -5,13 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import structlog
 import uvicorn
 from fastapi import FastAPI
 
 _GRACE_S = 5
+
+log = structlog.get_logger()
 
 
 class _Server(uvicorn.Server):
@@ -30,19 +34,46 @@ class Web:
         self._certificate = certificate
         self._key = key
         self._servers: list[_Server] = []
+        self.look_every = 30.0
+        """Seconds from one look at the certificate's files to the next."""
 
     async def run(self, *, tls: Sequence[socket.socket], plain: Sequence[socket.socket]) -> None:
         """Serves until :meth:`stop`; requests under way get some seconds to end."""
         pairs = [(self._server(secure=True), tls), (self._server(secure=False), plain)]
-        async with asyncio.TaskGroup() as group:
-            for server, sockets in pairs:
-                if sockets:
-                    self._servers.append(server)
-                    group.create_task(server.serve(sockets=list(sockets)))
+        following = asyncio.create_task(self._follow_certificate())
+        try:
+            async with asyncio.TaskGroup() as group:
+                for server, sockets in pairs:
+                    if sockets:
+                        self._servers.append(server)
+                        group.create_task(server.serve(sockets=list(sockets)))
+        finally:
+            following.cancel()
 
     def stop(self) -> None:
         for server in self._servers:
             server.should_exit = True
+
+    async def _follow_certificate(self) -> None:
+        """New connections get the certificate that lies there now, be it ours renewed or the operator's own."""
+        if self._certificate is None or self._key is None:
+            return
+        shown = _stamps(self._certificate, self._key)
+        while True:
+            await asyncio.sleep(self.look_every)
+            there = _stamps(self._certificate, self._key)
+            if there == shown:
+                continue
+            try:
+                # Tried apart from what serves: the files may just be of different pairs.
+                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self._certificate, self._key)
+                for context in [s.config.ssl for s in self._servers if s.config.ssl is not None]:
+                    context.load_cert_chain(self._certificate, self._key)
+            except (OSError, ssl.SSLError) as error:
+                log.warning("the new certificate can't be used", file=str(self._certificate), reason=str(error))
+                continue
+            shown = there
+            log.info("showing another certificate", file=str(self._certificate))
 
     def _server(self, *, secure: bool) -> _Server:
         options = {"ssl_certfile": self._certificate, "ssl_keyfile": self._key} if secure else {}
@@ -62,3 +93,12 @@ class Web:
                 **options,  # type: ignore[arg-type]
             )
         )
+
+
+def _stamps(*files: Path) -> tuple[tuple[int, int], ...] | None:
+    """What changes when one of the files does; None while one is not there."""
+    try:
+        known = [file.stat() for file in files]
+    except OSError:
+        return None
+    return tuple((one.st_ino, one.st_mtime_ns) for one in known)
