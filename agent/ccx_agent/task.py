@@ -55,10 +55,16 @@ def finish(name: str, command: Sequence[str], progress: Progress) -> None:
         progress({"task": name, "state": state})
         time.sleep(0.2)
     if state == "failed":
-        journal = output(["journalctl", "-q", "-o", "cat", "-n", "3", "-u", _unit(name)], check=False).strip()
+        said = last_words(name)
         clean(name)
-        raise AgentError(f"{name} failed: {journal[-500:] or 'no word why'}")
+        raise AgentError(f"{name} failed: {said}")
     clean(name)
+
+
+def last_words(name: str) -> str:
+    """The end of what the task wrote."""
+    journal = output(["journalctl", "-q", "-o", "cat", "-n", "3", "-u", _unit(name)], check=False).strip()
+    return journal[-500:] or "no word why"
 
 
 def task_check(args: Args, _progress: Progress) -> dict[str, object]:

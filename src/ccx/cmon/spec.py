@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ccx.pki import KeyPair as KeyPair
+
+if TYPE_CHECKING:
+    from ccx.cmon.backup.base import Repository
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,8 @@ class ClusterSpec:
     client_sources: tuple[str, ...] = ()
     """CIDRs that clients may come from (the engine's own access list is a second line behind the firewall)."""
     secrets: ClusterSecrets = field(repr=False, kw_only=True)
+    backup: Repository | None = field(default=None, repr=False, kw_only=True)
+    """Where its backups go; None until the first one is asked for."""
 
     def node(self, label: str) -> NodeSpec:
         return next(n for n in self.nodes if n.label == label)

@@ -17,7 +17,6 @@ HTTP_PORT = 18091
 HTTPS_PORT = 443
 NATS_PORT = 4222
 S3_PORT = 8333
-S3_PORT = 8333
 
 
 @dataclass(frozen=True)
@@ -128,11 +127,6 @@ class Layout:
     @property
     def nats_url(self) -> str:
         return f"nats://127.0.0.1:{NATS_PORT}"
-
-    @property
-    def s3_url(self) -> str:
-        """Where nodes and control plane reach this instance's own object store."""
-        return f"https://{self.control}:{S3_PORT}"
 
     @property
     def s3_url(self) -> str:

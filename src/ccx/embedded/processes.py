@@ -83,9 +83,7 @@ def page_out(pid: int, program: Path) -> None:
             for line in Path(f"/proc/{pid}/maps").read_text().splitlines():
                 if line.endswith(str(program)):
                     start, end = (int(bound, 16) for bound in line.split()[0].split("-"))
-                    libc.syscall(
-                        _PROCESS_MADVISE, handle, ctypes.byref(Range(start, end - start)), 1, _MADV_PAGEOUT, 0
-                    )
+                    libc.syscall(_PROCESS_MADVISE, handle, ctypes.byref(Range(start, end - start)), 1, _MADV_PAGEOUT, 0)
         finally:
             os.close(handle)
 

@@ -128,6 +128,7 @@ def _runner(parts: Assembled, name: str | None) -> Role:
     from ccx.runner import (
         apply_egress,
         apply_firewall,
+        backup_datastore,
         create_datastore,
         delete_datastore,
         probe_network,
@@ -136,8 +137,8 @@ def _runner(parts: Assembled, name: str | None) -> Role:
     )
 
     operations = (
-        apply_egress, apply_firewall, create_datastore, delete_datastore, probe_network, replace_node,
-        rotate_certificates,
+        apply_egress, apply_firewall, backup_datastore, create_datastore, delete_datastore, probe_network,
+        replace_node, rotate_certificates,
     )  # fmt: skip
     log.debug("operations", names=[module.__name__ for module in operations])
     runner = jobs.Runner(parts.engine, parts.services, name=name)

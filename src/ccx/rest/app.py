@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 from ccx.rest import (
     admin,
     auth,
+    backups,
     clusters,
     connection,
     data_stores,
@@ -33,7 +34,7 @@ from ccx.rest.middleware import Bodies, Envelope
 
 _RESOURCES = (
     auth, oauth2, deploy_wizard, clusters, data_stores, nodes, jobs, connection, firewalls, userdb, admin, probes,
-    network, enrolment, health, storage,
+    network, enrolment, health, storage, backups,
 )  # fmt: skip
 
 

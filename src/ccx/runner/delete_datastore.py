@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ccx.jobs import Job, operation
 from ccx.runner.services import Services
-from ccx.runner.steps import network, reserve, servers
+from ccx.runner.steps import backups, network, reserve, servers
 from ccx.runner.subject import Subject, datastore_scope
 from ccx.stores import datastores
 from ccx.stores.models import Datastore, Node, Status
@@ -25,6 +25,7 @@ async def delete_datastore(job: Job, datastore_id: str) -> None:
     # Every node that ever was: to delete what is absent costs one call, to miss one costs money for ever.
     await job.gather(*(_machine(job, subject, node) for node in subject.datastore.nodes))
     await job.step("firewall", network.delete_firewall(subject))
+    await job.step("backup keys", backups.revoke(subject))
     # Whoever watched it may have published them once more, from what was seen before it was to go.
     await job.step("names again", network.remove_names(subject))
 

@@ -11,6 +11,7 @@ from ccx import pki
 from ccx.clouds.base import Cloud, Tags
 from ccx.cmon.engines.base import Engine
 from ccx.cmon.spec import ClusterSecrets, ClusterSpec, NodeSpec
+from ccx.runner.repositories import repository
 from ccx.runner.services import Services
 from ccx.settings import InstanceType
 from ccx.stores import datastores, nodes
@@ -87,6 +88,7 @@ class Subject:
         members = nodes.members(ds) if members is None else members
         async with self.services.sessions() as tx:
             secrets = await self.secrets(tx, members)
+            backup = await repository(tx, self.services, ds)
         return ClusterSpec(
             id=str(ds.id),
             short_id=ds.short_id,
@@ -103,6 +105,7 @@ class Subject:
             # Who may come is the firewall's to say, and it can change at any time without a restart.
             client_sources=("0.0.0.0/0",),
             secrets=secrets,
+            backup=backup,
         )
 
     async def secrets(self, tx: AsyncSession, members: list[Node]) -> ClusterSecrets:

@@ -54,9 +54,6 @@ _OWN = When(lambda s: bool(_own_port(s)), "backups go to the object store that c
 
 
 _BLOCKED = "backups can't be listed or removed; datastores and their backups go on"
-_BY_NODES = Status.PLANNED
-"""No engine backs up yet."""
-
 _NODES_BLOCKED = "backups and restores fail and say so; datastores go on"
 
 
@@ -66,28 +63,28 @@ def _store(kind: str, plane: Plane, host: Hosts, needed: When, purpose: str) -> 
         id=f"backup.{kind}.{plane}", section=4, host=host, ports=443, protocol=Protocol.HTTPS,
         direction=Direction.OUTBOUND, plane=plane, needed=needed,
         service="database nodes" if nodes else "ccx-runner-service", purpose=purpose, mirror=Mirror.OBJECT_STORE,
-        when_blocked=_NODES_BLOCKED if nodes else _BLOCKED, status=_BY_NODES if nodes else Status.BUILT,
+        when_blocked=_NODES_BLOCKED if nodes else _BLOCKED,
     )  # fmt: skip
 
 
-_TO_AWS, _ = (
+_TO_AWS, _AWS_BY_NODES = (
     _store("s3-aws", plane, _aws, _ON_AWS, "backup upload and restore (AWS S3)")
     for plane in (Plane.CONTROL, Plane.DATA)
 )
-_TO_OTHERS, _ = (
+_TO_OTHERS, _OTHERS_BY_NODES = (
     _store("s3", plane, _custom, _CUSTOM, "backup upload and restore (S3-compatible store)")
     for plane in (Plane.CONTROL, Plane.DATA)
 )
 _REASON = "On one machine the store runs beside the control plane; the specification's stores are elsewhere"
-_TO_OWN, _ = (
+_TO_OWN, _OWN_BY_NODES = (
     declare(
         id=f"backup.own.{plane}", section=None, reason=_REASON, host=CONTROL_PLANE, ports=_own_port,
         protocol=Protocol.HTTPS, direction=direction, plane=plane, needed=_OWN, service=service,
-        purpose="backup upload and restore (the object store of ccx up)", when_blocked=blocked, status=status,
+        purpose="backup upload and restore (the object store of ccx up)", when_blocked=blocked,
     )
-    for plane, direction, service, blocked, status in (
-        (Plane.INTERNAL, Direction.INTERNAL, "ccx-runner-service", _BLOCKED, Status.BUILT),
-        (Plane.DATA, Direction.OUTBOUND, "database nodes", _NODES_BLOCKED, _BY_NODES),
+    for plane, direction, service, blocked in (
+        (Plane.INTERNAL, Direction.INTERNAL, "ccx-runner-service", _BLOCKED),
+        (Plane.DATA, Direction.OUTBOUND, "database nodes", _NODES_BLOCKED),
     )
 )  # fmt: skip
 
@@ -97,3 +94,17 @@ def of(cloud: CloudConfig, settings: Settings) -> Endpoint:
     if not cloud.s3_endpoint:
         return _TO_AWS
     return _TO_OWN if _own(cloud, settings) else _TO_OTHERS
+
+
+def reached_by_nodes(settings: Settings) -> tuple[tuple[str, int], ...]:
+    """Hosts and ports that nodes connect to for backups; the proxy, where they go by one."""
+    found: set[tuple[str, int]] = set()
+    for endpoint in (_AWS_BY_NODES, _OTHERS_BY_NODES, _OWN_BY_NODES):
+        if endpoint.status is not Status.BUILT or not endpoint.needed(settings):
+            continue
+        if endpoint.by_proxy(settings):
+            proxy = parse_url(settings.egress_proxy, field="egress_proxy")
+            found.add((proxy.host, proxy.port or 3128))
+        else:
+            found.update((host, t.port) for t in endpoint.targets(settings) for host in t.members(settings))
+    return tuple(sorted(found))

@@ -10,6 +10,7 @@ from ccx.network.mirror.sources import network_of, reached
 from ccx.runner.steps.servers import Action
 from ccx.runner.subject import Subject
 from ccx.settings import Settings
+from ccx.storage.endpoints import reached_by_nodes as stores_reached
 from ccx.stores import firewalls
 from ccx.stores.models import Node
 
@@ -25,7 +26,7 @@ def rules(settings: Settings, engine: Engine, sources: list[str]) -> tuple[Rule,
         Rule(Direction.EGRESS, "udp", 53, resolver),
         Rule(Direction.EGRESS, "tcp", 53, resolver),
     }
-    for host, number in reached(settings, engine.vendor):
+    for host, number in (*reached(settings, engine.vendor), *stores_reached(settings)):
         wanted.add(Rule(Direction.EGRESS, "tcp", number, network_of(host)))
     for port in engine.ports:
         if port.control:

@@ -221,7 +221,13 @@ def dynamic(cluster: ClusterSpec) -> dict[str, Any]:
             "use_pg_rewind": True,
             "use_slots": True,
             "pg_hba": access_list(cluster.nodes, cluster.client_sources),
-            "parameters": {**tuning.shared(cluster.memory_mib, cluster.cpus), "max_slot_wal_keep_size": "2GB"},
+            "parameters": {
+                **tuning.shared(cluster.memory_mib, cluster.cpus),
+                "max_slot_wal_keep_size": "2GB",
+                # The mode can't be turned on without a restart; the command decides whether anything is kept.
+                "archive_mode": "on",
+                "archive_command": "/bin/true",
+            },
         },
     }
 

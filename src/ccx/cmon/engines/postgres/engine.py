@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from ccx.cmon import egress
+from ccx.cmon.backup import Backup, Kind, pgbackrest
 from ccx.cmon.engines.base import Port, Software
 from ccx.cmon.engines.postgres import config, leadership, membership, observation, patroni, renewal, tenants
 from ccx.cmon.engines.postgres.clients import Clients
@@ -24,6 +25,9 @@ from ccx.settings import Settings
 
 _PEERS = 3.0
 """Seconds for a peer to say whether it sees a node; silence is no answer."""
+
+_LOOK_EVERY = 1.0
+"""Seconds between two looks at a running backup."""
 
 _PROMISES = {
     1: "1: no high availability; if the node is lost, a backup is what is left",
@@ -69,6 +73,9 @@ class PostgresEngine:
         if carries_etcd(cluster, label):
             directories.append({"path": "etcd", "owner": "etcd", "mode": "0700"})
         files = [file.to_json() for file in config.node_files(cluster, label)]
+        if cluster.backup is not None:
+            directories += pgbackrest.DIRECTORIES
+            files += [file.to_json() for file in pgbackrest.node_files(cluster, cluster.backup)]
         calls = [
             {"verb": "prepare-data", "args": {"directories": directories}},
             {"verb": "write-files", "args": {"files": files}},
@@ -132,6 +139,30 @@ class PostgresEngine:
         leader = await self._primary(cluster)
         if leader.label != to:
             await patroni.switchover(self._clients.of(cluster).patroni, leader, cluster.node(to))
+
+    async def start_archiving(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
+        primary = await self._primary(cluster)
+        await patroni.change(self._clients.of(cluster).patroni, primary, pgbackrest.archiving(cluster))
+        await channel.call(primary, "backup-enable", {"stanza": cluster.short_id}, token=token, timeout=180)
+
+    async def back_up(
+        self, channel: NodeChannel, cluster: ClusterSpec, name: str, kind: Kind, token: int, progress: Progress
+    ) -> Backup:
+        # The whole of it on one node: whoever is primary later has no half a backup to go on with.
+        primary, which = await self._primary(cluster), {"stanza": cluster.short_id, "name": name}
+        await channel.call(primary, "backup-start", {**which, "kind": kind.value}, token=token, timeout=60)
+        while (seen := await channel.call(primary, "backup-state", which, timeout=60))["state"] == "running":
+            await progress({"done": seen["done"], "total": seen["total"], "unit": "bytes"})
+            await asyncio.sleep(_LOOK_EVERY)
+        await channel.call(primary, "backup-clear", which, token=token)
+        if seen["state"] != "done":
+            raise Transient(f"the backup failed on {primary.label}: {seen['err']}")
+        return pgbackrest.backup_of(seen["backup"])
+
+    async def backups(self, channel: NodeChannel, cluster: ClusterSpec) -> list[Backup]:
+        args = {"stanza": cluster.short_id}
+        found = await channel.call(await self._primary(cluster), "backups", args, timeout=60)
+        return [pgbackrest.backup_of(one) for one in found["backups"]]
 
     async def users(self, channel: NodeChannel, cluster: ClusterSpec) -> list[DatabaseUser]:
         return await tenants.users(channel, await self._primary(cluster))

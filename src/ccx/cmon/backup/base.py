@@ -1,0 +1,68 @@
+"""What an engine that can back up does. Which tool it uses stays its own: another can take its place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from ccx.storage import Credentials, Location
+
+if TYPE_CHECKING:
+    from ccx.cmon.node_channel import NodeChannel, Progress
+    from ccx.cmon.spec import ClusterSpec
+
+
+class Kind(StrEnum):
+    FULL = "full"
+    INCREMENTAL = "incremental"
+    """What changed since the newest backup; a full one where there is none."""
+
+
+@dataclass(frozen=True, repr=False)
+class Repository:
+    """Where one datastore's backups and log go, and how. No repr: it holds secrets."""
+
+    location: Location
+    ca: str
+    """PEM of the CA that signs the store's certificate; empty: one that every system knows."""
+    prefix: str
+    """Of all its keys there, ``…/``; its credentials are good for nothing else."""
+    credentials: Credentials
+    cipher: str
+    """What backups are encrypted with, on the node. Without it they are worth nothing."""
+
+
+@dataclass(frozen=True)
+class Backup:
+    """A backup in the store, as the tool knows it."""
+
+    id: str
+    parent: str | None
+    """The one that an incremental backup builds on."""
+    kind: Kind
+    started: datetime
+    ended: datetime
+    size: int
+    """Bytes of the database."""
+    stored: int
+    """Bytes that it added to the store."""
+    good: bool
+    """The tool found no page with a wrong checksum."""
+
+
+@runtime_checkable
+class BacksUp(Protocol):
+    """An engine that can. ``cluster.backup`` says where to; ``configure`` has been called since it does."""
+
+    async def start_archiving(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
+        """From now on the log goes to the store, every 60 seconds at least. Returns when some has arrived there."""
+
+    async def back_up(
+        self, channel: NodeChannel, cluster: ClusterSpec, name: str, kind: Kind, token: int, progress: Progress
+    ) -> Backup:
+        """Makes a backup, or finds the one that an earlier call with this ``name`` made or is making."""
+
+    async def backups(self, channel: NodeChannel, cluster: ClusterSpec) -> list[Backup]:
+        """All that are complete in the store, oldest first."""

@@ -1,0 +1,89 @@
+"""pgBackRest: its configuration on a node, and what its output means."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Any
+
+from ccx.cmon.backup.base import Backup, Kind, Repository
+from ccx.cmon.engines.postgres.config import SOCKET, NodeFile
+from ccx.cmon.engines.postgres.layout import DATA, data_directory
+from ccx.cmon.spec import ClusterSpec
+from ccx.network.hosts import parse_url
+
+FOLDER = PurePosixPath("/etc/ccx/pgbackrest")
+CONFIGURATION = f"{FOLDER}/pgbackrest.conf"
+_CA = f"{FOLDER}/ca.crt"
+_WORK = DATA / "pgbackrest"
+
+DIRECTORIES = [{"path": "pgbackrest", "owner": "postgres", "mode": "0700"}]
+"""On the data volume."""
+
+
+def node_files(cluster: ClusterSpec, repository: Repository) -> list[NodeFile]:
+    """Its settings, which hold the keys and are for PostgreSQL's user alone, and the store's CA."""
+    files = [NodeFile(CONFIGURATION, configuration(cluster, repository), "0600", "postgres")]
+    return [*files, NodeFile(_CA, repository.ca)] if repository.ca else files
+
+
+def configuration(cluster: ClusterSpec, repository: Repository) -> str:
+    """The text of ``pgbackrest.conf``. Nothing of it has to stand in an argument or the environment."""
+    where = repository.location
+    address = parse_url(where.endpoint, field="s3_endpoint")
+    common = {
+        "repo1-type": "s3",
+        "repo1-path": "/" + repository.prefix.strip("/"),
+        "repo1-s3-endpoint": address.host,
+        "repo1-storage-port": address.port or 443,
+        "repo1-s3-bucket": where.bucket,
+        "repo1-s3-region": where.region,
+        "repo1-s3-uri-style": "host" if where.style == "virtual" else "path",
+        "repo1-s3-key": repository.credentials.access_key,
+        "repo1-s3-key-secret": repository.credentials.secret_key,
+        "repo1-storage-verify-tls": "y" if where.verify else "n",
+        **({"repo1-storage-ca-file": _CA} if repository.ca else {}),
+        "repo1-cipher-type": "aes-256-cbc",
+        "repo1-cipher-pass": repository.cipher,
+        "repo1-bundle": "y",
+        "repo1-block": "y",
+        "compress-type": "zst",
+        "process-max": 2,
+        "archive-async": "y",
+        "spool-path": _WORK / "spool",
+        "lock-path": _WORK / "lock",
+        "log-level-file": "off",
+        "log-level-console": "warn",
+        "start-fast": "y",
+        # A store that restarts is waited for.
+        "io-timeout": 60,
+        # What is kept, and for how long, is for the control plane to say.
+        "expire-auto": "n",
+    }
+    stanza = {"pg1-path": data_directory(cluster.version), "pg1-socket-path": SOCKET}
+    lines = ["[global]", *_lines(common), "", f"[{cluster.short_id}]", *_lines(stanza), ""]
+    return "\n".join(lines)
+
+
+def archiving(cluster: ClusterSpec) -> dict[str, Any]:
+    """The part of Patroni's configuration that sends the log to the store."""
+    command = f"pgbackrest --config={CONFIGURATION} --stanza={cluster.short_id} archive-push %p"
+    return {"postgresql": {"parameters": {"archive_command": command, "archive_timeout": "60s"}}}
+
+
+def backup_of(found: dict[str, Any]) -> Backup:
+    """An entry of ``pgbackrest info --output=json``."""
+    return Backup(
+        id=found["label"],
+        parent=found.get("prior"),
+        kind=Kind.FULL if found["type"] == "full" else Kind.INCREMENTAL,
+        started=datetime.fromtimestamp(found["timestamp"]["start"], UTC),
+        ended=datetime.fromtimestamp(found["timestamp"]["stop"], UTC),
+        size=found["info"]["size"],
+        stored=found["info"]["repository"]["delta"],
+        good=not found.get("error"),
+    )
+
+
+def _lines(settings: dict[str, Any]) -> list[str]:
+    return [f"{name}={value}" for name, value in settings.items()]

@@ -1,0 +1,80 @@
+"""A datastore's backups."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from ccx import jobs
+from ccx.cmon.backup import Backup, Kind
+from ccx.errors import Conflict
+from ccx.rest.deps import Context, OwnedDatastore, Paging, Transaction
+from ccx.rest.job_labels import BACKUP
+from ccx.rest.routing import OwnerRoute
+from ccx.rest.routing import router as make_router
+from ccx.rest.schema import Body, When
+from ccx.runner.steps import backups
+from ccx.runner.subject import Subject
+from ccx.stores.models import Status
+
+router = make_router(OwnerRoute, "/api/backup/api/v1/backups", "backups")
+
+
+class BackupView(BaseModel):
+    backup_id: str
+    parent_id: str | None
+    """The backup that an incremental one builds on."""
+    backup_method: str
+    """The tool that made it."""
+    backup_type: Kind
+    status: str
+    """``completed``, or ``damaged``: pages with wrong checksums were found while it was made."""
+    size: int
+    """Bytes of the database."""
+    stored: int
+    """Bytes that it added to the object store."""
+    started_at: When
+    ended_at: When
+
+    @classmethod
+    def of(cls, backup: Backup) -> BackupView:
+        return cls(
+            backup_id=backup.id, parent_id=backup.parent, backup_method="pgbackrest", backup_type=backup.kind,
+            status="completed" if backup.good else "damaged", size=backup.size, stored=backup.stored,
+            started_at=backup.started, ended_at=backup.ended,
+        )  # fmt: skip
+
+
+class Backups(BaseModel):
+    backups: list[BackupView]
+    total: int
+
+
+class NewBackup(Body):
+    backup_type: Kind = Kind.INCREMENTAL
+
+
+class Begun(BaseModel):
+    job_id: str
+
+
+@router.get("/{datastore_id}")
+async def list_backups(datastore: OwnedDatastore, tx: Transaction, services: Context, page: Paging) -> Backups:
+    """The complete backups in the object store, newest first, asked of the datastore's primary."""
+    backups.engine_of(Subject(services, datastore))
+    if datastore.status not in (Status.STARTED, Status.DEGRADED):
+        raise Conflict(f"the datastore is {datastore.status}", remedy="Ask again when it is STARTED")
+    await tx.commit()  # no connection is held while a node is asked
+    found = await backups.listed(services, datastore.id)
+    newest = [BackupView.of(one) for one in reversed(found)]
+    return Backups(backups=newest[page.offset : page.offset + page.limit], total=len(newest))
+
+
+@router.post("/{datastore_id}", status_code=202)
+async def create_backup(datastore: OwnedDatastore, wish: NewBackup, tx: Transaction, services: Context) -> Begun:
+    """Begins a backup; its job tells how far it is. The first one of a datastore is full, whatever is asked for."""
+    backups.check(services, Subject(services, datastore))
+    if datastore.status not in (Status.STARTED, Status.DEGRADED):
+        raise Conflict(f"the datastore is {datastore.status}", remedy="Back it up when it is STARTED")
+    key, owner = str(datastore.id), (datastore.owner_type, datastore.owner_id)
+    args = {"datastore_id": key, "kind": wish.backup_type.value}
+    return Begun(job_id=str(await jobs.enqueue(tx, "backup_datastore", key=key, args=args, owner=owner, label=BACKUP)))

@@ -1,0 +1,123 @@
+"""A datastore's way to its backups: keys, the log's archive, a backup."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from ccx.cmon.backup import BacksUp, Kind
+from ccx.cmon.backup.base import Backup
+from ccx.cmon.node_channel import NodeUnreachable
+from ccx.errors import Invalid
+from ccx.jobs import Step
+from ccx.runner import repositories
+from ccx.runner.services import Services
+from ccx.runner.steps import cluster
+from ccx.runner.steps.servers import Action
+from ccx.runner.subject import Subject
+from ccx.storage.opened import location_of, open_access
+
+log = structlog.get_logger()
+
+
+def engine_of(subject: Subject) -> BacksUp:
+    """The datastore's engine, if it can back up. Raises Invalid."""
+    engine = subject.engine
+    if not isinstance(engine, BacksUp):
+        raise Invalid(f"{subject.datastore.vendor} can't be backed up yet", remedy="Copy its data with its own tools")
+    return engine
+
+
+def check(services: Services, subject: Subject) -> None:
+    """Raises Invalid or NotFound for a datastore that can't be backed up as things are."""
+    engine_of(subject)
+    cloud = services.settings.cloud(subject.datastore.cloud)
+    assert cloud is not None, f"the settings no longer have the cloud {subject.datastore.cloud}"
+    location_of(cloud)
+
+
+def grant(services: Services, datastore_id: str) -> Action:
+    """Keys of its own in the store, sealed before anybody uses them. Those that it has already stay."""
+
+    async def action(step: Step) -> None:
+        subject = await Subject.load(services, datastore_id)
+        datastore = subject.datastore
+        async with services.sessions() as tx:
+            if await repositories.repository(tx, services, datastore) is not None:
+                return
+        cloud = services.settings.cloud(datastore.cloud)
+        assert cloud is not None
+        access = open_access(cloud, services.settings)
+        keys = await access.grant(repositories.user(services, datastore), repositories.prefix(datastore))
+        async with services.sessions.begin() as tx:
+            await repositories.keep(tx, services, datastore, keys)
+
+    return action
+
+
+def revoke(subject: Subject) -> Action:
+    """Its keys open nothing any more; what is in the store stays. Nothing to do where it never had any."""
+    services, datastore = subject.services, subject.datastore
+
+    async def action(step: Step) -> None:
+        async with services.sessions() as tx:
+            if await repositories.repository(tx, services, datastore) is None:
+                return
+        cloud = services.settings.cloud(datastore.cloud)
+        assert cloud is not None
+        await open_access(cloud, services.settings).revoke(repositories.user(services, datastore))
+        async with services.sessions.begin() as tx:
+            await repositories.forget_keys(tx, services, datastore)
+
+    return action
+
+
+def configure(services: Services, datastore_id: str, members: list[UUID], node_id: UUID) -> Action:
+    """Gives the node its way to the store. One that is away gets it with the next backup: it must not keep this one."""
+
+    async def action(step: Step) -> None:
+        try:
+            await cluster.configure(services, datastore_id, members, node_id)(step)
+        except NodeUnreachable as error:
+            log.warning("a node did not get its way to the object store", node=str(node_id), reason=str(error))
+
+    return action
+
+
+def archive(services: Services, datastore_id: str) -> Action:
+    async def action(step: Step) -> None:
+        subject = await Subject.load(services, datastore_id)
+        await engine_of(subject).start_archiving(services.channel, await subject.cluster(), step.token)
+
+    return action
+
+
+def back_up(services: Services, datastore_id: str, name: str, kind: Kind) -> Action:
+    """The backup; its result is what the store has of it then."""
+
+    async def action(step: Step) -> dict[str, Any]:
+        subject = await Subject.load(services, datastore_id)
+
+        async def report(progress: dict[str, Any]) -> None:
+            await step.progress(progress.get("done") or 0, progress.get("total"), progress.get("unit"))
+
+        spec = await subject.cluster()
+        return as_json(await engine_of(subject).back_up(services.channel, spec, name, kind, step.token, report))
+
+    return action
+
+
+async def listed(services: Services, datastore_id: UUID) -> list[Backup]:
+    """What the store has of it; empty while it never was backed up."""
+    subject = await Subject.load(services, datastore_id)
+    spec = await subject.cluster()
+    return await engine_of(subject).backups(services.channel, spec) if spec.backup is not None else []
+
+
+def as_json(backup: Backup) -> dict[str, Any]:
+    return {
+        "id": backup.id, "parent": backup.parent, "kind": backup.kind.value, "started": backup.started.isoformat(),
+        "ended": backup.ended.isoformat(), "size": backup.size, "stored": backup.stored, "good": backup.good,
+    }  # fmt: skip
