@@ -171,7 +171,7 @@ async def test_each_row_is_told_with_what_is_wrong_with_it(net: Net) -> None:
     assert found["packages.ubuntu-ec2"]["code"] == "refused"
     assert found["node.ntp"]["code"] == "no-such-name"
     assert found["postgres.peers.replication"]["result"] == "not probed"
-    assert dropped["remedy"] in err
+    assert f"rule to add:  {dropped['rule']}\n" in err
     assert dropped["when_blocked"] in err
 
 

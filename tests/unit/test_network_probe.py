@@ -129,8 +129,8 @@ def test_a_row_that_works_ends_well_and_one_that_does_not_ends_with_1(values, ca
     out, err = capsys.readouterr()
     assert "notify.slack" in out
     assert "cloud.openstack.keystone" in err
-    assert f"to do:  Allow TCP {silent} from the control plane to {HERE}\n" in err
-    assert "breaks:" in err
+    assert f"rule to add:  allow TCP {silent} from the control plane to {HERE}\n" in err
+    assert "what breaks:" in err
     assert "1 failed (1 of them required)" in err
 
 

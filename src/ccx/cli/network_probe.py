@@ -98,10 +98,9 @@ def show(document: Item, output: Output, planned: bool) -> int:
     for outcome in failed:
         if counts(outcome, planned):
             say(f"\n{outcome['id']}: {outcome['why']}")
-            say(f"  to do:  {outcome['remedy']}")
-            if outcome["rule"].lower() != outcome["remedy"].lower():
-                say(f"  rule:   {outcome['rule']}")
-            say(f"  breaks: {outcome['when_blocked']}")
+            is_rule = outcome["remedy"].lower() == outcome["rule"].lower()
+            say(f"  rule to add:  {outcome['rule']}" if is_rule else f"  to do:        {outcome['remedy']}")
+            say(f"  what breaks:  {outcome['when_blocked']}")
     worked = sum(o["result"] == "ok" for o in outcomes)
     required = sum(counts(o, planned) for o in failed)
     say(

@@ -43,7 +43,7 @@ NODE_DNS_UDP = declare(
     plane=Plane.DATA,
     service="the node's resolver",
     purpose="looks names up",
-    when_blocked="clusters go on by address; packages of hosts known by name can't be fetched",
+    when_blocked="clusters go on by address; a new node's job fails, names the resolver and is undone",
 )
 
 NODE_DNS_TCP = declare(

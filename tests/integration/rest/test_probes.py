@@ -84,7 +84,7 @@ async def test_a_creation_fails_with_the_row_that_blocks_it_and_leaves_nothing(o
 
     assert f"can't reach {RESOLVER}:53 (node.dns-udp)" in job["error"]
     assert f"llow UDP 53 from the datastores' nodes to {RESOLVER}" in job["remedy"]
-    assert "packages of hosts known by name can't be fetched" in job["remedy"], "it says what breaks"
+    assert "a new node's job fails, names the resolver" in job["remedy"], "it says what breaks"
     assert await on_cloud(operator) == before
 
 

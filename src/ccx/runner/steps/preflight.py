@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
+import structlog
+
 import ccx_probe
 from ccx.cmon.endpoints import PHONE_HOME
 from ccx.cmon.spec import NodeSpec
@@ -24,6 +26,9 @@ _AGAIN_S = 3.0
 """For a second attempt: a deployment that can't succeed shall have failed, and be undone, within half a minute."""
 
 
+log = structlog.get_logger()
+
+
 class Blocked(CcxError):
     """A node can't reach what it needs. Trying again changes nothing before a rule does."""
 
@@ -31,7 +36,10 @@ class Blocked(CcxError):
 
 
 def probe(services: Services, datastore_id: str, node_id: UUID) -> Action:
-    """Fails, naming the row, when the node can't reach a required row of the plan that its bootstrap will use."""
+    """Fails, naming the row, when the node can't reach a required row of the plan that its bootstrap will use.
+
+    An object store is not one of those: without it backups fail and datastores go on, so it is only told.
+    """
 
     async def action(step: Step) -> None:
         subject = await Subject.load(services, datastore_id)
@@ -42,8 +50,11 @@ def probe(services: Services, datastore_id: str, node_id: UUID) -> Action:
             # Once more: a busy network may lose a packet, and this fails the whole deployment.
             outcomes = await ask(services, node_spec(node), again, limit=_AGAIN_S)
         failed = [outcome for outcome in outcomes if outcome.result is Result.FAILED]
-        if failed:
-            raise _blocked(node.label, failed)
+        if fatal := [outcome for outcome in failed if outcome.row.mirror is not Mirror.OBJECT_STORE]:
+            raise _blocked(node.label, fatal)
+        for outcome in failed:
+            log.warning("a node can't reach its object store", node=node.label, row=outcome.row.id, reason=outcome.why)
+            await step.progress(len(wanted) - len(failed), len(wanted), "hosts", f"{outcome.why}. {outcome.remedy}")
 
     return action
 
