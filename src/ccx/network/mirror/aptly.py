@@ -20,7 +20,9 @@ Say = Callable[[str], None]
 
 _QUEUE = re.compile(r"Download queue: (\d+) items \((.+)\)")
 _FETCHED = re.compile(r"Success downloading .*/pool/|Success downloading .*\.u?deb$")
+_UNSIGNED = re.compile(r"(Can't check|BAD) signature")
 _EVERY_S = 2.0
+_ORIGIN = "CCX"
 
 
 class Aptly:
@@ -134,10 +136,7 @@ class Aptly:
             process.wait()
             raise
         if process.wait() and check:
-            errors = [line.removeprefix("ERROR:").strip() for line in said if line.startswith("ERROR")]
-            reason = (errors or [line.strip() for line in said if line.strip()] or ["no reason given"])[-1]
-            raise CcxError(f"aptly {' '.join(command[:2])} failed: {reason}", remedy="Try again: it goes on from here",
-                           status=502)  # fmt: skip
+            raise _failed(command, [line.strip() for line in said if line.strip()])
         return "".join(said)
 
     @contextmanager
@@ -166,4 +165,15 @@ class Aptly:
         yield watch
 
 
-_ORIGIN = "CCX"
+def _failed(command: Sequence[str], said: Sequence[str]) -> CcxError:
+    what = f"aptly {' '.join(command[:2])} failed"
+    if unsigned := [line for line in said if _UNSIGNED.search(line)]:
+        # It goes on to look for a detached signature, and complains of that.
+        fetched = next((line.split()[-1].rstrip(".") for line in said if line.startswith("Downloading ")), "")
+        return CcxError(
+            f"{what}: {fetched} has no signature by a trusted key: {unsigned[-1].removeprefix('gpgv: ')}", status=502,
+            remedy="Give the keys that sign it (--vendor-keys FILE); if they are right, trust nothing from there",
+        )  # fmt: skip
+    errors = [line.removeprefix("ERROR:").strip() for line in said if line.startswith("ERROR")]
+    reason = (errors or list(said) or ["no reason given"])[-1]
+    return CcxError(f"{what}: {reason}", remedy="Try again: it goes on from here", status=502)
