@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,20 @@ def test_dpkg_reads_the_package(repository: packages.AptRepository, tmp_path: Pa
     assert launcher.stat().st_mode & 0o777 == 0o755
     version = (tmp_path / "usr/lib/ccx-agent/ccx_agent/version.py").read_text()
     assert repository.agent_version in version
+
+
+@pytest.mark.skipif(shutil.which("dpkg-deb") is None, reason="dpkg is not installed")
+def test_the_package_has_all_that_the_probe_needs(repository: packages.AptRepository, tmp_path: Path) -> None:
+    subprocess.run(["dpkg-deb", "-x", next(repository.path.glob("*.deb")), tmp_path], check=True)
+    start = f"import sys; sys.path.insert(0, '{tmp_path}/usr/lib/ccx-agent'); from ccx_agent.main import main; main()"
+    asked = {"key": "k", "host": "127.0.0.1", "port": 1, "speaks": "https"}
+    # Isolated: nothing of this checkout or its environment is to be found.
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", start, "probe"], input=json.dumps({"args": {"requests": [asked]}}),
+        capture_output=True, text=True, check=True, timeout=30,
+    )  # fmt: skip
+    (answer,) = json.loads(done.stdout.splitlines()[-1])["result"]["answers"]
+    assert (answer["key"], answer["code"]) == ("k", "refused")
 
 
 @pytest.mark.skipif(shutil.which("gpgv") is None, reason="gpgv is not installed")

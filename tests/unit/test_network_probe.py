@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -155,6 +159,28 @@ def test_an_untrusted_certificate_of_an_operators_own_server_is_no_middlebox(val
     assert "Our own CA" in err
     assert "inspecting" not in err
     assert f"Add the CA of {HERE}" in err
+
+
+def test_on_a_terminal_it_shows_how_far_it_is_and_leaves_the_result_alone(values) -> None:
+    with server() as good, server(None) as silent:
+        words = ["--values", values(good, silent), "--only", "notify.slack", "--only", "cloud.openstack.keystone"]
+        screen, terminal = os.openpty()
+        ccx = Path(sys.executable).with_name("ccx")
+        process = subprocess.Popen(
+            [ccx, "network", "probe", *words, "--limit", "1"], stdout=subprocess.PIPE, stderr=terminal, text=True,
+            env={**os.environ, "TERM": "xterm"},
+        )  # fmt: skip
+        os.close(terminal)
+        shown = b""
+        with suppress(OSError):  # its end, on Linux
+            while more := os.read(screen, 4096):
+                shown += more
+        os.close(screen)
+        out, _ = process.communicate(timeout=30)
+    assert process.returncode == Exit.OK
+    assert b"of 2 tried" in shown
+    assert "of 2 tried" not in out
+    assert [line.split()[0] for line in out.splitlines()] == ["ID", "notify.slack", "cloud.openstack.keystone"]
 
 
 @pytest.mark.parametrize(
