@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import os
 import platform
 import re
@@ -25,8 +26,9 @@ _SYSTEMS_OWN = ("/etc/apt/sources.list", "/etc/apt/sources.list.d/debian.sources
                 "/etc/apt/sources.list.d/ubuntu.sources")  # fmt: skip
 _BEFORE = "/etc/ccx/apt/before"
 _POLICY = "/usr/sbin/policy-rc.d"
+_PREPARED = ("/etc/postgresql-common/*", "/etc/mysql/*")
 _KEY_LIMIT = 1 << 20
-_ONCE = re.compile(r"[a-z0-9][a-z0-9+.-]*")
+_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*")
 _UNREACHABLE = "Let nodes reach it, or name a mirror of it (mirror.packages)"
 
 
@@ -39,13 +41,13 @@ def packages(args: Args, progress: Progress) -> dict[str, object]:
     ``content``; ``off``: services that the packages bring along and that shall not run.
     """
     wanted = texts(args, "packages")
-    if odd := [name for name in wanted if not _ONCE.fullmatch(name)]:
+    if odd := [name for name in wanted if not _NAME.fullmatch(name)]:
         raise AgentError(f"{odd[0]!r} is no package's name")
     if not (missing := _missing(wanted)):
         return {"installed": []}
     sources = _for_this_node(args)
     for file in args.get("files", []):
-        _write(file["path"], file["content"])
+        _write(_prepared(text(file, "path")), text(file, "content"))
     _write(SOURCES, "\n".join(_stanza(source, args) for source in sources))
     for path in _SYSTEMS_OWN:
         _put_aside(ROOT / path.lstrip("/"))
@@ -58,6 +60,13 @@ def packages(args: Args, progress: Progress) -> dict[str, object]:
     _switch_off(texts(args, "off"))
     output(["apt-get", *options, "clean"])
     return {"installed": missing}
+
+
+def _prepared(path: str) -> str:
+    """The path, if it is one that packages read while they are set up."""
+    if os.path.normpath(path) != path or not any(fnmatch.fnmatchcase(path, pattern) for pattern in _PREPARED):
+        raise AgentError(f"{path} is not a file that packages are prepared by", f"allowed are {', '.join(_PREPARED)}")
+    return path
 
 
 def _missing(wanted: list[str]) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import yaml
@@ -52,10 +53,15 @@ def prepare(settings: Settings, layout: Layout, say: Callable[[str], None]) -> N
 
     Blocks for minutes at first, and for a moment later. Raises :class:`ccx.errors.CcxError`.
     """
-    if any(c.type == "local" and c.stock for c in settings.clouds):
-        image.ensure_image("stock", say=say)
+    if not any(c.type == "local" and c.stock for c in settings.clouds):
+        return
+    with ThreadPoolExecutor(2) as pool:  # one waits for the archive while the other unpacks
+        made = [pool.submit(image.ensure_image, "stock", say=say)]
+        if wanted(settings, layout):
+            made.append(pool.submit(packages.ensure_packages, settings, say))
+        for work in made:
+            work.result()
     if wanted(settings, layout):
-        packages.ensure_packages(settings, say)
         if not layout.mirror_key.exists() or layout.mirror_key.read_text() != packages.public_key():
             layout.mirror_key.write_text(packages.public_key())
         layout.mirror_key.chmod(0o644)

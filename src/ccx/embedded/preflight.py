@@ -17,6 +17,7 @@ from ccx.errors import CcxError, Conflict, Invalid
 
 DEFAULT_LISTEN = "0.0.0.0:443"
 _BOOTSTRAP = "Run script/bootstrap"
+_SHARED = ("images", "mirror", "packages")
 
 
 async def plan(instance: str, *, wanted_subnet: str | None, listen: str | None, resolve: bool | None) -> Layout:
@@ -65,6 +66,11 @@ def _check_name(instance: str) -> None:
             field="--instance",
             remedy="Use a letter and up to 15 more lower-case letters, digits and hyphens; not -cloud at the end",
         )
+    if instance in _SHARED:
+        raise Invalid(
+            f"{instance!r} can't name an instance: /var/lib/ccx/{instance} is all instances'", field="--instance",
+            remedy="Take another name",
+        )  # fmt: skip
 
 
 def _check_machine() -> None:

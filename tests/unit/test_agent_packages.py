@@ -1,0 +1,105 @@
+"""How a node is told where its packages come from, and what it says when something is wrong there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from agent.ccx_agent import packages as verb
+from agent.ccx_agent.errors import AgentError
+
+SOURCE: dict[str, Any] = {
+    "name": "packages.postgresql", "uri": "http://apt.corp/pub/repos/apt", "suites": ["trixie-pgdg"],
+    "components": ["main"], "distributions": ["debian"], "keyring": "", "key_url": "https://www.corp/KEY.asc",
+    "proxied": True, "key_proxied": True,
+}  # fmt: skip
+BASE: dict[str, Any] = {**SOURCE, "name": "packages.debian", "uri": "http://deb.corp:8080/debian", "suites": ["trixie"],
+        "keyring": "/usr/share/keyrings/debian-archive-keyring.gpg", "proxied": False}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(verb, "ROOT", tmp_path)
+    monkeypatch.setattr(verb.platform, "freedesktop_os_release", lambda: {"ID": "debian", "VERSION_CODENAME": "trixie"})
+    return tmp_path
+
+
+def test_nothing_is_touched_when_all_packages_are_there(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verb, "output", lambda *_, **__: "patroni installed\nlibpq5:amd64 installed\n")
+
+    assert verb.packages({"packages": ["patroni", "libpq5"]}, lambda _: None) == {"installed": []}
+    assert list(root.iterdir()) == []
+
+
+def test_a_package_that_is_only_half_configured_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verb, "output", lambda *_, **__: "patroni half-configured\nlibpq5:amd64 installed\n")
+
+    assert verb._missing(["patroni", "libpq5", "etcd-server"]) == ["patroni", "etcd-server"]
+
+
+def test_what_is_no_package_name_is_refused_before_anything_runs() -> None:
+    with pytest.raises(AgentError, match="no package's name"):
+        verb.packages({"packages": ["patroni", "-o=Dir::Etc=/tmp"]}, lambda _: None)
+
+
+def test_files_go_where_packages_read_their_own_settings_and_nowhere_else(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verb, "output", lambda *_, **__: "")
+
+    for path in ("/etc/shadow", "/etc/postgresql-common/../shadow"):
+        args = {"packages": ["patroni"], "sources": [BASE], "files": [{"path": path, "content": "x"}]}
+        with pytest.raises(AgentError, match="not a file that packages are prepared by"):
+            verb.packages(args, lambda _: None)
+    assert not (root / "etc/shadow").exists()
+
+
+def test_the_release_is_filled_in_and_sources_for_other_systems_are_left_out() -> None:
+    template = {**SOURCE, "suites": ["{codename}-pgdg"], "uri": "http://x/{distribution}"}
+
+    (found,) = verb._for_this_node({"sources": [template, {**SOURCE, "distributions": ["ubuntu"]}]})
+
+    assert (found["suites"], found["uri"]) == (["trixie-pgdg"], "http://x/debian")
+
+
+def test_a_mirrors_key_signs_all_repositories_and_without_one_each_has_its_own(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(verb, "replace", lambda path, content, **_: path.write_bytes(content))
+    monkeypatch.setattr(verb, "_fetched", lambda name, url, proxy: f"{name} {url} {proxy}".encode())
+
+    assert "Signed-By: /etc/ccx/apt/keys/mirror.asc\n" in verb._stanza(BASE, {"key": "KEY"})
+    assert f"Signed-By: {BASE['keyring']}\n" in verb._stanza(BASE, {})
+    assert "Signed-By: /etc/ccx/apt/keys/postgresql.asc\n" in verb._stanza(SOURCE, {"proxy": "http://p:3128"})
+    fetched = (root / "etc/ccx/apt/keys/postgresql.asc").read_text()
+    assert fetched == "packages.postgresql https://www.corp/KEY.asc http://p:3128"
+
+
+def test_only_hosts_that_go_by_the_proxy_are_asked_by_it() -> None:
+    options = verb._options([SOURCE, BASE], "http://p:3128")
+
+    assert "Acquire::http::Proxy::apt.corp=http://p:3128" in options
+    assert "Acquire::http::Proxy::deb.corp=DIRECT" in options
+    assert "Acquire::http::Proxy::apt.corp=DIRECT" in verb._options([SOURCE, BASE], "")
+
+
+@pytest.mark.parametrize(
+    ("said", "named", "wrong"),
+    [
+        ("E: Failed to fetch http://deb.corp:8080/debian/dists/trixie/InRelease  Could not connect to deb.corp:8080",
+         "packages.debian", "its lists can't be read"),
+        ("W: GPG error: http://apt.corp/pub/repos/apt trixie-pgdg InRelease: The following signatures couldn't be "
+         "verified because the public key is not available: NO_PUBKEY 76F1A20FF987672F\n"
+         "E: The repository 'http://apt.corp/pub/repos/apt trixie-pgdg InRelease' is not signed.",
+         "packages.postgresql", "not signed by the key that nodes trust"),
+        ("E: Failed to fetch http://apt.corp/pub/repos/apt/pool/main/p/patroni.deb  404  Not Found",
+         "packages.postgresql", "its lists can't be read"),
+    ],
+)  # fmt: skip
+def test_apts_complaint_is_told_with_the_contracts_name_of_the_repository(said: str, named: str, wrong: str) -> None:
+    complaint = verb._complaint(said, [SOURCE, BASE], "its lists can't be read")
+
+    assert complaint.err.startswith(f"repository {named} (http://")
+    assert wrong in complaint.err
+    assert complaint.remedy
