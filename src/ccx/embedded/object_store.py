@@ -48,7 +48,7 @@ class ObjectStore:
     name = "s3"
     # After SIGTERM its volumes are closed within a second; then it waits for its own clients to go, which don't.
     stop_signal = signal.SIGTERM
-    stop_within = 3.0
+    stop_within = 1.0
 
     def __init__(self, layout: Layout, sandbox: Sandbox) -> None:
         self._layout = layout
