@@ -2,7 +2,8 @@
 
 The same image and machine containers, the same files with the same parameters, keys and certificates by the same
 functions. But cloud-init brings the configuration itself: there is no enrolment, no agent, no SSH and no job, and
-nobody keeps a secret out of user data. It makes no tenant's user and database either.
+nobody keeps a secret out of user data. It makes no tenant's user and database either. From the stock image cloud-init
+also installs the same packages, from the same mirror and checked by the same key.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -21,10 +24,13 @@ from ccx import pki
 from ccx.clouds.base import Firewall, ResourceKind, ServerSpec, Tags, VolumeSpec
 from ccx.clouds.local import LocalCloud
 from ccx.clouds.local.place import FIRST_NODE, Place
+from ccx.clouds.local.recipe import SUITE
 from ccx.cmon import engines
+from ccx.cmon.engines.base import Software
 from ccx.cmon.engines.postgres import PostgresEngine, config
 from ccx.cmon.engines.postgres.layout import CONFIGURATION, DATA, ETCD_CLIENT, ETCD_UNIT, PATRONI_UNIT
 from ccx.cmon.spec import ClusterSecrets, ClusterSpec, NodeSpec
+from ccx.network.mirror.sources import node_packages, node_sources
 from ccx.runner.steps.network import rules
 from ccx.settings import Paths, Settings
 
@@ -56,10 +62,26 @@ _START = (
 )
 
 
-class RawCluster:
-    """Three machines on an installation's cloud, that its control plane knows nothing of."""
+_INSTALL = """\
+set -e
+export DEBIAN_FRONTEND=noninteractive
+mv /etc/apt/sources.list /etc/apt/sources.list.before || true
+printf '#!/bin/sh\\nexit 101\\n' > /usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d
+apt-get -q -o Acquire::Languages=none update
+apt-get -q -o Dpkg::Options::=--force-unsafe-io install -y --no-install-recommends {packages}
+rm /usr/sbin/policy-rc.d
+systemctl disable {off}
+"""
 
-    def __init__(self, place: Place, cloud: LocalCloud, size: int = 3) -> None:
+
+class RawCluster:
+    """Three machines on an installation's cloud, that its control plane knows nothing of.
+
+    With its ``settings`` they start from the stock image.
+    """
+
+    def __init__(self, place: Place, cloud: LocalCloud, size: int = 3, settings: Settings | None = None) -> None:
+        self._stock = settings
         self._place = place
         self._cloud = cloud
         self._size = size
@@ -73,7 +95,8 @@ class RawCluster:
         clock = _Stages(self.stages)
         cluster = self._plan()
         host, resolver = str(self._place.host), str(self._place.router)
-        settings = Settings(paths=Paths.of(self._place.instance), control_address=host, resolver_address=resolver)
+        plain = self._stock or Settings(paths=Paths.of(self._place.instance))
+        settings = plain.model_copy(update={"control_address": host, "resolver_address": resolver})
         wanted = rules(settings, engines.get("postgres", settings), [host])
         await self._cloud.put_firewall(Firewall(self._name("firewall"), wanted), self._tags())
         making: list[asyncio.Task[None]] = []
@@ -85,14 +108,14 @@ class RawCluster:
         await asyncio.gather(*making)
         clock.ended("machines")
         for node in cluster.nodes:
-            await _until(partial(_listens, node.address, ETCD_CLIENT))
+            await _until(partial(_listens, node.address, ETCD_CLIENT), within=600)
         clock.ended("boot")
 
         async def whole() -> bool:
             view = await self.engine.observe(cluster)
             return not view.problems and view.primary is not None
 
-        await _until(whole)
+        await _until(whole, within=600)
         clock.ended("form")
 
     async def remove(self) -> None:
@@ -133,8 +156,9 @@ class RawCluster:
 
     async def _server(self, cluster: ClusterSpec, node: NodeSpec) -> None:
         name = self._name(node.label)
-        told = _user_data(cluster, node)
-        spec = ServerSpec(name, node.hostname, "1x1", "local", name, self._name("firewall"), told)
+        told = _user_data(cluster, node, self._stock, self.engine.software)
+        image = "stock" if self._stock else "baked"
+        spec = ServerSpec(name, node.hostname, "1x1", "local", name, self._name("firewall"), told, image)
         made = await self._cloud.create_server(spec, self._tags())
         assert made.private_ip == node.address, f"{node.label} has {made.private_ip}, not {node.address}"
 
@@ -158,14 +182,26 @@ class _Stages:
         self._into[name], self._last = now - self._last, now
 
 
-def _user_data(cluster: ClusterSpec, node: NodeSpec) -> str:
+def _user_data(cluster: ClusterSpec, node: NodeSpec, stock: Settings | None, software: Software) -> str:
     private, _ = pki.new_ssh_key()
     files = [file.to_json() for file in config.node_files(cluster, node.label)]
+    owners = {f["path"]: f["owner"] for f in files}
     files += [
         {"path": "/etc/ssh/ssh_host_ed25519_key", "content": private, "mode": "0600", "owner": "root"},
         {"path": _READY, "content": _WAIT_FOR_ETCD, "mode": "0644", "owner": "root"},
         {"path": f"/etc/systemd/system/{PATRONI_UNIT}.d/raw.conf", "content": _UNIT, "mode": "0644", "owner": "root"},
     ]
+    start = _START
+    if stock is not None:
+        # Its users come with the packages.
+        files = [{**f, "owner": "root"} for f in files] + _sources(cluster, stock, software)
+        install = _INSTALL.format(
+            packages=" ".join(node_packages(cluster.vendor, cluster.version)), off=" ".join(software.off)
+        )
+        give = "".join(f"chown {owner}:{owner} {path}\n" for path, owner in owners.items() if owner != "root")
+        files.append({"path": "/root/install.sh", "content": install + give, "mode": "0755", "owner": "root"})
+        # Beside the boot, as the control plane's nodes do theirs.
+        start = f"systemd-run --no-block sh -c 'sh /root/install.sh && systemctl daemon-reload && {_START}'"
     told = {
         "fqdn": node.hostname,
         "manage_etc_hosts": "localhost",
@@ -179,9 +215,24 @@ def _user_data(cluster: ClusterSpec, node: NodeSpec) -> str:
             {"path": f["path"], "content": f["content"], "permissions": f["mode"], "owner": f"{f['owner']}:root"}
             for f in files
         ],
-        "bootcmd": [_START],
+        "bootcmd": [start],
     }
     return "#cloud-config\n" + yaml.safe_dump(told, sort_keys=False, width=1000)
+
+
+def _sources(cluster: ClusterSpec, settings: Settings, software: Software) -> list[dict[str, Any]]:
+    """apt's sources, the key that they are checked with, and what keeps packages from doing more than we want."""
+    key = "/etc/raw-mirror.asc"
+    lines = [
+        f"deb [signed-by={key}] {s.uri} {suite.format(codename=SUITE)} {' '.join(s.components)}\n"
+        for s in node_sources(settings, cluster.vendor, cluster.version)
+        for suite in s.suites
+    ]
+    texts = {
+        key: Path(settings.mirror.key).read_text(), "/etc/apt/sources.list.d/raw.list": "".join(lines),
+        **dict(software.files),
+    }  # fmt: skip
+    return [{"path": path, "content": content, "mode": "0644", "owner": "root"} for path, content in texts.items()]
 
 
 async def _until(condition: Callable[[], Awaitable[bool]], within: float = 120) -> None:
