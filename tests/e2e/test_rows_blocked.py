@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ import psycopg
 import pytest
 from tests.e2e.machine import Installed, eventually
 from tests.e2e.observed import nothing_undeclared
-from tests.e2e.tenant import REPAIRED_WITHIN, LocalSide, Store, Tenant, select
+from tests.e2e.tenant import REPAIRED_WITHIN, LocalSide, Parameters, Store, Tenant, select
 
 from ccx.network import catalogue
 
 NOTICED_WITHIN = 40.0
+SOON = 30.0
 BACK_WITHIN = 120.0
 
 
@@ -47,13 +49,23 @@ async def kept(store: Store, folder: Path) -> AsyncIterator[Store]:
     await store.until_started(BACK_WITHIN)
     before = {node["host_uuid"] for node in await store.nodes()}
     yield store
+    await eventually(lambda: writable(store, folder), BACK_WITHIN, every=1, what="a primary accepts writes")
     await eventually(lambda: _started(store), BACK_WITHIN, every=0.5, what="all is well again")
     assert {node["host_uuid"] for node in await store.nodes()} == before
-    await write(store, folder)
 
 
 async def _started(store: Store) -> bool:
     return (await store.status())[0] == "STARTED"
+
+
+async def writable(store: Store, folder: Path) -> bool:
+    """Whether a row can be committed within five seconds."""
+    try:
+        async with asyncio.timeout(5):
+            await write(store, folder, connect_timeout="2")
+    except (psycopg.Error, TimeoutError):
+        return False
+    return True
 
 
 async def write(store: Store, folder: Path, **changed: str) -> None:
@@ -191,22 +203,20 @@ async def test_without_etcd_between_nodes_it_is_read_only_until_there_is_a_major
     promised("postgres.peers.etcd", "the primary steps down", "read-only")
     packets = f"ip saddr {nodes} ip daddr {nodes} tcp dport {{ 2379, 2380 }}"
 
-    async def writable() -> bool:
-        try:
-            async with asyncio.timeout(5):
-                await write(kept, folder, connect_timeout="2")
-        except (psycopg.Error, TimeoutError):
-            return False
-        return True
-
     async def read_only() -> bool:
-        return not await writable()
+        return not await writable(kept, folder)
 
     async with local.dropping(packets):
         await eventually(read_only, 90, every=1, what="the primary steps down")
         for node in await kept.parameters(folder):
-            assert await select(node, "select pg_is_in_recovery()") is True
-    await eventually(writable, BACK_WITHIN, every=1, what="a primary accepts writes again")
+            await eventually(lambda node=node: _recovering(node), 60, every=1, what=f"{node['host']} is read-only")
+
+
+async def _recovering(node: Parameters) -> bool:
+    try:
+        return bool(await select(node, "select pg_is_in_recovery()"))
+    except psycopg.OperationalError:  # restarts, on its way down from primary
+        return False
 
 
 @pytest.mark.slow
@@ -225,10 +235,14 @@ async def test_a_node_that_can_not_phone_home_fails_the_creation_names_the_row_a
 async def test_a_node_without_dns_fails_the_creation_soon_names_the_row_and_leaves_nothing(
     tenant: Tenant, local: LocalSide, nodes: str
 ) -> None:
+    promised("node.dns-udp", "a new node's job fails, names the resolver and is undone")
     async with local.dropping(f"ip saddr {nodes} udp dport 53", hook="input"):
         store = await tenant.order("deaf", 1)
         failed: dict[str, Any] = await eventually(lambda: _failed(store), 90, every=1, what="the creation fails")
     assert "node.dns-udp" in f"{failed}"
+    probing = next(step for step in failed["job"]["steps"] if step["name"].startswith("probe"))
+    ended = datetime.fromisoformat(probing["finished_at"] or failed["job"]["finished_at"])
+    assert (ended - datetime.fromisoformat(probing["started_at"])).total_seconds() < SOON
     await _left_nothing(store, local)
 
 
@@ -250,7 +264,7 @@ async def test_without_etcds_port_a_dead_primary_is_succeeded_when_its_lease_exp
     store: Store, local: LocalSide, control: str, folder: Path
 ) -> None:
     """Last: the node is replaced, once the way is open again."""
-    promised("postgres.etcd", "failover waits for the lease to expire (30 s)")
+    promised("postgres.etcd", "failover waits for the lease to expire (30 s)", "replaced when it is open again")
     await store.until_started(BACK_WITHIN)
     writer = await store.writer(folder)
     await asyncio.to_thread(writer.start)
@@ -260,6 +274,7 @@ async def test_without_etcds_port_a_dead_primary_is_succeeded_when_its_lease_exp
         async with local.dropping(f"ip saddr {control} tcp dport 2379"):
             await local.cloud.kill(gone["hostname"])
             await asyncio.to_thread(writer.wait_for, 100, 90)
+            assert gone["host_uuid"] in {node["host_uuid"] for node in await store.nodes()}
     finally:
         await asyncio.to_thread(writer.stop)
     assert writer.overlapping_primaries() == []

@@ -86,3 +86,13 @@ def test_a_primary_that_only_the_control_plane_cant_reach_serves_and_that_is_sai
     assert found.status is Status.DEGRADED
     assert "only the control plane can't reach n1g1: its peers do" in found.why
     assert judge(silent, size=3, certificates=VALID, now=NOW).status is Status.FAILURE
+
+
+def test_a_cluster_that_only_the_control_plane_cant_reach_at_all_is_unknown_and_not_lost() -> None:
+    silent = ClusterView((), None, ("n1g1", "n2g1", "n3g1"))
+
+    found = judge(silent, size=3, certificates=VALID, now=NOW, only_we="n1g1")
+
+    assert found.status is Status.UNKNOWN
+    assert "only the control plane can't reach n1g1" in found.why
+    assert judge(silent, size=3, certificates=VALID, now=NOW).status is Status.FAILURE

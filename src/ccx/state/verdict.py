@@ -31,6 +31,9 @@ def judge(
     if only_we is not None:
         reasons.append(f"only the control plane can't reach {only_we}: its peers do, so nothing is changed")
     leads = any(m.label == only_we and m.role is Role.PRIMARY for m in view.members)
+    if only_we is not None and view.answered_by is None:
+        # Nobody answers us, and those whom we can ask otherwise see the primary: it is we who don't know.
+        return Verdict(Status.UNKNOWN, _join(reasons))
     if view.primary is None and not leads:
         return Verdict(Status.FAILURE, _join(reasons) or _silent(view))
     serving = [m for m in view.members if m.healthy]
