@@ -1,7 +1,7 @@
 """Lets this node reach the declared hosts that are known by name: ``python3 -I egress_names.py FILE``.
 
-Started by a timer. ``FILE`` lists names, each with the kernel's sets for its IPv4 and IPv6 addresses. To these it adds
-the addresses that the node's own resolver gives now; those that a name had earlier stay until the rules are loaded anew.
+Started by a timer. ``FILE`` lists names, each with the kernel's sets for its IPv4 and IPv6 addresses. To these it
+adds the addresses that the node's own resolver gives now; earlier ones stay until the rules are loaded anew.
 """
 
 from __future__ import annotations
