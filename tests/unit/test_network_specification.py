@@ -57,7 +57,8 @@ def test_every_link_leads_to_a_file():
 @pytest.mark.parametrize("test", sorted({item.test for item in ITEMS}))
 def test_every_named_test_exists(test):
     file, _, name = test.partition("::")
-    functions = {n.name for n in ast.walk(ast.parse((ROOT / file).read_text())) if isinstance(n, ast.FunctionDef)}
+    tree = ast.walk(ast.parse((ROOT / file).read_text()))
+    functions = {node.name for node in tree if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
     assert name in functions
 
 

@@ -79,12 +79,16 @@ ITEMS = (
     Item(3, "Percona 8.0: ps, pxc, pxb", ("packages.ps-80", "packages.pxc-80", "packages.pxb-80"), _PATHS),
     Item(3, "Percona 8.4: ps, pxc, pxb", ("packages.ps-84-lts", "packages.pxc-84-lts", "packages.pxb-84-lts"), _PATHS),
     Item(3, "Percona telemetry (8.0 and 8.4)", ("packages.percona-telemetry",), _PATHS),
-    Item(3, "PostgreSQL (PGDG)", ("packages.postgresql",), _PATHS),
+    Item(3, "PostgreSQL (PGDG)", ("packages.postgresql",),
+         "tests/e2e/test_stock_image.py::"
+         "test_a_datastore_from_the_stock_image_installs_itself_through_the_mirror_and_serves"),
     Item(3, "Fluent Bit", ("packages.fluentbit",)),
     Item(3, "Ubuntu's mirrors", ("packages.ubuntu", "packages.ubuntu-security", "packages.ubuntu-ports",
                                  "packages.ubuntu-ec2"), f"{_ROWS}::test_what_the_specification_omits_is_there"),
     Item(3, "allowed through, or mirrored by an internal APT proxy", (),
-         f"{_ROWS}::test_every_row_moves_to_the_mirrors_that_the_settings_name", "network/mirrors.py"),
+         "tests/integration/test_mirror.py::"
+         "test_a_mirror_that_was_filled_serves_all_that_nodes_ask_for_under_the_vendors_paths",
+         "network/mirror/sync.py"),
     Item(4, "AWS S3, from control plane and nodes", ("backup.s3-aws.control", "backup.s3-aws.data")),
     Item(4, "custom S3-compatible endpoint", ("backup.s3.control", "backup.s3.data")),
     Item(4, "in an air gap: an internal store, by the endpoint of the cloud's backup storage", (),
