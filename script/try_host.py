@@ -20,6 +20,9 @@ _ROOT = Path(__file__).resolve().parent.parent
 _BOOTS_WITHIN_S = 60
 _LOOP_DEVICES = 64
 _GROUPS = "try-hosts"
+_FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
+_FORWARDED_BY_US = Path("/run/ccx-try-forwarding")
+"""There while it is on because of us; gone, as the setting is, after a reboot."""
 _DEBIAN, _UBUNTU = "http://deb.debian.org/debian", "http://archive.ubuntu.com/ubuntu"
 _UBUNTU_KEYS = "/usr/share/keyrings/ubuntu-archive-keyring.gpg"
 
@@ -168,7 +171,9 @@ table ip {table} {{
 }}
 """
     _run("nft", "-f", "-", stdin=rules)
-    _run("sysctl", "-qw", "net.ipv4.ip_forward=1")
+    if _FORWARDING.read_text().strip() == "0":
+        _FORWARDED_BY_US.touch()
+        _FORWARDING.write_text("1")
 
 
 def _unlink(host: Host) -> None:
@@ -225,6 +230,9 @@ def down(host: Host) -> None:
     shutil.rmtree(host.home, ignore_errors=True)
     if not any(other.home.exists() for other in HOSTS.values()):
         cgroups.remove_instance(_GROUPS)
+        if _FORWARDED_BY_US.exists():
+            _FORWARDING.write_text("0")
+            _FORWARDED_BY_US.unlink()
 
 
 def _run(*words: str, stdin: str | None = None) -> None:
