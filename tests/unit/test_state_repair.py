@@ -39,7 +39,21 @@ def test_of_two_lost_nodes_the_one_lost_longer_goes_first() -> None:
 
 def test_without_a_primary_nothing_is_given_up_the_machine_is_started_again() -> None:
     only = node(1, lost_for=301)
-    assert decide(view(None), [only], NOW, DELAY) == PowerOn(only)
+    assert decide(view(None), [only], NOW, DELAY) == PowerOn((only,))
+
+
+def test_without_a_primary_machines_are_started_long_before_they_would_be_replaced() -> None:
+    lost = node(1, lost_for=30)
+    assert decide(view(None, 2), [lost, node(2)], NOW, DELAY) == PowerOn((lost,))
+    assert decide(view(None, 2), [node(1, lost_for=29), node(2)], NOW, DELAY) is None
+    assert decide(view(None, 2), [lost, node(2)], NOW, timedelta(seconds=31)) == PowerOn((lost,))
+    hasty = node(1, lost_for=10)
+    assert decide(view(None, 2), [hasty, node(2)], NOW, timedelta(seconds=10)) == PowerOn((hasty,))
+
+
+def test_without_a_primary_all_are_started_for_the_longest_lost_may_wait_for_anothers_vote() -> None:
+    first, second = node(1, lost_for=60), node(2, lost_for=900)
+    assert decide(view(None), [first, second], NOW, DELAY) == PowerOn((first, second))
 
 
 def test_a_node_is_fenced_only_when_more_than_half_of_all_its_peers_lost_it() -> None:

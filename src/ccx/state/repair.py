@@ -18,21 +18,28 @@ class Replace:
 
 @dataclass(frozen=True)
 class PowerOn:
-    """Its machine shall be started again: it may have data, or a vote, that nobody else has."""
+    """Their machines shall be started again: they may have data, or votes, that nobody else has."""
 
-    node: Node
+    nodes: tuple[Node, ...]
+
+
+RESTART_AFTER = timedelta(seconds=30)
+"""Without a primary. A failover takes less, and starting a machine gives nothing up."""
 
 
 def decide(view: ClusterView, members: list[Node], now: datetime, after: timedelta) -> Replace | PowerOn | None:
-    """The one thing to do now, about the node that is lost the longest.
+    """The one thing to do now.
 
-    While a primary serves, it has every acknowledged write and the cluster its quorum: another node can be made anew.
-    Without one, the lost machines may be all there is: they are started again, never replaced.
+    While a primary serves, it has every acknowledged write and the cluster its quorum: the node that is lost the
+    longest can be made anew. Without one, the lost machines may be all there is: they are started again, never
+    replaced; all of them, for who says which has the vote that the others wait for.
     """
+    if view.primary is None:
+        after = min(after, RESTART_AFTER)
     overdue = [n for n in members if n.lost_since is not None and now - n.lost_since >= after]
     if not overdue:
         return None
+    if view.primary is None:
+        return PowerOn(tuple(overdue))
     longest = min(overdue, key=lambda n: (n.lost_since or now, n.index))
-    if view.primary is not None and view.primary.label != longest.label:
-        return Replace(longest)
-    return PowerOn(longest)
+    return PowerOn((longest,)) if view.primary.label == longest.label else Replace(longest)

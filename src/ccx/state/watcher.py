@@ -224,7 +224,8 @@ class Watcher:
                     dedup=True,
                 )
                 return
-        await self._power_on(Subject(self._services, datastore), due.node)
+        for node in due.nodes:
+            await self._power_on(Subject(self._services, datastore), node)
 
     async def _renew(self, expiries: list[datetime]) -> None:
         """Has certificates replaced in good time; after a failure not again before a while."""
