@@ -24,7 +24,7 @@ An error is one line, `field: what is wrong. What to do about it`, and the exit 
 """
 
 _TRY = re.compile(r"^Try:\n((?:\n|[ ]+.*\n)+)", re.MULTILINE)
-_PROGRAM = re.compile(r"^(ccx [a-z ]+?) -m \S+", re.MULTILINE)
+_PROGRAM = re.compile(r"^(ccx [a-z -]+?) -m \S+", re.MULTILINE)
 """The generator puts how Python was started into the usage of nested commands."""
 _EMPTY = re.compile(r", --empty-[\w-]+")
 """Options that the parser does not have: the generator does not know the tree's own defaults."""
