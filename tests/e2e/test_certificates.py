@@ -125,7 +125,7 @@ async def test_afterwards_all_nodes_are_reached_and_observed_as_before(store: St
     """Whoever holds an old certificate or trusts only that would be shut out."""
     for node in await store.parameters(folder):
         assert await select(node, "select 1") == 1
-    assert await store.status() == ("STARTED", "")
+    await store.until_started(CREATED_WITHIN)
     replica = next(node for node in await store.nodes() if node["role"] == "replica")
     assert replica["synchronous"] is not None
 
