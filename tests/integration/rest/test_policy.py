@@ -64,6 +64,10 @@ POLICY: dict[tuple[str, str], tuple[Expected, Callable[[], Any] | None]] = {
     ("GET", "/api/userdb/api/v1/databases/{datastore_id}"): (NOT_YET, None),
     ("POST", "/api/userdb/api/v1/database/{datastore_id}"): (NOT_YET_WRITE, lambda: DATABASE),
     ("DELETE", "/api/userdb/api/v1/database/{datastore_id}"): (NOT_YET_WRITE, lambda: DATABASE),
+    # The simulated engine can't back up, and its cloud has no object store.
+    ("GET", "/api/backup/api/v1/backups/{datastore_id}"): ((401, 422, 404, 422), None),
+    ("POST", "/api/backup/api/v1/backups/{datastore_id}"): ((401, 422, 404, 404), dict),
+    ("POST", "/api/admin/storage/check"): ((401, 403, 403, 404), None),
     ("GET", "/api/admin/datastores"): (OPERATOR, None),
     ("GET", "/api/admin/cloud/inventory"): (OPERATOR, None),
     ("GET", "/api/admin/network/observed"): (OPERATOR, None),
