@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
+import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 
+import httpx
 import pytest
 
 from ccx.clouds.local.package_server import Handler
 from ccx.cmon import deb
 from ccx.errors import CcxError
 from ccx.network.mirror import keys as openpgp
+from ccx.network.mirror.alternatives import apt_cacher_ng
 from ccx.network.mirror.aptly import Aptly
 from ccx.network.mirror.gpg import Gpg
 from ccx.network.mirror.sources import node_packages
@@ -88,7 +94,7 @@ def served() -> Iterator[Callable[[Path], str]]:
     running: list[ThreadingHTTPServer] = []
 
     def serve(folder: Path) -> str:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
+        server = ThreadingHTTPServer(("127.0.0.1", _free_port()), partial(Handler, directory=str(folder)))
         threading.Thread(target=server.serve_forever, daemon=True).start()
         running.append(server)
         return f"http://127.0.0.1:{server.server_address[1]}"
@@ -103,7 +109,7 @@ def served() -> Iterator[Callable[[Path], str]]:
 def archive(tmp_path: Path, served: Callable[[Path], str]) -> Archive:
     folder = tmp_path / "vendor"
     folder.mkdir()
-    found = Archive(folder, openpgp.signing_key(tmp_path / "vendor-key"), served(folder))
+    found = Archive(folder, openpgp.signing_key(tmp_path / "vendor-key"), f"{served(tmp_path)}/vendor")
     found.publish("trixie-pgdg", [n for n in node_packages("postgres", "17") if n not in ("nftables", "etcd-server")])
     for suite in ("trixie", "trixie-updates", "trixie-security"):
         found.publish(suite, [BASE, "etcd-server", "nftables", "not-asked-for"] if suite == "trixie" else [BASE])
@@ -188,3 +194,63 @@ async def test_a_vendor_whose_signature_is_wrong_is_not_mirrored(archive: Archiv
             sync, aptly, suites(SETTINGS, ("trixie",)), archive.upstream(stranger), archive.said.append
         )
     assert not aptly.public.exists()
+
+
+@pytest.mark.slow
+async def test_apt_cacher_ng_serves_the_vendors_paths_by_our_configuration_and_nothing_else(
+    archive: Archive, tmp_path: Path
+) -> None:
+    """The distribution's package, unpacked beside the test: installed, it would start on this machine."""
+    home = tmp_path / "cacher"
+    for folder in ("debs/partial", "conf", "cache", "log"):
+        (home / folder).mkdir(parents=True)
+    fetch = f"apt-get -q -y -o Dir::Cache::archives={home}/debs -o APT::Sandbox::User=root install -d apt-cacher-ng"
+    unpack = f"for deb in {home}/debs/*.deb; do dpkg-deb -x $deb {home}; done"
+    done = await asyncio.to_thread(
+        subprocess.run, ["sh", "-ec", f"{fetch}; {unpack}"], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        pytest.skip(f"apt-cacher-ng can't be downloaded: {done.stderr.strip()}")
+    wanted = []
+    for suite in suites(SETTINGS, ("trixie",)):
+        name = suite.path.strip("/").replace("/", "-")  # each path has a host of its own
+        with suppress(FileExistsError):
+            (tmp_path / name).symlink_to(archive.folder)
+        wanted.append(replace(suite, url=archive.url.replace("/vendor", f"/{name}")))
+    (home / "conf/ccx.conf").write_text(apt_cacher_ng(wanted))
+    libraries = ":".join({str(path.parent) for path in home.rglob("*.so*")})
+    port = _free_port()
+    cacher = await asyncio.create_subprocess_exec(
+        str(next(home.rglob("sbin/apt-cacher-ng"))), "-c", str(home / "conf"), f"Port:{port}", "ForeGround:1",
+        f"CacheDir:{home / 'cache'}", f"LogDir:{home / 'log'}", "BindAddress:127.0.0.1",
+        f"SupportDir:{next(home.rglob('lib/apt-cacher-ng'))}", env={**os.environ, "LD_LIBRARY_PATH": libraries},
+    )  # fmt: skip
+    try:
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers={"Connection": "close"}) as http:
+            async with asyncio.timeout(15):
+                while not await _answers(http):
+                    await asyncio.sleep(0.1)
+            for suite in wanted:
+                path = f"dists/{suite.suite}/InRelease"
+                got = await http.get(f"{suite.path}/{path}")
+                assert got.content == (archive.folder / path).read_bytes(), got.text
+            assert (await http.get("/elsewhere/dists/trixie/InRelease")).status_code == 403
+    finally:
+        cacher.terminate()
+        await cacher.wait()
+
+
+async def _answers(http: httpx.AsyncClient) -> bool:
+    try:
+        await http.get("/")
+    except httpx.TransportError:
+        return False
+    return True
+
+
+def _free_port() -> int:
+    """Below the ones that systems give out: apt-cacher-ng takes none above 32767."""
+    for port in range(20_000, 20_100):
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+    raise AssertionError("no port is free")
