@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -45,10 +45,10 @@ class Sleeper:
 
 
 @asynccontextmanager
-async def supervised(folder: Path, *parts: Sleeper) -> AsyncIterator[record.Record]:
+async def supervised(folder: Path, *parts: Sleeper, alongside: Sequence[Sleeper] = ()) -> AsyncIterator[record.Record]:
     entry, lock = record.begin(folder, "127.0.0.1:1", "https://127.0.0.1:1")
     with (folder / "out").open("wb") as out:
-        supervisor = Supervisor(parts, entry, folder, folder, Report(out.fileno()))
+        supervisor = Supervisor(parts, entry, folder, folder, Report(out.fileno()), alongside)
         ready = asyncio.Event()
         running = asyncio.create_task(supervisor.run(ready))
         waiting = asyncio.create_task(ready.wait())
@@ -77,6 +77,24 @@ async def test_a_part_starts_when_the_one_before_it_is_ready(tmp_path: Path) -> 
     async with supervised(tmp_path, Sleeper("first", tmp_path), second) as entry:
         assert {name: part.state for name, part in entry.parts.items()} == {"first": "ready", "second": "ready"}
         assert second.made_ready == 1
+
+
+async def test_a_part_that_goes_alongside_waits_for_nobody_and_nobody_for_it(tmp_path: Path) -> None:
+    # It comes first in time and is ready last: were it waited for, neither would be.
+    beside = Sleeper(
+        "beside", tmp_path, f'until test -e {tmp_path}/first.ready; do sleep 0.01; done; touch "$0"; exec sleep 60'
+    )
+    async with supervised(tmp_path, Sleeper("first", tmp_path), alongside=[beside]) as entry:
+        assert {name: part.state for name, part in entry.parts.items()} == {"first": "ready", "beside": "ready"}
+        assert beside.made_ready == 1
+        pids = [part.pid for part in entry.parts.values()]
+    assert [identify(pid) for pid in pids if pid] == [None, None]
+
+
+async def test_a_part_that_goes_alongside_and_does_not_start_stops_the_rest(tmp_path: Path) -> None:
+    with pytest.raises(StartFailed, match="beside ended at once"):
+        async with supervised(tmp_path, Sleeper("first", tmp_path), alongside=[Sleeper("beside", tmp_path, "exit 3")]):
+            pytest.fail("it must not come up")
 
 
 async def test_a_part_that_ends_is_started_again_and_made_ready_again(tmp_path: Path) -> None:
