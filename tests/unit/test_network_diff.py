@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.test_network_endpoint import endpoint
 from tests.unit.test_network_plan import SETTINGS
-from tests.unit.test_network_planned import ALL, BARE, FEATURES
+from tests.unit.test_network_planned import ALL, FEATURES, switched_on
 
 from ccx.errors import Invalid
 from ccx.network import exported
@@ -40,8 +40,7 @@ states = st.sets(st.sampled_from(sorted(FEATURES)))
 @settings(max_examples=40, deadline=None)
 @given(states, states)
 def test_applying_the_rules_of_a_diff_leads_from_the_old_plan_to_the_new(before, after):
-    old = plan(BARE.model_copy(update={name: FEATURES[name] for name in before}))
-    new = plan(BARE.model_copy(update={name: FEATURES[name] for name in after}))
+    old, new = plan(switched_on(before)), plan(switched_on(after))
     nothing = plan(SETTINGS, [])
     found = diff(old, new)
     opened = set(diff(nothing, old).add)
