@@ -65,6 +65,7 @@ async def test_the_plan_has_both_by_name_and_address(connected: Installed, there
     assert f"{there.address}" in plan.stdout
 
 
+@pytest.mark.slow
 async def test_a_datastore_is_created_and_what_happened_is_elsewhere(customer: Tenant, there: Elsewhere) -> None:
     store = await customer.create("orders", 1)
 
