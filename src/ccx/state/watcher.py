@@ -28,6 +28,8 @@ PROBE_WITHIN = 1.0
 """Seconds that a probe may take."""
 UNSETTLED_EVERY = 2.0
 """Seconds between two comparisons while not all is well."""
+BOOTING = 120.0
+"""Seconds for which the silence of a machine that was just started again proves nothing."""
 
 log = structlog.get_logger()
 
@@ -46,6 +48,8 @@ class Watcher:
         self._primary: str | None = None
         self._only_we: str | None = None
         """The label of a node that the control plane alone can't reach."""
+        self._started: dict[str, float] = {}
+        """When machines were started again, by node."""
         self._turn = 0
         """Which replica is probed next."""
         self._spec: ClusterSpec | None = None
@@ -110,6 +114,8 @@ class Watcher:
                 subject.engine.alive(spec, label, PROBE_WITHIN),
                 subject.engine.peers_see(self._services.channel, spec, label),
             )
+            if not alive and self._is_booting(label):
+                return  # fenced for its silence, it would never come back
             if not alive:
                 subject, spec = await self._load()
                 node = next(n for n in subject.datastore.nodes if n.label == label)
@@ -119,6 +125,10 @@ class Watcher:
             self._only_we = None
             self.look()
         await self._probe_a_replica(subject, spec, label)
+
+    def _is_booting(self, label: str) -> bool:
+        started = self._started.get(label)
+        return started is not None and asyncio.get_running_loop().time() - started < BOOTING
 
     async def _probe_a_replica(self, subject: Subject, spec: ClusterSpec, primary: str) -> None:
         """Another one each time; one that is silent is looked at with all the others."""
@@ -254,3 +264,4 @@ class Watcher:
             audit.record(tx, "ccx-state-worker", "power on", self._id, node=node.label)
             token = await jobs.next_token(tx)
         await subject.cloud.power_on(node.server, subject.tags(token))
+        self._started[node.label] = asyncio.get_running_loop().time()
