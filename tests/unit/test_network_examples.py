@@ -14,7 +14,11 @@ from ccx.network.plan import plan
 from ccx.network.registry import declared
 
 PAGE = Path(__file__).parents[2] / "docs" / "develop" / "declare-an-endpoint.md"
-DECLARE, CONNECT, SEE, FORMAT = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+EXAMPLES = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+DECLARE, CONNECT, SEE, FORMAT = (
+    next(example for example in EXAMPLES if words in example)
+    for words in ("declare(", ".client(settings)", "print(render(", "def render(")
+)
 
 
 @pytest.fixture
