@@ -73,12 +73,12 @@ async def test_a_blocked_repository_is_named_within_half_a_minute_and_nothing_is
     tenant: Tenant, operator: Path, mirror: str
 ) -> None:
     began = time.monotonic()
-    store = await tenant.order("stock", 3)
+    store = await tenant.order("stock", 1)
 
     async def failed() -> bool:
         return (await store.show())["cluster_status"] == "DEPLOY_FAILED"
 
-    await eventually(failed, 2 * FAILS_WITHIN_S, every=0.2, what="the creation fails")
+    await eventually(failed, 4 * FAILS_WITHIN_S, every=0.2, what="the creation fails")
     took = time.monotonic() - began
 
     job = await store.job("JOB_TYPE_DEPLOY_DATASTORE")
