@@ -105,11 +105,10 @@ async def seaweedfs(folder: Path, *limits: str) -> AsyncIterator[SeaweedFs]:
         yield store
     finally:
         await store.kill()
-        for number in range(store.port, store.port + 4):  # it leaves them in a place that can't be chosen
-            for left in Path("/tmp").glob(
-                f"seaweedfs-*-[{number // 10000}{number // 10000 + 1}]{number % 10000:04}.sock"
-            ):
-                left.unlink(missing_ok=True)
+        for port in range(store.port, store.port + 4):  # sockets, in a place that can't be chosen
+            for number in (port, port + 10000):
+                for left in Path("/tmp").glob(f"seaweedfs-*-{number}.sock"):
+                    left.unlink(missing_ok=True)
 
 
 def _make_bucket(store: SeaweedFs) -> None:
