@@ -123,7 +123,7 @@ async def test_without_a_mirror_nodes_install_from_the_vendors_hosts_by_the_egre
     hosts, log, configuration = (tmp_path / name for name in ("hosts", "proxy.log", "tinyproxy.conf"))
     hosts.write_text(f"{host} apt.postgresql.org deb.debian.org\n")
     configuration.write_text(f'Port 3128\nListen {host}\nTimeout 60\nLogFile "{log}"\nLogLevel Connect\n')
-    proxy = f'mount --bind {hosts} /etc/hosts; exec {await _tinyproxy(tmp_path)} -d -c {configuration}'
+    proxy = f"mount --bind {hosts} /etc/hosts; exec {await _tinyproxy(tmp_path)} -d -c {configuration}"
     await stock.down()
     await stock.up("--set", f"egress_proxy=http://{host}:3128", "--set", 'mirror.packages=""')
     async with (
