@@ -16,6 +16,7 @@ import httpx
 from ccx.network import Direction, Plane, Protocol, declare
 from ccx.network.guard import Mode, guard
 from ccx.network.page import everything
+from ccx.network.plan import plan
 
 NO_KEEPING = httpx.Limits(max_keepalive_connections=0)
 HOST = "127.0.0.1"
@@ -23,6 +24,7 @@ HOST = "127.0.0.1"
 
 async def main(kind: str, port: int) -> None:
     settings = everything()
+    made = plan(settings)  # which the control plane has in memory, guard or not
     loopback = declare(
         id="benchmark.loopback", section=None, reason="A benchmark's own", host=HOST, ports=port, service="benchmark",
         protocol=Protocol.HTTP, direction=Direction.OUTBOUND, plane=Plane.CONTROL, purpose="asks its own server",
@@ -34,6 +36,7 @@ async def main(kind: str, port: int) -> None:
         http = loopback.client(settings, limits=NO_KEEPING)
     else:
         http = httpx.AsyncClient(limits=NO_KEEPING, trust_env=False)
+    assert made.rows
     async with http:
         for line in sys.stdin:
             begun, used = time.perf_counter(), time.process_time()

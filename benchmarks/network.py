@@ -90,7 +90,8 @@ def requests(batches: int) -> dict[str, Times]:
         }
         found: dict[str, Times] = {kind: [] for kind in REQUESTS}
         for batch in range(batches + 1):
-            for kind, process in asking.items():
+            first = batch % len(asking)  # none is always the first, or the last
+            for kind, process in [*asking.items()][first:] + [*asking.items()][:first]:
                 assert process.stdin
                 assert process.stdout
                 print(BATCH, file=process.stdin, flush=True)
