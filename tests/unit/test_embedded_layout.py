@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -10,10 +14,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccx.embedded import subnet
+from ccx.embedded import layout as embedded_layout
+from ccx.embedded import preflight, subnet
 from ccx.embedded.defaults import settings_text, with_changes, with_public_url
 from ccx.embedded.host_names import without_ours
-from ccx.embedded.layout import Layout
+from ccx.embedded.layout import Layout, installed, remembered
 from ccx.embedded.sandbox import closed_folder
 from ccx.errors import CcxError, Invalid
 from ccx.settings import Settings
@@ -54,6 +59,40 @@ def test_no_free_subnet_is_said_with_the_option_that_helps() -> None:
 def test_a_subnet_that_collides_names_who_has_it() -> None:
     with pytest.raises(CcxError, match=r"10\.230\.1\.0/24, a route of wg0"):
         subnet.refuse_overlap(IPv4Network("10.230.0.0/20"), [(IPv4Network("10.230.1.0/24"), "a route of wg0")])
+
+
+def test_starts_at_the_same_moment_choose_different_subnets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    both_chose = threading.Barrier(2)
+    plain = subnet.choose
+
+    def choose(networks: Iterable[tuple[IPv4Network, str]]) -> IPv4Network:
+        chosen = plain(networks)
+        with suppress(threading.BrokenBarrierError):
+            both_chose.wait(timeout=0.5)  # whoever is alone in here goes on alone
+        return chosen
+
+    async def planned(instance: str, **_: object) -> Layout:
+        return layout("127.0.0.1:8443", instance)
+
+    async def routes(besides: str) -> list[tuple[IPv4Network, str]]:
+        others = [known for name in installed() if (known := remembered(name))]
+        return [(other.subnet, other.instance) for other in others]
+
+    monkeypatch.setattr(embedded_layout, "ROOT", tmp_path / "etc")
+    monkeypatch.setattr(preflight, "_CHOOSING", tmp_path / "run")
+    monkeypatch.setattr(preflight, "plan", planned)
+    monkeypatch.setattr(subnet, "choose", choose)
+    monkeypatch.setattr(subnet, "taken", routes)
+
+    def start(instance: str) -> Layout:
+        return preflight.claim(instance, wanted_subnet=None, listen=None, resolve=None)
+
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(start, ("one", "other"))
+
+    assert not one.subnet.overlaps(other.subnet)
+    assert remembered("one") == one
+    assert remembered("other") == other
 
 
 @pytest.mark.parametrize("text", ["10.230.0.0/24", "10.230.0.1/20", "fd00::/20", "ten", ""])

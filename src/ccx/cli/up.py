@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -23,7 +23,7 @@ def up(
     listen: str | None = None,
     resolve: bool | None = None,
     change: Annotated[list[str] | None, Parameter("--set")] = None,
-    image: str | None = None,
+    image: Literal["baked", "stock"] | None = None,
     recovery_file: Path | None = None,
     passphrase_file: Path | None = None,
 ) -> int:
@@ -66,7 +66,7 @@ def up(
     """
     from ccx.embedded import preflight
 
-    layout = asyncio.run(preflight.plan(instance, wanted_subnet=subnet, listen=listen, resolve=resolve))
+    layout = preflight.claim(instance, wanted_subnet=subnet, listen=listen, resolve=resolve)
     passphrase = _passphrase(passphrase_file) if recovery_file is not None else None
     _say(f"instance {instance!r}: {layout.etc}, {layout.var}, {layout.subnet}")
 

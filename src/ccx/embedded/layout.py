@@ -13,6 +13,9 @@ from ccx.clouds.local.place import Place
 USER = "ccx"
 """The system user (and group) that every process of the control plane runs as."""
 
+ROOT = Path("/etc/ccx")
+"""The instances' keys, settings and layouts, a folder each."""
+
 HTTP_PORT = 18091
 HTTPS_PORT = 443
 NATS_PORT = 4222
@@ -31,7 +34,7 @@ class Layout:
 
     @cached_property
     def etc(self) -> Path:
-        return Path("/etc/ccx") / self.instance
+        return ROOT / self.instance
 
     @cached_property
     def var(self) -> Path:
@@ -158,6 +161,7 @@ class Layout:
             {"subnet": str(self.subnet), "listen": self.listen, "resolve": self.resolve}, indent=2, sort_keys=True
         )
         target = _file(self.instance)
+        target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
         partial = target.with_suffix(".new")
         partial.write_text(text + "\n")
         partial.replace(target)
@@ -174,8 +178,8 @@ def remembered(instance: str) -> Layout | None:
 
 def installed() -> list[str]:
     """The names of all instances on this machine."""
-    return sorted(file.parent.name for file in Path("/etc/ccx").glob("*/installation.json"))
+    return sorted(file.parent.name for file in ROOT.glob("*/installation.json"))
 
 
 def _file(instance: str) -> Path:
-    return Path("/etc/ccx") / instance / "installation.json"
+    return ROOT / instance / "installation.json"

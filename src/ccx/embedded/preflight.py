@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 import pwd
 import re
 import sys
+from dataclasses import replace
 from ipaddress import IPv4Network
+from pathlib import Path
 
+from ccx.clouds.local.locks import one_at_a_time
 from ccx.embedded import host_names, subnet
 from ccx.embedded.layout import USER, Layout, remembered
 from ccx.embedded.namespace import listening_socket
@@ -18,6 +22,22 @@ from ccx.errors import CcxError, Conflict, Invalid
 DEFAULT_LISTEN = "0.0.0.0:443"
 _BOOTSTRAP = "Run script/bootstrap"
 _SHARED = ("images", "mirror", "packages")
+_CHOOSING = Path("/run/ccx")
+
+
+def claim(instance: str, *, wanted_subnet: str | None, listen: str | None, resolve: bool | None) -> Layout:
+    """As :func:`plan`; a new instance's layout is written down, so that no other start chooses the same subnet. Blocks.
+
+    Nothing is changed where something is in the way.
+    """
+    layout = asyncio.run(plan(instance, wanted_subnet=wanted_subnet, listen=listen, resolve=resolve))
+    if remembered(instance) is None:
+        with one_at_a_time(_CHOOSING):
+            # Another start may have chosen this one since.
+            chosen = asyncio.run(_subnet(instance, wanted_subnet, remembered(instance)))
+            layout = replace(layout, subnet=chosen)
+            layout.save()
+    return layout
 
 
 async def plan(instance: str, *, wanted_subnet: str | None, listen: str | None, resolve: bool | None) -> Layout:

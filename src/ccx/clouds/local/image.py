@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -15,10 +14,10 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
+from ccx.clouds.local.locks import one_at_a_time
 from ccx.clouds.local.recipe import RECIPES, SUITE, Recipe
 from ccx.clouds.local.shell import SEARCH_PATH
 from ccx.errors import CcxError
@@ -79,7 +78,7 @@ def ensure_image(kind: str = "baked", images: Path = IMAGES, say: Say = _print) 
             status=503,
         ) from None
     home = images / recipe.digest(release)
-    with _lock(images):
+    with one_at_a_time(images):
         if (home / "image.json").exists():
             say(f"image {kind}: {home.name} is there")
         else:
@@ -94,15 +93,6 @@ def release_of(archive: str) -> str:
     if not (date := re.search(r"^Date: (.+)$", head, re.MULTILINE)):
         raise ValueError("its InRelease has no date")
     return date[1].strip()
-
-
-@contextmanager
-def _lock(images: Path) -> Iterator[None]:
-    """One build at a time on this machine; whoever waited finds the image there."""
-    images.mkdir(parents=True, exist_ok=True)
-    with (images / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _build(recipe: Recipe, archive: str, release: str, home: Path, say: Say) -> None:

@@ -6,17 +6,16 @@ when the archive has a new release, or more is wanted of it.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ccx.clouds.local import image
+from ccx.clouds.local.locks import one_at_a_time
 from ccx.clouds.local.recipe import SUITE
 from ccx.errors import CcxError
 from ccx.network.mirror.aptly import Aptly, Say
@@ -43,7 +42,7 @@ def ensure_packages(settings: Settings, say: Say, home: Path = PACKAGES) -> Path
     """
     wanted = suites(settings, (SUITE,))
     archive = image.mirror()
-    with _lock(home):
+    with one_at_a_time(home):
         before = _filled(home)
         try:
             release = image.release_of(archive)
@@ -89,12 +88,3 @@ def _filled(home: Path) -> dict[str, str] | None:
     except (OSError, ValueError):
         return None
     return noted
-
-
-@contextmanager
-def _lock(home: Path) -> Iterator[None]:
-    """One filling at a time on this machine; whoever waited finds it done."""
-    home.mkdir(parents=True, exist_ok=True)
-    with (home / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
