@@ -47,6 +47,15 @@ def test_a_vendor_that_is_no_longer_on_offer_keeps_its_nodes_together():
     assert "dport 5432" in egress.rules(none, "postgres", "17", ["192.0.2.1"])
 
 
+def test_a_node_may_reach_the_egress_proxy_and_not_the_hosts_that_it_reaches_by_it() -> None:
+    proxied = everything().model_copy(update={"egress_proxy": "http://u:hunter2@10.9.8.7:3128"})
+    text = egress.rules(proxied, "postgres", "17", [])
+    assert "ip daddr 10.9.8.7 tcp dport 3128" in text
+    assert "hunter2" not in text
+    assert "deb.debian.org" not in text
+    assert "apt.postgresql.org" not in text
+
+
 def test_the_unit_is_enabled_so_that_the_rules_are_there_before_the_network_at_every_boot():
     _, services = egress.calls(SETTINGS, THREE, "n1g1")
     unit = files("n1g1")[f"/etc/systemd/system/{egress.UNIT}"]

@@ -21,6 +21,7 @@ from ccx.network.mirror.sources import node_packages, node_sources, reached
 from ccx.network.mirror.suites import suites
 from ccx.network.mirror.sync import dependencies
 from ccx.network.page import everything
+from ccx.network.plan import plan
 from ccx.runner.steps.network import rules
 from ccx.settings import Settings
 from ccx.settings.features import Kubernetes, Mirrors
@@ -107,6 +108,16 @@ def test_with_a_proxy_nodes_reach_the_proxy_instead_of_the_vendors_but_a_mirror_
     assert all(s.proxied and (s.key_proxied or not s.key_url) for s in node_sources(proxied, "postgres", "17"))
     assert reached(both, "postgres") == (("10.224.0.4", 80),)
     assert not any(s.proxied or s.key_proxied for s in node_sources(both, "postgres", "17"))
+
+
+def test_a_proxy_is_no_row_of_nodes_that_find_everything_inside() -> None:
+    def has_proxy(settings: Settings) -> bool:
+        return "egress.proxy.data" in {row.id for row in plan(settings.model_copy(update=proxied)).rows}
+
+    proxied = {"egress_proxy": "http://10.9.8.7:3128"}
+    assert has_proxy(LOCAL)
+    assert not has_proxy(MIRRORED)
+    assert not has_proxy(BAKED)
 
 
 def test_images_are_listed_as_exactly_as_the_values_name_them() -> None:

@@ -16,7 +16,6 @@ from ccx.network import (
     When,
     declare,
     for_vendor,
-    from_url,
 )
 from ccx.network.planned.images import KUBERNETES
 from ccx.network.planned.packages import STOCK_NODES
@@ -110,15 +109,6 @@ for _id, _port, _protocol, _purpose in (
         reason="The specification calls this in-cluster only; with ccFQDN set it is exposed", plane=Plane.CONTROL,
         needed=KUBERNETES & When(lambda s: bool(s.cc_fqdn), "ccFQDN is set"), required=False, service="cmon",
         purpose=_purpose, status=Status.PLANNED, when_blocked="only what is in its purpose; datastores go on",
-    )  # fmt: skip
-
-for _plane, _status in ((Plane.CONTROL, Status.BUILT), (Plane.DATA, Status.PLANNED)):
-    declare(
-        id=f"egress.proxy.{_plane}", section=None, reason="The operator's own way out, which the specification omits",
-        host=from_url(lambda s: s.egress_proxy, "egress_proxy"), ports=3128, protocol=Protocol.TCP,
-        direction=Direction.OUTBOUND, plane=_plane, needed=When(lambda s: bool(s.egress_proxy), "egress_proxy is set"),
-        service="whatever leaves by HTTP", purpose="the proxy that lets out what goes by it", status=_status,
-        when_blocked="everything that goes by it is blocked",
     )  # fmt: skip
 
 

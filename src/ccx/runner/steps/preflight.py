@@ -13,6 +13,7 @@ from ccx.cmon.spec import NodeSpec
 from ccx.errors import CcxError
 from ccx.jobs import Step
 from ccx.network import Mirror, Plane, Status
+from ccx.network.endpoints import NODES as PROXY
 from ccx.network.plan import Plan, plan
 from ccx.network.probe import Outcome, Result, Target, judge, targets
 from ccx.runner.services import Services
@@ -63,14 +64,17 @@ def needed(settings: Settings, cloud: str, vendor: str, version: str) -> list[Ta
     """The targets of required rows that a new node of that vendor uses on that cloud."""
     found = of_node(settings, cloud, vendor, version)
     there = settings.cloud(cloud)
-    rows = (
+    rows = [
         row
         for row in found.select(Plane.DATA, status=Status.BUILT)
         # The node's report came from there a moment ago; and what nodes on a baked image have inside, they don't fetch.
         if row.required
         and row.id != PHONE_HOME.id
         and (row.mirror is not Mirror.APT_REPOSITORY or (there is not None and there.stock))
-    )
+    ]
+    if not any(row.via and row.mirror is not Mirror.OBJECT_STORE for row in rows):
+        # Without the proxy backups fail, and their store's row says so. Nothing else that a node does now goes by it.
+        rows = [row for row in rows if row.id != PROXY.id]
     return [target for target in targets(found, rows) if target.request is not None]
 
 
