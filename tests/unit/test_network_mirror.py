@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 
 import pytest
@@ -162,6 +164,30 @@ def test_the_other_mirrors_map_every_vendors_path_once() -> None:
         assert served.count(f"location {path}/ {{") == 1, path
     for suite in wanted:
         assert f"location {suite.path}/dists/{suite.suite}/ {{" in served
+
+
+def test_nexus_gets_for_each_suite_what_its_api_requires_and_nothing_that_it_does_not_know() -> None:
+    wanted = suites(everything(), ("noble", "trixie"))
+
+    bodies = json.loads(alternatives.nexus(wanted))
+
+    required = {
+        "storage": {"blobStoreName": str, "strictContentTypeValidation": bool},
+        "proxy": {"remoteUrl": str, "contentMaxAge": int, "metadataMaxAge": int},
+        "negativeCache": {"enabled": bool, "timeToLive": int},
+        "httpClient": {"blocked": bool, "autoBlock": bool},
+        "apt": {"distribution": str, "flat": bool},
+    }
+    assert len({body["name"] for body in bodies}) == len(wanted)
+    for body, suite in zip(bodies, wanted, strict=True):
+        assert set(body) == {"name", "online", *required}
+        assert body["online"] is True
+        assert re.fullmatch(r"[a-zA-Z0-9-][a-zA-Z0-9_.-]*", body["name"])
+        for part, fields in required.items():
+            assert {name: type(value) for name, value in body[part].items()} == fields
+        assert body["apt"] == {"distribution": suite.suite, "flat": False}
+        assert body["proxy"]["remoteUrl"] == f"{suite.url}/"
+        assert f"/repository/{body['name']}/dists/{suite.suite}/;" in alternatives.nexus_nginx([suite])
 
 
 _VERSIONS = st.from_regex(r"([0-9]:)?[0-9][0-9a-z.+~]{0,6}(-[0-9a-z.+~]{1,4})?", fullmatch=True)

@@ -20,10 +20,12 @@ ForceManaged: 1
 """
 _NGINX = """\
 # nginx before Nexus: the vendors' own paths, which mirror.packages expects; Nexus has a flat list of repositories.
-# Copy to /etc/nginx/conf.d/ccx-mirror.conf, and set nexus' address.
+# Copy to /etc/nginx/conf.d/ccx-mirror.conf, and set nexus' address. Nexus must let anonymous users read.
+# Then, in the settings: mirror.packages: http://<this host>, and as mirror.key the keys of the vendors.
 upstream ccx_nexus { server 127.0.0.1:8081; }
 server {
     listen 80;
+    proxy_set_header Host $http_host;
 """
 
 
@@ -36,7 +38,11 @@ def apt_cacher_ng(suites: Sequence[Suite]) -> str:
 
 
 def nexus(suites: Sequence[Suite]) -> str:
-    """Bodies for ``POST /service/rest/v1/repositories/apt/proxy``, a JSON list: one repository for each suite."""
+    """Bodies for ``POST /service/rest/v1/repositories/apt/proxy``, a JSON list: one repository for each suite.
+
+    Ages are minutes. A package never changes under its name; a suite's index is asked for again after an hour, for a
+    repository without ``by-hash`` is broken for as long as index and packages' list are of different days.
+    """
     return json.dumps([_proxy(suite) for suite in suites], indent=2) + "\n"
 
 
@@ -50,7 +56,7 @@ def nexus_nginx(suites: Sequence[Suite]) -> str:
         for suite in of:
             there = f"http://ccx_nexus/repository/{_repository(suite)}/"
             lines.append(f"    location {path}/dists/{suite.suite}/ {{ proxy_pass {there}dists/{suite.suite}/; }}\n")
-        # Any of them fetches a package by its path: they are proxies of the same host.
+        # Any of them fetches a package by its path: they are proxies of hosts that have the same packages.
         lines.append(f"    location {path}/ {{ proxy_pass http://ccx_nexus/repository/{_repository(of[0])}/; }}\n")
     return "".join([*lines, "}\n"])
 
@@ -70,7 +76,7 @@ def _proxy(suite: Suite) -> dict[str, Any]:
         "name": _repository(suite),
         "online": True,
         "storage": {"blobStoreName": "default", "strictContentTypeValidation": True},
-        "proxy": {"remoteUrl": f"{suite.url}/", "contentMaxAge": -1, "metadataMaxAge": 1440},
+        "proxy": {"remoteUrl": f"{suite.url}/", "contentMaxAge": -1, "metadataMaxAge": 60},
         "negativeCache": {"enabled": True, "timeToLive": 60},
         "httpClient": {"blocked": False, "autoBlock": True},
         "apt": {"distribution": suite.suite, "flat": False},
