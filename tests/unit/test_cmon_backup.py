@@ -78,8 +78,10 @@ def test_an_entry_of_its_list_is_a_backup(type_: str, kind: Kind) -> None:
             "label": "20260101-000000F", "prior": None, "type": type_, "error": True,
             "timestamp": {"start": 1767225600, "stop": 1767225660},
             "info": {"size": 1000, "repository": {"delta": 10}},
+            "archive": {"start": "000000010000000000000002", "stop": "000000010000000000000003"},
         }
     )  # fmt: skip
     assert (found.id, found.parent, found.kind, found.size, found.stored) == ("20260101-000000F", None, kind, 1000, 10)
     assert (found.ended - found.started).total_seconds() == 60
     assert not found.good
+    assert found.log == ("000000010000000000000002", "000000010000000000000003")

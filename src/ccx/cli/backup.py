@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
 from ccx.cli import output, progress, resolve
 from ccx.cli.datastore import Timeout, Wait, Wanted
 from ccx.cli.options import DEFAULT, Common, Output
+from ccx.errors import NotFound
 
 app = App(name="backup", help="The backups of a datastore.", help_epilogue="")
 
-_PATIENCE_S = 90.0
+_ALL = "/backup/api/v1/backups"
 
 
 @app.command
@@ -46,18 +47,26 @@ def create(
 
 
 @app.command(name="list")
-def list_(datastore: Wanted, /, *, common: Common = DEFAULT) -> None:
-    """List a datastore's complete backups, newest first.
+def list_(
+    datastore: Annotated[str | None, Parameter(help="Name or uuid; also of a deleted one. Without: all.")] = None,
+    /,
+    *,
+    common: Common = DEFAULT,
+) -> None:
+    """List complete backups, newest first; those of deleted datastores too.
 
     Try:
+      ccx backup list
       ccx backup list orders
     """
     with common.api() as api:
-        uuid = resolve.identity(api, datastore)
-        found = api.call("GET", _path(uuid), within=_PATIENCE_S)["backups"]
+        path = _path(_source(api, datastore)) if datastore else _ALL
+        found = api.get(path, limit=100)["backups"]
+    whose: list[output.Column] = [] if datastore else [("DATASTORE", "datastore_name"), ("IS", "datastore_status")]
     output.rows(
         found,
         [
+            *whose,
             ("ID", "backup_id"),
             ("TYPE", "backup_type"),
             ("STATUS", "status"),
@@ -67,9 +76,20 @@ def list_(datastore: Wanted, /, *, common: Common = DEFAULT) -> None:
             ("STORED", lambda one: output.size(one["stored"])),
         ],
         common.output,
-        empty="There is no backup of it yet. Make one: ccx backup create",
+        empty="There is no backup. Make one: ccx backup create",
     )
 
 
+def _source(api: Any, wanted: str) -> str:
+    """The uuid of the datastore called ``wanted``; of the newest deleted one of that name that has backups."""
+    try:
+        return resolve.identity(api, wanted)
+    except NotFound:
+        for backup in api.get(_ALL, limit=100)["backups"]:
+            if backup["datastore_name"] == wanted or backup["datastore_uuid"] == wanted:
+                return str(backup["datastore_uuid"])
+        raise
+
+
 def _path(uuid: str) -> str:
-    return f"/backup/api/v1/backups/{uuid}"
+    return f"{_ALL}/{uuid}"

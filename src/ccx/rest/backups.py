@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from pydantic import BaseModel
 
 from ccx import jobs
-from ccx.cmon.backup import Backup, Kind
+from ccx.cmon.backup import Kind
 from ccx.errors import Conflict
-from ccx.rest.deps import Context, OwnedDatastore, Paging, Transaction
+from ccx.rest.deps import ActingFor, AnyDatastore, Context, OwnedDatastore, Paging, Transaction
 from ccx.rest.job_labels import BACKUP
 from ccx.rest.routing import OwnerRoute
 from ccx.rest.routing import router as make_router
 from ccx.rest.schema import Body, When
 from ccx.runner.steps import backups
 from ccx.runner.subject import Subject
-from ccx.stores.models import Status
+from ccx.stores import backups as stored
+from ccx.stores.models import Backup, Status
 
 router = make_router(OwnerRoute, "/api/backup/api/v1/backups", "backups")
 
@@ -38,15 +41,25 @@ class BackupView(BaseModel):
     @classmethod
     def of(cls, backup: Backup) -> BackupView:
         return cls(
-            backup_id=backup.id, parent_id=backup.parent, backup_method="pgbackrest", backup_type=backup.kind,
+            backup_id=backup.label, parent_id=backup.parent, backup_method="pgbackrest", backup_type=Kind(backup.kind),
             status="completed" if backup.good else "damaged", size=backup.size, stored=backup.stored,
-            started_at=backup.started, ended_at=backup.ended,
+            started_at=backup.started_at, ended_at=backup.ended_at,
         )  # fmt: skip
 
 
 class Backups(BaseModel):
     backups: list[BackupView]
     total: int
+
+
+class OwnedBackup(BackupView):
+    datastore_uuid: UUID
+    datastore_name: str
+    datastore_status: Status
+
+
+class OwnedBackups(BaseModel):
+    backups: list[OwnedBackup]
 
 
 class NewBackup(Body):
@@ -57,16 +70,25 @@ class Begun(BaseModel):
     job_id: str
 
 
+@router.get("")
+async def list_all_backups(owner: ActingFor, tx: Transaction, page: Paging) -> OwnedBackups:
+    """The owner's backups, newest first, those of deleted datastores too."""
+    found = await stored.of_owner(tx, owner, limit=page.limit, offset=page.offset)
+    views = [
+        OwnedBackup(
+            **BackupView.of(backup).model_dump(), datastore_uuid=datastore.id, datastore_name=datastore.name,
+            datastore_status=datastore.status,
+        )
+        for backup, datastore in found
+    ]  # fmt: skip
+    return OwnedBackups(backups=views)
+
+
 @router.get("/{datastore_id}")
-async def list_backups(datastore: OwnedDatastore, tx: Transaction, services: Context, page: Paging) -> Backups:
-    """The complete backups in the object store, newest first, asked of the datastore's primary."""
-    backups.engine_of(Subject(services, datastore))
-    if datastore.status not in (Status.STARTED, Status.DEGRADED):
-        raise Conflict(f"the datastore is {datastore.status}", remedy="Ask again when it is STARTED")
-    await tx.commit()  # no connection is held while a node is asked
-    found = await backups.listed(services, datastore.id)
-    newest = [BackupView.of(one) for one in reversed(found)]
-    return Backups(backups=newest[page.offset : page.offset + page.limit], total=len(newest))
+async def list_backups(datastore: AnyDatastore, tx: Transaction, page: Paging) -> Backups:
+    """The complete backups of a datastore, newest first, as the newest of them found them; of a deleted one too."""
+    found, total = await stored.of(tx, datastore.id, limit=page.limit, offset=page.offset)
+    return Backups(backups=[BackupView.of(one) for one in found], total=total)
 
 
 @router.post("/{datastore_id}", status_code=202)

@@ -85,6 +85,8 @@ class Datastore(Owned, Base):
     maintenance: Mapped[dict[str, Any] | None]
     admin_user: Mapped[str] = mapped_column(default="ccxadmin")
     admin_database: Mapped[str] = mapped_column(default="defaultdb")
+    origin: Mapped[dict[str, Any] | None]
+    """What it was made from, if not from nothing: ``{"datastore", "backup", "to"}``."""
 
     desired: Mapped[Desired] = mapped_column(default=Desired.PRESENT)
     status: Mapped[Status] = mapped_column(default=Status.CREATING)
@@ -163,6 +165,33 @@ class FirewallRule(Owned, Base):
     """As it was written (clients compare it as text): ``192.0.2.7`` or ``192.0.2.0/24``."""
     description: Mapped[str] = mapped_column(default="")
     created_at: Mapped[datetime] = mapped_column(default=utc_now)
+
+
+class Backup(Owned, Base):
+    """A complete backup in the object store. The row outlives its datastore, as the backup does."""
+
+    __tablename__ = "backup"
+    __table_args__ = (UniqueConstraint("datastore_id", "label"), {"schema": SCHEMA})
+
+    id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
+    datastore_id: Mapped[UUID] = mapped_column(ForeignKey(f"{SCHEMA}.datastore.id"))
+    label: Mapped[str]
+    """The tool's name of it."""
+    parent: Mapped[str | None]
+    """Label of the one that it builds on."""
+    kind: Mapped[str]
+    """``full`` or ``incremental``."""
+    good: Mapped[bool]
+    """The tool found no page with a wrong checksum."""
+    size: Mapped[int] = mapped_column(BigInteger)
+    """Bytes of the database."""
+    stored: Mapped[int] = mapped_column(BigInteger)
+    """Bytes that it added to the store."""
+    started_at: Mapped[datetime]
+    ended_at: Mapped[datetime]
+    wal_first: Mapped[str | None]
+    """The first segment of the log that it needs to be whole."""
+    wal_last: Mapped[str | None]
 
 
 class Enrolment(Base):

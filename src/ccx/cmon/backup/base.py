@@ -50,6 +50,8 @@ class Backup:
     """Bytes that it added to the store."""
     good: bool
     """The tool found no page with a wrong checksum."""
+    log: tuple[str, str] | None = None
+    """The first and last segment of the log that it needs to be whole."""
 
 
 @runtime_checkable

@@ -73,6 +73,7 @@ def archiving(cluster: ClusterSpec) -> dict[str, Any]:
 
 def backup_of(found: dict[str, Any]) -> Backup:
     """An entry of ``pgbackrest info --output=json``."""
+    log = found.get("archive") or {}
     return Backup(
         id=found["label"],
         parent=found.get("prior"),
@@ -82,6 +83,7 @@ def backup_of(found: dict[str, Any]) -> Backup:
         size=found["info"]["size"],
         stored=found["info"]["repository"]["delta"],
         good=not found.get("error"),
+        log=(log["start"], log["stop"]) if log.get("start") and log.get("stop") else None,
     )
 
 

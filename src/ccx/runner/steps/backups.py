@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from ccx.cmon.backup import BacksUp, Kind
 from ccx.cmon.backup.base import Backup
 from ccx.cmon.node_channel import NodeUnreachable
 from ccx.errors import Invalid
-from ccx.jobs import Step
+from ccx.jobs import Step, TransactionBody
 from ccx.runner import repositories
 from ccx.runner.services import Services
 from ccx.runner.steps import cluster
 from ccx.runner.steps.servers import Action
 from ccx.runner.subject import Subject
 from ccx.storage.opened import location_of, open_access
+from ccx.stores import backups as stored
+from ccx.stores import datastores
 
 log = structlog.get_logger()
 
@@ -109,15 +113,39 @@ def back_up(services: Services, datastore_id: str, name: str, kind: Kind) -> Act
     return action
 
 
-async def listed(services: Services, datastore_id: UUID) -> list[Backup]:
-    """What the store has of it; empty while it never was backed up."""
-    subject = await Subject.load(services, datastore_id)
-    spec = await subject.cluster()
-    return await engine_of(subject).backups(services.channel, spec) if spec.backup is not None else []
+def look(services: Services, datastore_id: str) -> Action:
+    """What the store has of the datastore, asked of the tool."""
+
+    async def action(step: Step) -> list[dict[str, Any]]:
+        subject = await Subject.load(services, datastore_id)
+        found = await engine_of(subject).backups(services.channel, await subject.cluster())
+        return [as_json(backup) for backup in found]
+
+    return action
+
+
+def record(datastore_id: str, found: list[dict[str, Any]]) -> TransactionBody:
+    """Remembers what :func:`look` found: so it is known when no node can be asked, and after the datastore."""
+
+    async def action(tx: AsyncSession) -> None:
+        datastore = await datastores.get(tx, UUID(datastore_id))
+        await stored.replace(tx, datastore, [_row(entry) for entry in found])
+
+    return action
 
 
 def as_json(backup: Backup) -> dict[str, Any]:
     return {
         "id": backup.id, "parent": backup.parent, "kind": backup.kind.value, "started": backup.started.isoformat(),
         "ended": backup.ended.isoformat(), "size": backup.size, "stored": backup.stored, "good": backup.good,
+        "log": backup.log,
+    }  # fmt: skip
+
+
+def _row(entry: dict[str, Any]) -> dict[str, Any]:
+    first, last = entry.get("log") or (None, None)
+    return {
+        "label": entry["id"], "parent": entry["parent"], "kind": entry["kind"], "good": entry["good"],
+        "size": entry["size"], "stored": entry["stored"], "wal_first": first, "wal_last": last,
+        "started_at": datetime.fromisoformat(entry["started"]), "ended_at": datetime.fromisoformat(entry["ended"]),
     }  # fmt: skip

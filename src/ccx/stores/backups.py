@@ -1,0 +1,43 @@
+"""The backups that are in the object store, as their jobs found them. They outlive their datastores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from ccx.ids import new_id
+from ccx.stores.datastores import Owner
+from ccx.stores.models import Backup, Datastore
+
+
+async def replace(tx: AsyncSession, datastore: Datastore, found: Sequence[dict[str, Any]]) -> None:
+    """Records that the store has exactly these of the datastore: rows' columns, by ``label``."""
+    labels = [row["label"] for row in found]
+    await tx.execute(delete(Backup).where(Backup.datastore_id == datastore.id, Backup.label.not_in(labels)))
+    owned = {"datastore_id": datastore.id, "owner_type": datastore.owner_type, "owner_id": datastore.owner_id}
+    for row in found:
+        statement = insert(Backup).values(id=new_id(), **owned, **row)
+        await tx.execute(statement.on_conflict_do_update(index_elements=["datastore_id", "label"], set_=row))
+
+
+async def of(
+    tx: AsyncSession, datastore_id: UUID, *, limit: int | None = None, offset: int = 0
+) -> tuple[list[Backup], int]:
+    """A datastore's, newest first, and how many there are in all."""
+    own = select(Backup).where(Backup.datastore_id == datastore_id)
+    total = await tx.scalar(select(func.count()).select_from(own.subquery()))
+    newest = own.order_by(Backup.ended_at.desc(), Backup.label.desc()).limit(limit).offset(offset)
+    return list(await tx.scalars(newest)), total or 0
+
+
+async def of_owner(tx: AsyncSession, owner: Owner, *, limit: int, offset: int = 0) -> list[tuple[Backup, Datastore]]:
+    """All of an owner's with their datastores, deleted ones too; newest first."""
+    own = select(Backup, Datastore).join(Datastore, Datastore.id == Backup.datastore_id)
+    own = own.where(Backup.owner_type == owner[0], Backup.owner_id == owner[1])
+    rows = await tx.execute(own.order_by(Backup.ended_at.desc(), Backup.label.desc()).limit(limit).offset(offset))
+    return [(backup, datastore) for backup, datastore in rows]
