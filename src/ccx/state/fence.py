@@ -49,17 +49,21 @@ def majority_lost(votes: dict[str, bool], peers: int) -> bool:
     return sum(1 for reachable in votes.values() if not reachable) > peers / 2
 
 
-async def fence(subject: Subject, cluster: ClusterSpec, node: Node, votes: dict[str, bool] | None = None) -> Evidence:
+async def fence(
+    subject: Subject, cluster: ClusterSpec, node: Node, votes: dict[str, bool] | None = None,
+    known: Outcome | None = None,
+) -> Evidence:  # fmt: skip
     """Decides on a node that the control plane has lost, and acts. May be repeated.
 
     ``votes``: what :meth:`Engine.peers_see` just answered; they are asked now if not given and needed.
+    ``known``: what came of this same loss before. What comes again is not audited again.
     """
     evidence = await _fence(subject, cluster, node, votes)
-    # Where nothing is done, the same is found again every other second for as long as it lasts.
-    acted = evidence.outcome not in (Outcome.ONLY_WE, Outcome.UNDECIDED)
-    say = log.info if acted else log.debug
+    # The same is found again every other second, for as long as it lasts.
+    news = evidence.outcome not in (Outcome.ONLY_WE, Outcome.UNDECIDED, known)
+    say = log.info if news else log.debug
     say("fencing", datastore=subject.datastore.short_id, node=node.label, outcome=evidence.outcome, why=evidence.detail)
-    if acted:
+    if news:
         async with subject.services.sessions.begin() as tx:
             audit.record(
                 tx, "ccx-state-worker", "fence", subject.datastore.id,

@@ -48,6 +48,8 @@ class Watcher:
         self._primary: str | None = None
         self._only_we: str | None = None
         """The label of a node that the control plane alone can't reach."""
+        self._fenced: dict[str, fence.Outcome] = {}
+        """What came of fencing nodes that have not answered us since, by label."""
         self._started: dict[str, float] = {}
         """When machines were started again, by node."""
         self._turn = 0
@@ -121,6 +123,7 @@ class Watcher:
                 node = next(n for n in subject.datastore.nodes if n.label == label)
                 await self._lost(subject, spec, node, votes)
                 return
+        self._fenced.pop(label, None)
         if self._only_we == label:
             self._only_we = None
             self.look()
@@ -135,14 +138,17 @@ class Watcher:
         replicas = [n.label for n in spec.nodes if n.label != primary]
         if replicas:
             self._turn = (self._turn + 1) % len(replicas)
-            if not await subject.engine.alive(spec, replicas[self._turn], PROBE_WITHIN):
+            if await subject.engine.alive(spec, replicas[self._turn], PROBE_WITHIN):
+                self._fenced.pop(replicas[self._turn], None)
+            else:
                 self.look()
 
     async def _lost(
         self, subject: Subject, spec: ClusterSpec, node: Node, votes: dict[str, bool] | None = None
     ) -> None:
         """A node is believed lost: fence it if that is right, and follow what the cluster makes of it."""
-        evidence = await fence.fence(subject, spec, node, votes)
+        evidence = await fence.fence(subject, spec, node, votes, self._fenced.get(node.label))
+        self._fenced[node.label] = evidence.outcome
         self._only_we = node.label if evidence.outcome is fence.Outcome.ONLY_WE else None
         if evidence.outcome is fence.Outcome.RELEASED:
             await self._follow_failover(subject, spec, node.label)

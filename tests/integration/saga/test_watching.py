@@ -1,0 +1,110 @@
+"""What the state worker does about a datastore, watched on the simulated cloud."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from sqlalchemy import select
+from tests.cloud_conformance import eventually
+from tests.integration.conftest import Database
+from tests.integration.saga.cases import Saga, new_saga
+from tests.integration.saga.installation import SagaInstallation, saga_installation
+from tests.integration.saga.logs import log_plainly
+from tests.integration.saga.simulated import simulated_cloud
+
+from ccx import jobs
+from ccx.cmon.engines.simulated import SimulatedEngine
+from ccx.cmon.spec import ClusterSpec
+from ccx.errors import Transient
+from ccx.jobs import Runner
+from ccx.state import watcher
+from ccx.stores import nodes
+from ccx.stores.models import Audit, Status
+
+
+@pytest.fixture(scope="module")
+async def installation(database: Database) -> AsyncIterator[SagaInstallation]:
+    log_plainly()
+    with TemporaryDirectory(prefix="ccx-watch-") as directory:
+        async with (
+            simulated_cloud(lease=0.2) as cloud,
+            saga_installation(Path(directory), cloud.socket, database.dsn) as made,
+        ):
+            yield made
+
+
+class Counting(SimulatedEngine):
+    """Counts how often it probed, and how often no survivor could be told that the primary is off."""
+
+    probed = in_vain = 0
+
+    async def alive(self, cluster: ClusterSpec, label: str, within: float) -> bool:
+        self.probed += 1
+        return await super().alive(cluster, label, within)
+
+    async def release_leader(self, cluster: ClusterSpec, dead: str) -> bool:
+        try:
+            return await super().release_leader(cluster, dead)
+        except Transient:
+            self.in_vain += 1
+            raise
+
+
+async def test_what_stays_as_it_is_about_a_lost_primary_is_audited_once(
+    installation: SagaInstallation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watcher, "PROBE_EVERY", 0.01)
+    monkeypatch.setattr(watcher, "UNSETTLED_EVERY", 0.1)
+    saga = await _started(installation, 2)
+    servers = [node.server for node in nodes.members(await saga.datastore())]
+    engine = Counting(installation.services.channel)
+    services = replace(installation.services, engine=lambda vendor: engine)
+    watching = asyncio.create_task(watcher.Watcher(services, saga.datastore_id).run())
+    try:
+        await eventually(lambda: _probed(engine), 10)
+        for server in servers:
+            await installation.control.kill(server)
+        await eventually(lambda: _tried_in_vain(engine, 4), 30)
+        assert await _fencings(saga) == ["unconfirmed"]
+    finally:
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+
+
+async def _started(installation: SagaInstallation, size: int) -> Saga:
+    saga = await new_saga(installation, size)
+    runner = Runner(installation.engine, installation.services, lease=10, heartbeat=2, poll=0.2)
+    running = asyncio.create_task(runner.run())
+    try:
+        async with installation.services.sessions.begin() as tx:
+            await jobs.enqueue(tx, "create_datastore", key=str(saga.datastore_id), args=saga.args)
+        await eventually(lambda: _is(saga, Status.STARTED), 30)
+    finally:
+        runner.stop()
+        await running
+    return saga
+
+
+async def _probed(engine: Counting) -> bool:
+    return engine.probed > 0
+
+
+async def _tried_in_vain(engine: Counting, times: int) -> bool:
+    return engine.in_vain >= times
+
+
+async def _is(saga: Saga, status: Status) -> bool:
+    return (await saga.datastore()).status is status
+
+
+async def _fencings(saga: Saga) -> list[str]:
+    wanted = select(Audit.detail).where(Audit.action == "fence", Audit.datastore_id == saga.datastore_id)
+    async with saga.installation.services.sessions() as tx:
+        return [detail["outcome"] for detail in await tx.scalars(wanted.order_by(Audit.id))]
