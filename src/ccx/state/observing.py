@@ -64,7 +64,8 @@ async def read(services: Services) -> list[Blind]:
                 blind.append(trouble)
         await observed.prune(tx, at)
     digests = {
-        source: reading["rules"]
+        # What lies there is of no use while the kernel has none of it.
+        source: reading["rules"] if reading.get("allowed", "not told") else ""
         for source, reading in zip(sources, told, strict=True)
         if not isinstance(reading, Blind) and isinstance(reading.get("rules"), str)
     }

@@ -22,6 +22,7 @@ from ccx.state import observing
 from ccx.stores.models import Datastore, Node, NodeStatus, Observed, Status
 
 ADDRESSES = ("10.0.1.21", "10.0.1.22")
+LOADED = json.dumps({"nftables": [{"table": {"family": "inet", "name": "ccx_egress", "handle": 1}}]})
 
 
 def listing(*ports: int, chain: str = "tried") -> str:
@@ -92,7 +93,7 @@ def told(services: Services, number: int, *ports: int, rules: str | None = None)
     peers = [address for index, address in enumerate(ADDRESSES, 1) if index != number]
     wanted = egress.digest(egress.rules(services.settings, "postgres", "17", peers))
     return {
-        "tried": listing(*ports), "passed": listing(chain="passed"), "allowed": "", "users": {"0": "root"},
+        "tried": listing(*ports), "passed": listing(chain="passed"), "allowed": LOADED, "users": {"0": "root"},
         "rules": wanted if rules is None else rules,
     }  # fmt: skip
 
@@ -132,3 +133,11 @@ async def test_nodes_with_the_rules_of_now_are_left_alone_and_others_get_one_job
         heard.answers["n2g1"] = told(seeing, 2, rules=stale)
         await observing.read(seeing)
         assert await jobs_of(seeing, pair) == ["apply_egress"]
+
+
+async def test_a_node_whose_kernel_has_lost_its_rules_gets_them_again(
+    seeing: Services, heard: Nodes, pair: Datastore
+) -> None:
+    heard.answers = {"n1g1": told(seeing, 1), "n2g1": {**told(seeing, 2), "allowed": ""}}
+    await observing.read(seeing)
+    assert await jobs_of(seeing, pair) == ["apply_egress"]
