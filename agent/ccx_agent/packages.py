@@ -7,6 +7,7 @@ import os
 import platform
 import re
 import subprocess
+import tempfile
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -33,7 +34,7 @@ _UNREACHABLE = "Let nodes reach it, or name a mirror of it (mirror.packages)"
 
 
 def packages(args: Args, progress: Progress) -> dict[str, object]:
-    """Installs those of ``packages`` that are missing; does nothing at all when none is.
+    """Installs those of ``packages`` that are missing; does nothing at all when none is. May be broken off anywhere.
 
     ``sources``: objects with ``name``, ``uri``, ``suites``, ``components``, ``distributions``, ``keyring``,
     ``key_url``, ``proxied`` and ``key_proxied``; ``key``: public keys that sign all of them, instead of each one's own;
@@ -44,6 +45,8 @@ def packages(args: Args, progress: Progress) -> dict[str, object]:
     if odd := [name for name in wanted if not _NAME.fullmatch(name)]:
         raise AgentError(f"{odd[0]!r} is no package's name")
     if not (missing := _missing(wanted)):
+        if _policy().exists():  # a call that was broken off after its last package
+            _finish(args)
         return {"installed": []}
     sources = _for_this_node(args)
     for file in args.get("files", []):
@@ -51,15 +54,21 @@ def packages(args: Args, progress: Progress) -> dict[str, object]:
     _write(SOURCES, "\n".join(_stanza(source, args) for source in sources))
     for path in _SYSTEMS_OWN:
         _put_aside(ROOT / path.lstrip("/"))
-    options = _options(sources, text(args, "proxy", ""))
+    options = _options()
     progress({"done": 0, "total": 100, "unit": "%", "note": "reading the repositories' lists"})
-    _update(options, sources)
-    output(["dpkg", "--configure", "-a", "--force-unsafe-io"])  # what an earlier call left half-done
-    with _nothing_starts():
-        _install([*options, "install", "-y", "--no-install-recommends", *missing], sources, progress)
-    _switch_off(texts(args, "off"))
+    with _by(_proxies(sources, text(args, "proxy", ""))) as environment:
+        _update(options, sources, environment)
+        _nothing_starts()
+        output(["dpkg", "--configure", "-a", "--force-unsafe-io"])  # what an earlier call left half-done
+        _install([*options, "install", "-y", "--no-install-recommends", *missing], sources, progress, environment)
+    _finish(args)
     output(["apt-get", *options, "clean"])
     return {"installed": missing}
+
+
+def _finish(args: Args) -> None:
+    _switch_off(texts(args, "off"))
+    _policy().unlink(missing_ok=True)
 
 
 def _prepared(path: str) -> str:
@@ -135,33 +144,53 @@ def _fetched(name: str, url: str, proxy: str) -> bytes:
                          "Let nodes reach it, or give the key yourself (mirror.key)") from None  # fmt: skip
 
 
-def _options(sources: list[dict[str, Any]], proxy: str) -> list[str]:
-    """Only our sources, short patience, and the proxy for those that go by it."""
+def _options() -> list[str]:
+    """Only our sources, and short patience."""
     options = {
         "Dir::Etc::SourceList": SOURCES, "Dir::Etc::SourceParts": "-", "Acquire::Languages": "none",
         "Acquire::Retries": "1", "Acquire::http::Timeout": "10", "Acquire::https::Timeout": "10",
         "APT::Update::Error-Mode": "any", "DPkg::Lock::Timeout": "120", "DPkg::Use-Pty": "0",
         "Dpkg::Options::": "--force-unsafe-io", "Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled": "false",
     }  # fmt: skip
-    for source in sources:
-        scheme, _, rest = source["uri"].partition("://")
-        host = rest.partition("/")[0].rpartition("@")[2].partition(":")[0]
-        options[f"Acquire::{scheme}::Proxy::{host}"] = proxy if proxy and source["proxied"] else "DIRECT"
     return ["-q", *(part for name, value in options.items() for part in ("-o", f"{name}={value}"))]
 
 
-def _update(options: list[str], sources: list[dict[str, Any]]) -> None:
-    done = _apt([*options, "update"])
+def _proxies(sources: list[dict[str, Any]], proxy: str) -> str:
+    """apt's configuration: the proxy for those that go by it, and none for the others."""
+    lines: dict[str, None] = {}
+    for source in sources:
+        scheme, _, rest = source["uri"].partition("://")
+        host = rest.partition("/")[0].rpartition("@")[2].partition(":")[0]
+        by = proxy if proxy and source["proxied"] else "DIRECT"
+        lines[f'Acquire::{scheme}::Proxy::{host} "{by}";\n'] = None
+    return "".join(lines)
+
+
+@contextmanager
+def _by(proxies: str) -> Iterator[dict[str, str]]:
+    """The environment in which apt goes by them. In a file of root's: a proxy's URL may hold a password."""
+    with tempfile.NamedTemporaryFile("w", prefix="ccx-apt-", dir=ROOT / "run") as file:
+        file.write(proxies)
+        file.flush()
+        yield {**_environment(), "APT_CONFIG": file.name}
+
+
+def _update(options: list[str], sources: list[dict[str, Any]], environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        ["apt-get", *options, "update"], capture_output=True, text=True, check=False, cwd="/", env=environment
+    )
     if done.returncode:
         raise _complaint(done.stderr, sources, "its lists can't be read")
 
 
-def _install(command: list[str], sources: list[dict[str, Any]], progress: Progress) -> None:
+def _install(
+    command: list[str], sources: list[dict[str, Any]], progress: Progress, environment: dict[str, str]
+) -> None:
     """Runs apt-get, and hands on how far it is: fetching is the first half, unpacking and setting up the second."""
     reader, writer = os.pipe()
     with open(reader) as status:
         process = subprocess.Popen(
-            ["apt-get", "-o", f"APT::Status-Fd={writer}", *command], pass_fds=(writer,), cwd="/", env=_environment(),
+            ["apt-get", "-o", f"APT::Status-Fd={writer}", *command], pass_fds=(writer,), cwd="/", env=environment,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         os.close(writer)
@@ -183,12 +212,6 @@ def _install(command: list[str], sources: list[dict[str, Any]], progress: Progre
             raise
     if process.returncode:
         raise _complaint(complaint, sources, "packages can't be installed from it")
-
-
-def _apt(command: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["apt-get", *command], capture_output=True, text=True, check=False, cwd="/", env=_environment()
-    )
 
 
 def _environment() -> dict[str, str]:
@@ -223,16 +246,17 @@ def _put_aside(path: Path) -> None:
         os.replace(path, kept)
 
 
-@contextmanager
-def _nothing_starts() -> Iterator[None]:
-    """Packages start their services as soon as they are set up; ours are started by the control plane."""
-    policy = ROOT / _POLICY.lstrip("/")
-    policy.write_text("#!/bin/sh\nexit 101\n")
-    policy.chmod(0o755)
-    try:
-        yield
-    finally:
-        policy.unlink(missing_ok=True)
+def _nothing_starts() -> None:
+    """Packages start their services as soon as they are set up; ours are started by the control plane.
+
+    It stays until all are there and those that shall not run are off, over calls that fail or are broken off too.
+    """
+    _policy().write_text("#!/bin/sh\nexit 101\n")
+    _policy().chmod(0o755)
+
+
+def _policy() -> Path:
+    return ROOT / _POLICY.lstrip("/")
 
 
 def _switch_off(units: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -77,11 +78,91 @@ def test_a_mirrors_key_signs_all_repositories_and_without_one_each_has_its_own(
 
 
 def test_only_hosts_that_go_by_the_proxy_are_asked_by_it() -> None:
-    options = verb._options([SOURCE, BASE], "http://p:3128")
+    by_proxy = verb._proxies([SOURCE, BASE], "http://p:3128")
 
-    assert "Acquire::http::Proxy::apt.corp=http://p:3128" in options
-    assert "Acquire::http::Proxy::deb.corp=DIRECT" in options
-    assert "Acquire::http::Proxy::apt.corp=DIRECT" in verb._options([SOURCE, BASE], "")
+    assert by_proxy == 'Acquire::http::Proxy::apt.corp "http://p:3128";\nAcquire::http::Proxy::deb.corp "DIRECT";\n'
+    assert 'Acquire::http::Proxy::apt.corp "DIRECT";' in verb._proxies([SOURCE, BASE], "")
+
+
+class Machine:
+    """Stands in for apt and dpkg: what was called, with which environment, and what stood in its file by then."""
+
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch, fails: str = "") -> None:
+        self.commands: list[list[str]] = []
+        self.configured: list[tuple[str, int]] = []
+        self.held_back: dict[str, bool] = {}
+        self._root = root
+        self._fails = fails
+        self.installed = False
+        for folder in ("run", "usr/sbin", "usr/lib/systemd/system"):
+            (root / folder).mkdir(parents=True)
+        (root / "usr/lib/systemd/system/etcd.service").touch()
+        monkeypatch.setattr(verb, "replace", lambda path, content, **_: path.write_bytes(content))
+        monkeypatch.setattr(verb, "output", self.output)
+        monkeypatch.setattr(verb.subprocess, "run", self.apt)
+        monkeypatch.setattr(verb, "_install", lambda command, _, __, environment: self.install(command, environment))
+
+    def output(self, command: list[str], **_: Any) -> str:
+        self._ran(command)
+        return "patroni installed\n" if command[0] == "dpkg-query" and self.installed else ""
+
+    def apt(self, command: list[str], env: dict[str, str], **_: Any) -> subprocess.CompletedProcess[str]:
+        self._ran(command)
+        file = Path(env["APT_CONFIG"])
+        self.configured.append((file.read_text(), file.stat().st_mode & 0o777))
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    def install(self, command: list[str], environment: dict[str, str]) -> None:
+        self.apt(["apt-get", *command], environment)
+        self.installed = True
+        if self._fails == "install":
+            raise KeyboardInterrupt  # as if the agent was told to end
+
+    def _ran(self, command: list[str]) -> None:
+        self.commands.append(command)
+        self.held_back[command[0]] = self.policy.exists()
+
+    @property
+    def policy(self) -> Path:
+        return self._root / "usr/sbin/policy-rc.d"
+
+
+ARGS: dict[str, Any] = {"packages": ["patroni"], "sources": [SOURCE], "off": ["etcd"],
+                        "key": "KEY", "proxy": "http://user:pa55word@p:3128"}  # fmt: skip
+
+
+def test_a_proxys_password_is_in_a_file_that_only_root_reads_while_apt_runs(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(root, monkeypatch)
+
+    verb.packages(ARGS, lambda _: None)
+
+    assert not any("pa55word" in word for command in machine.commands for word in command)
+    assert [mode for text, mode in machine.configured if "user:pa55word@p:3128" in text] == [0o600, 0o600]
+    assert not any((root / "run").iterdir())
+
+
+def test_nothing_that_packages_bring_along_is_started_by_them(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine = Machine(root, monkeypatch)
+
+    verb.packages(ARGS, lambda _: None)
+
+    assert machine.held_back == {"dpkg-query": False, "dpkg": True, "systemctl": True, "apt-get": False}
+    assert not machine.policy.exists()
+
+
+def test_what_was_broken_off_after_its_last_package_is_finished_by_the_next_call(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine = Machine(root, monkeypatch, fails="install")
+    with pytest.raises(KeyboardInterrupt):
+        verb.packages(ARGS, lambda _: None)
+    assert machine.policy.exists()
+
+    assert verb.packages(ARGS, lambda _: None) == {"installed": []}
+    assert machine.commands[-1] == ["systemctl", "--no-reload", "disable", "etcd.service"]
+    assert not machine.policy.exists()
 
 
 @pytest.mark.parametrize(
