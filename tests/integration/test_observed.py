@@ -41,6 +41,11 @@ async def test_counters_that_begin_again_go_on_from_where_they_were(database: Da
     assert (row.passed, row.refused) == (9, 3)
 
 
+async def test_a_packet_between_the_two_lists_makes_no_refused_attempt_of_those_before(database: Database) -> None:
+    row = await told(database, "between", (seen(5, 5), 0), (seen(8, 4), 60), (seen(8, 5), 120))
+    assert (row.passed, row.refused) == (8, 5)
+
+
 async def test_when_it_was_last_refused_is_told_apart_from_when_it_got_through(database: Database) -> None:
     row = await told(database, "apart", (seen(0, 1, idle=10), 0), (seen(1, 1), 60))
     assert row.refused_at == NOW - timedelta(seconds=10)

@@ -56,18 +56,17 @@ async def add(
 
 
 def _count(row: Observed, seen: Seen, last: datetime) -> None:
-    passed, refused = _new(row.read_passed, seen.passed), _new(row.read_refused, seen.refused)
-    row.read_passed, row.read_refused = seen.passed, seen.refused
+    # Both grow, but for a refused count that a packet between the two lists made one too small.
+    began_again = seen.passed < row.read_passed or seen.passed + seen.refused < row.read_passed + row.read_refused
+    if began_again:
+        row.read_passed = row.read_refused = 0
+    passed, refused = seen.passed - row.read_passed, max(0, seen.refused - row.read_refused)
+    row.read_passed, row.read_refused = seen.passed, max(seen.refused, row.read_refused)
     row.passed += passed
     row.refused += refused
     row.passed_at = last if passed else row.passed_at
     row.refused_at = last if refused else row.refused_at
     row.units = sorted({*row.units, *seen.units})[:_MOST_NAMES]
-
-
-def _new(before: int, now: int) -> int:
-    """A counter that is lower than it was began again."""
-    return now - before if now >= before else now
 
 
 async def since(tx: AsyncSession, moment: datetime) -> Sequence[Observed]:
