@@ -14,6 +14,7 @@ import pytest
 from ccx.embedded import external, nats_client, outside, outside_names
 from ccx.embedded.external import Destination, check, destinations, hosts_of
 from ccx.embedded.layout import Layout
+from ccx.embedded.report import Report
 from ccx.errors import Invalid
 from ccx.network.plan import plan
 from ccx.settings import Paths, Settings
@@ -179,3 +180,29 @@ async def test_nats_gets_no_password_before_the_connection_is_encrypted(layout: 
         connecting.cancel()
 
     assert b"hunter2" not in heard
+
+
+async def test_a_resolver_that_fails_after_the_start_takes_no_name_away(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = plan(settings(layout, dsn=f"{DSN}?sslmode=require", nats_url="tls://nats.corp:4222"))
+    outside_names.write(layout, wanted, {"db.corp": ("192.0.2.1",), "nats.corp": ("192.0.2.2",)})
+    at_the_start = layout.hosts_file.read_text(), layout.egress_rules.read_text()
+    asked: list[str] = []
+
+    async def look_up(names: list[str]) -> dict[str, tuple[str, ...]]:
+        asked.extend(names)
+        if len(asked) > 4:
+            raise asyncio.CancelledError
+        if names == ["nats.corp"]:
+            raise Invalid("this machine finds no IPv4 address of nats.corp")
+        return {"db.corp": ("192.0.2.1",)}
+
+    monkeypatch.setattr(outside_names, "look_up", look_up)
+    monkeypatch.setattr(outside_names, "_EVERY_S", 0)
+
+    with pytest.raises(asyncio.CancelledError):
+        await outside_names.follow(layout, wanted, Report())
+
+    assert (layout.hosts_file.read_text(), layout.egress_rules.read_text()) == at_the_start
+    assert "192.0.2.2" in at_the_start[1]

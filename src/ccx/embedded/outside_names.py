@@ -69,7 +69,8 @@ async def follow(layout: Layout, plan: Plan, report: Report) -> None:
                 fresh |= await look_up([name])
             except Invalid:
                 continue
-        if fresh != known:
+        # Until all are found once, what the start wrote has more of them.
+        if fresh != known and len(fresh) == len(names):
             try:
                 write(layout, plan, fresh)
                 await namespace.enforce(layout, layout.egress_rules)
