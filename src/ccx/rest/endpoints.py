@@ -25,6 +25,6 @@ REST_USER = declare(
     direction=Direction.INTERNAL,
     plane=Plane.INTERNAL,
     service="ccx-rest-user",
-    purpose="the REST API, behind the public HTTPS port",
-    when_blocked="the public port answers 502",
+    purpose="the REST API without TLS, for what runs beside it: an ingress, scripts",
+    when_blocked="what calls it inside gets no answer; the public port, which needs it not, and datastores go on",
 )

@@ -53,7 +53,10 @@ _CUSTOM = When(lambda s: bool(_others(s)), "a cloud has an S3 endpoint of its ow
 _OWN = When(lambda s: bool(_own_port(s)), "backups go to the object store that ccx up runs itself")
 
 
-_BLOCKED = "backups can't be listed or removed; datastores and their backups go on"
+_BLOCKED = (
+    "no datastore gets or loses its own keys to the store: first backups fail and say so, and deleting one that has "
+    "backups is not finished before it is open again; other backups, and datastores, go on"
+)
 _NODES_BLOCKED = "backups and restores fail and say so; datastores go on"
 
 
