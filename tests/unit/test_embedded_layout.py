@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,8 +15,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ccx.embedded import files, preflight, subnet
 from ccx.embedded import layout as embedded_layout
-from ccx.embedded import preflight, subnet
 from ccx.embedded.defaults import settings_text, with_changes, with_public_url
 from ccx.embedded.host_names import without_ours
 from ccx.embedded.layout import Layout, installed, remembered
@@ -138,10 +139,23 @@ def test_a_change_sets_what_it_names_and_nothing_else() -> None:
     assert after == {**before, "auto_repair": {"enabled": True, "delay": 5}, "state_interval": 2.5}
 
 
-@pytest.mark.parametrize("change", ["auto_repair.delay", "=5", "auto_repair.=5", "clouds.code=x"])
+@pytest.mark.parametrize("change", ["auto_repair.delay", "=5", "auto_repair.=5", "clouds.code=x", "fqdn=[", "fqdn=: :"])
 def test_what_is_no_change_is_refused(change: str) -> None:
     with pytest.raises(Invalid):
         with_changes(settings_text(layout()), [change])
+
+
+def test_a_change_that_the_settings_refuse_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded_layout, "ROOT", tmp_path)
+    monkeypatch.setattr(files, "USER", getpass.getuser())
+    (tmp_path / "default").mkdir()
+    kept = tmp_path / "default/ccx.yaml"
+    kept.write_text(settings_text(layout()))
+
+    for change in ("auto_repair.delay=soon", "auto_repai.delay=5"):
+        with pytest.raises(Invalid, match="auto_repai"):
+            files.Files(layout(), [change])._settings()
+        assert kept.read_text() == settings_text(layout())
 
 
 def test_a_folder_that_only_its_owner_enters_is_found_from_the_top(tmp_path: Path) -> None:

@@ -80,7 +80,10 @@ def with_changes(text: str, changes: Sequence[str]) -> str:
 
     Raises :class:`ccx.errors.Invalid` for what is no such change; whether the settings know it shows when they load.
     """
-    settings = yaml.safe_load(text)
+    try:
+        settings = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise Invalid("ccx.yaml is not YAML", field="--set", remedy="Correct it by hand first") from None
     for change in changes:
         name, equals, value = change.partition("=")
         *parents, last = name.split(".")
@@ -91,7 +94,10 @@ def with_changes(text: str, changes: Sequence[str]) -> str:
             place = _below(place, parent)
         if not isinstance(place, dict):
             raise Invalid(f"{name}: there is no such setting", field="--set", remedy="Look for it in ccx.yaml")
-        place[last] = yaml.safe_load(value)
+        try:
+            place[last] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise Invalid(f"the value of {name} is not YAML", field="--set", remedy="Quote it as YAML does") from None
     return yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
 
 

@@ -21,6 +21,7 @@ from ccx.embedded.layout import USER, Layout
 from ccx.embedded.nats import credentials_file
 from ccx.pki import KeyPair, issue, new_ca, new_ssh_key
 from ccx.secrets import KeyRing, export_recovery
+from ccx.settings.load import parse
 
 _RENEW_BEFORE = timedelta(days=60)
 _LEAF_VALID = timedelta(days=397)
@@ -85,6 +86,7 @@ class Files:
         after = with_public_url(before, self._layout.public_url)
         if self._changes:
             after = with_changes(after, self._changes)
+            parse(after, path, self._layout.instance, environ={})  # a change that is refused changes nothing
         if after != before or not path.exists():
             _replace(path, after, 0o640, self._root)
 

@@ -9,6 +9,7 @@ import asyncio
 import signal
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
@@ -33,8 +34,10 @@ def chosen(layout: Layout, kind: str | None, changes: Sequence[str]) -> list[str
         return list(changes)
     if kind not in IMAGES:
         raise Invalid(f"there is no image {kind!r}", field="--image", remedy="Use baked or stock")
-    file = layout.etc / "ccx.yaml"
-    before = (yaml.safe_load(file.read_text()) if file.exists() else None) or {}
+    file, before = layout.etc / "ccx.yaml", None
+    with suppress(FileNotFoundError, yaml.YAMLError):  # of what is no YAML, whoever changes it says so
+        before = yaml.safe_load(file.read_text())
+    before = before if isinstance(before, dict) else {}
     code = next((c["code"] for c in before.get("clouds", ()) if c.get("type") == "local"), "local")
     wanted = [f"clouds.{code}.image={kind}", *changes]
     named = (before.get("mirror") or {}).get("packages") or any(c.startswith("mirror.packages=") for c in changes)

@@ -31,10 +31,9 @@ _ENVIRONMENT = {
 
 def load(instance: str = "default", environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings of ``instance``. Raises :class:`ccx.errors.Invalid` with the file's field and the remedy."""
-    paths = Paths.of(instance)
-    file = paths.etc / "ccx.yaml"
+    file = Paths.of(instance).etc / "ccx.yaml"
     try:
-        raw = yaml.safe_load(file.read_text(encoding="utf-8"))
+        text = file.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise Invalid(
             f"instance {instance!r} has no {file}", remedy=f"Start it once: ccx up --instance {instance}"
@@ -44,6 +43,13 @@ def load(instance: str = "default", environ: Mapping[str, str] = os.environ) -> 
         raise Invalid(f"can't be read: {error.strerror}", field=str(file), remedy=remedy) from None
     except UnicodeDecodeError:
         raise Invalid("this is no text in UTF-8", field=str(file), remedy="Save it as UTF-8") from None
+    return parse(text, file, instance, environ)
+
+
+def parse(text: str, file: Path, instance: str, environ: Mapping[str, str]) -> Settings:
+    """As :func:`load`, of what stands in ``file`` or is about to."""
+    try:
+        raw = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{file}:{mark.line + 1}" if mark else str(file)
@@ -52,7 +58,7 @@ def load(instance: str = "default", environ: Mapping[str, str] = os.environ) -> 
     if not isinstance(raw, dict):
         remedy = "Correct the file, or remove it and run ccx up again"
         raise Invalid("this must be a mapping", field=str(file), remedy=remedy)
-    values: dict[str, Any] = {**raw, "instance": instance, "paths": paths.model_dump()}
+    values: dict[str, Any] = {**raw, "instance": instance, "paths": Paths.of(instance).model_dump()}
     values.update({field: environ[name] for name, field in _ENVIRONMENT.items() if name in environ})
     if isinstance(values.get("clouds"), list):
         values["clouds"] = [_with_store(cloud, environ) for cloud in values["clouds"]]
