@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 
 from ccx.embedded import external, nats_client, outside, outside_names
-from ccx.embedded.external import Destination, check, destinations, hosts_of
+from ccx.embedded.external import Destination, check, destinations, hosts_of, settle
 from ccx.embedded.layout import Layout
 from ccx.embedded.report import Report
-from ccx.errors import Invalid
+from ccx.errors import CcxError, Invalid
+from ccx.network.page import everything
 from ccx.network.plan import plan
 from ccx.settings import Paths, Settings
 
@@ -66,6 +67,31 @@ def test_each_server_that_the_settings_name_is_a_destination(layout: Layout) -> 
         Destination("n2.corp", 4222, "state.nats"),
     }
     assert set(hosts_of(found)) == {"db.corp", "n2.corp"}
+
+
+def test_only_what_the_control_plane_cannot_run_without_keeps_it_from_starting() -> None:
+    database, store = Destination("db.corp", 5432, "db.postgresql"), Destination("s3.corp", 443, "backup.s3", False)
+    nats = [Destination(f"n{number}.corp", 4222, "state.nats") for number in (1, 2)]
+    everywhere = [database, store, *nats]
+
+    def silent(*hosts: Destination) -> dict[Destination, CcxError]:
+        return {one: CcxError(f"{one.host} does not answer") for one in hosts}
+
+    assert settle(everywhere, {}) == []
+    assert settle(everywhere, silent(store, nats[0])) == ["s3.corp does not answer", "n1.corp does not answer"]
+    with pytest.raises(CcxError, match=r"db\.corp"):
+        settle(everywhere, silent(store, database))
+    with pytest.raises(CcxError, match=r"n1\.corp"):
+        settle(everywhere, silent(*nats))
+
+
+def test_an_object_store_is_not_vital(layout: Layout) -> None:
+    (cloud, *_) = everything().clouds
+    store = cloud.model_copy(update={"s3_endpoint": "https://s3.corp", "s3_bucket": "b"})
+
+    found = destinations(plan(settings(layout, dsn=DSN, clouds=(store,))), layout)
+
+    assert {one.host: one.vital for one in found} == {"db.corp": True, "s3.corp": False}
 
 
 def test_a_verified_database_and_nats_are_taken_without_a_word(layout: Layout) -> None:

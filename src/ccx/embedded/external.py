@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pwd
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, ip_network
 from pathlib import Path
@@ -32,6 +32,8 @@ class Destination:
     port: int
     needed_by: str
     """The row's id."""
+    vital: bool = True
+    """The control plane can't run without one of the row's hosts. Without an object store, backups fail."""
 
 
 def destinations(plan: Plan, layout: Layout) -> tuple[Destination, ...]:
@@ -40,8 +42,20 @@ def destinations(plan: Plan, layout: Layout) -> tuple[Destination, ...]:
     for row in egress(plan, Plane.CONTROL):
         for host in row.hosts if row.group is None else ():
             if not (is_loopback(host) or host.startswith("*.") or _is_ours(host, layout)):
-                found[Destination(host, row.port, row.id)] = None
+                found[Destination(host, row.port, row.id, row.plane is Plane.INTERNAL)] = None
     return tuple(found)
+
+
+def settle(found: Iterable[Destination], problems: Mapping[Destination, CcxError]) -> list[str]:
+    """What there is to warn of. Raises the first problem of a vital row none of whose hosts is all right.
+
+    A restart must not wait for what can be done without: one server of a cluster, or the object store.
+    """
+    good = {one.needed_by for one in found if one not in problems}
+    for one, problem in problems.items():
+        if one.vital and one.needed_by not in good:
+            raise problem
+    return [str(problem) for problem in problems.values()]
 
 
 def check(settings: Settings, layout: Layout) -> list[str]:

@@ -51,17 +51,23 @@ async def remove(layout: Layout) -> None:
         await run("nft", "delete", "table", "ip", _GUARD)
 
 
-async def check(layout: Layout, destinations: Iterable[Destination]) -> None:
-    """Raises :class:`ccx.errors.CcxError` for the first that does not answer, from here or from the namespace."""
-    for one in destinations:
-        if (reason := await connection_error((one.host, one.port))) is not None:
-            raise CcxError(
-                f"{one.needed_by}: {one.host}:{one.port} does not answer: {reason}",
-                remedy=f"Start it, or correct {layout.etc / 'ccx.yaml'}",
-                status=503,
-            )
-        if (reason := await connection_error((one.host, one.port), layout.namespace_file)) is not None:
-            raise unreachable(one, reason, layout)
+async def check(layout: Layout, destinations: Iterable[Destination]) -> dict[Destination, CcxError]:
+    """Those that do not answer, from here or from the namespace."""
+    asked = list(destinations)
+    answers = await asyncio.gather(*(_problem(layout, one) for one in asked))
+    return {one: problem for one, problem in zip(asked, answers, strict=True) if problem is not None}
+
+
+async def _problem(layout: Layout, one: Destination) -> CcxError | None:
+    if (reason := await connection_error((one.host, one.port))) is not None:
+        return CcxError(
+            f"{one.needed_by}: {one.host}:{one.port} does not answer: {reason}",
+            remedy=f"Start it, or correct {layout.etc / 'ccx.yaml'}",
+            status=503,
+        )
+    if (reason := await connection_error((one.host, one.port), layout.namespace_file)) is not None:
+        return unreachable(one, reason, layout)
+    return None
 
 
 def rules(layout: Layout) -> str:

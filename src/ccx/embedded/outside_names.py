@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 
 from ccx.embedded import namespace
-from ccx.embedded.external import destinations, hosts_of
+from ccx.embedded.external import Destination, destinations, hosts_of
 from ccx.embedded.layout import Layout
 from ccx.embedded.report import Report
 from ccx.errors import CcxError, Invalid
@@ -51,6 +51,18 @@ async def look_up(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
     return found
 
 
+async def look_up_each(wanted: Iterable[Destination]) -> tuple[dict[str, tuple[str, ...]], dict[Destination, CcxError]]:
+    """What is known of the destinations' names, and those whose name has no address that is good."""
+    found: dict[str, tuple[str, ...]] = {}
+    problems: dict[Destination, CcxError] = {}
+    for one in wanted:
+        try:
+            found |= await look_up(hosts_of([one]))
+        except Invalid as error:
+            problems[one] = error
+    return found, problems
+
+
 def write(layout: Layout, plan: Plan, addresses: Addresses) -> None:
     """The parts' ``hosts`` file and the kernel's rules, for the next ``nft -f``."""
     lines = [f"{address} {name}\n" for name, known in sorted(addresses.items()) for address in known]
@@ -61,7 +73,7 @@ def write(layout: Layout, plan: Plan, addresses: Addresses) -> None:
 async def follow(layout: Layout, plan: Plan, report: Report) -> None:
     """Looks names up again and again, for ever. One that isn't found any more keeps the addresses that it had."""
     names = hosts_of(destinations(plan, layout))
-    known: dict[str, tuple[str, ...]] = {}
+    known = _written(layout, names)
     while names:
         fresh = dict(known)
         for name in names:
@@ -69,17 +81,25 @@ async def follow(layout: Layout, plan: Plan, report: Report) -> None:
                 fresh |= await look_up([name])
             except Invalid:
                 continue
-        # Until all are found once, what the start wrote has more of them.
-        if fresh != known and len(fresh) == len(names):
+        if fresh != known:
             try:
                 write(layout, plan, fresh)
                 await namespace.enforce(layout, layout.egress_rules)
-                if known:
-                    report.line(f"  addresses of {', '.join(n for n in names if fresh.get(n) != known.get(n))} changed")
+                report.line(f"  addresses of {', '.join(n for n in names if fresh.get(n) != known.get(n))} changed")
                 known = fresh
             except (CcxError, OSError) as error:
                 report.line(f"  names           {error}")
         await asyncio.sleep(_EVERY_S)
+
+
+def _written(layout: Layout, names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """What :func:`write` wrote of these names."""
+    found: dict[str, tuple[str, ...]] = {}
+    lines = layout.hosts_file.read_text().splitlines() if layout.hosts_file.exists() else ()
+    for address, name, *_ in (line.split() for line in lines):
+        if name in names:
+            found[name] = (*found.get(name, ()), address)
+    return found
 
 
 def _overwrite(layout: Layout, text: str) -> None:

@@ -33,7 +33,8 @@ def instance(layout: Layout, changes: Sequence[str], say: Callable[[str], None],
     for warning in external.check(settings, layout):
         say(f"warning: {warning}")
     wanted = plan(settings)
-    asyncio.run(_network(layout, wanted))
+    for warning in asyncio.run(_network(layout, wanted)):
+        say(f"warning: {warning}")
     command = [sys.executable, "-m", "ccx.embedded", "--instance", layout.instance]
     if settings.dsn == layout.dsn:
         command += ["--postgres", str(installed(layout.var / "postgresql"))]
@@ -52,19 +53,24 @@ def instance(layout: Layout, changes: Sequence[str], say: Callable[[str], None],
     return command
 
 
-async def _network(layout: Layout, wanted: Plan) -> None:
-    """The control plane's namespace, with its way to nodes, resolver and this machine, and out where it has to go."""
+async def _network(layout: Layout, wanted: Plan) -> list[str]:
+    """The control plane's namespace, with its way to nodes, resolver and this machine, and out where it has to go.
+
+    Returns what there is to warn of.
+    """
     abroad = external.destinations(wanted, layout)
-    addresses = await outside_names.look_up(external.hosts_of(abroad))
+    addresses, unknown = await outside_names.look_up_each(abroad)
+    external.settle(abroad, unknown)
     await namespace.ensure(layout)
     await attach_control_plane(layout.place)
     outside_names.write(layout, wanted, addresses)
     await namespace.enforce(layout, layout.egress_rules)  # before there is a way out
     if abroad:
         await outside.ensure(layout)
-        await outside.check(layout, abroad)
-    else:
-        await outside.remove(layout)
+        silent = await outside.check(layout, (one for one in abroad if one not in unknown))
+        return external.settle(abroad, {**unknown, **silent})
+    await outside.remove(layout)
+    return []
 
 
 def export_recovery(layout: Layout, target: Path, passphrase: str) -> None:
