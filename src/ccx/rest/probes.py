@@ -61,7 +61,6 @@ async def begin(wish: Wish, tx: Transaction, caller: Caller, owner: ActingFor, s
     home = await datastores.never(
         tx, owner, name="network probe", vendor="probe", version="", cluster_type="probe", size=1, cloud=cloud.code,
         region=region.code, instance_size=smallest.code, volume_type="", volume_size=0,
-        image="stock" if cloud.stock else "baked",
     )  # fmt: skip
     args = {"datastore_id": str(home.id), "rows": wish.rows, "planned": wish.planned}
     job_id = await jobs.enqueue(tx, KIND, key=str(home.id), args=args, owner=owner, label=PROBE)

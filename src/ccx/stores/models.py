@@ -80,7 +80,6 @@ class Datastore(Owned, Base):
     volume_iops: Mapped[int] = mapped_column(default=0)
     network_type: Mapped[str] = mapped_column(default="public")
     ha_enabled: Mapped[bool] = mapped_column(default=False)
-    image: Mapped[str] = mapped_column(default="baked")
     notifications: Mapped[dict[str, Any]] = mapped_column(default=lambda: {"enabled": False, "emails": []})
     maintenance: Mapped[dict[str, Any] | None]
     admin_user: Mapped[str] = mapped_column(default="ccxadmin")
