@@ -63,6 +63,10 @@ class StateWorker:
             await leadership.execute(text(_STILL_LEADER))
             async with self._services.sessions() as tx:
                 wanted = {d.id for d in await datastores.watched(tx)}
+            for ended in [key for key, (_, task) in self._watchers.items() if task.done()]:
+                # A defect of ours: a datastore that nobody watches would neither be fenced nor repaired.
+                _, task = self._watchers.pop(ended)
+                log.error("a watcher failed", datastore=str(ended), exc_info=task.exception())
             for gone in self._watchers.keys() - wanted:
                 self._watchers.pop(gone)[1].cancel()
             for new in wanted - self._watchers.keys():

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -23,7 +24,9 @@ from ccx.cmon.engines.simulated import SimulatedEngine
 from ccx.cmon.spec import ClusterSpec
 from ccx.errors import Transient
 from ccx.jobs import Runner
+from ccx.runner.subject import Subject
 from ccx.state import watcher
+from ccx.state.worker import StateWorker
 from ccx.stores import nodes
 from ccx.stores.models import Audit, Status
 
@@ -76,6 +79,35 @@ async def test_what_stays_as_it_is_about_a_lost_primary_is_audited_once(
         watching.cancel()
         with suppress(asyncio.CancelledError):
             await watching
+
+
+async def test_a_datastore_whose_watcher_failed_is_watched_again(
+    installation: SagaInstallation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saga = await _started(installation, 1)
+    load, failed = watcher.Watcher._load, asyncio.Event()
+
+    async def fail_once(self: watcher.Watcher) -> tuple[Subject, ClusterSpec]:
+        subject, spec = await load(self)
+        if subject.datastore.id == saga.datastore_id and not failed.is_set():
+            failed.set()
+            raise RuntimeError("a defect")
+        return subject, spec
+
+    monkeypatch.setattr(watcher.Watcher, "_load", fail_once)
+    before = (await saga.datastore()).observed_at
+    leading = asyncio.create_task(StateWorker(installation.services, installation.engine).run())
+    try:
+        await eventually(lambda: _observed_after(saga, before), 30)
+    finally:
+        leading.cancel()
+        with suppress(asyncio.CancelledError):
+            await leading
+
+
+async def _observed_after(saga: Saga, before: datetime | None) -> bool:
+    at = (await saga.datastore()).observed_at
+    return at is not None and (before is None or at > before)
 
 
 async def _started(installation: SagaInstallation, size: int) -> Saga:
