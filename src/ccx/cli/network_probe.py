@@ -130,7 +130,7 @@ def _probe_here(
                     f"the plan has no row {id_!r}", field="only", remedy="List them: ccx network plan -o json"
                 )
         rows = tuple(row for row in rows if row.id in only)
-    wanted = targets(plan, rows, loopback=bool(settings.values or settings.ccx_yaml))
+    wanted = targets(plan, rows)
     with _progress(wanted) as report:
         outcomes = run(wanted, report, limit=limit, proxy=_proxy(plan), ca=_ca(plan))
     return document(outcomes, where="this machine", planned=planned)

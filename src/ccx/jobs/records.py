@@ -49,10 +49,6 @@ class JobRecord:
     error: dict[str, Any] | None
     result: Any
 
-    @property
-    def is_active(self) -> bool:
-        return self.status in (JobStatus.RUNNING, JobStatus.UNDOING)
-
     @classmethod
     def of(cls, row: Mapping[Any, Any]) -> JobRecord:
         """From a row of ``jobs.job``."""

@@ -9,9 +9,6 @@ from ccx.errors import Invalid
 INSTANCE_TYPES = {"tiny": (1, 1), "small": (1, 2), "medium": (2, 4), "large": (4, 8)}
 """CPUs and GiB of memory by type."""
 
-VOLUME_TYPE = "ssd"
-REGION = "local"
-
 
 def size_of(instance_type: str) -> tuple[int, int]:
     """CPUs and GiB of memory. Raises Invalid for a type that is neither in the catalogue nor a size."""

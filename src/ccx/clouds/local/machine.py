@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -81,11 +80,6 @@ class Machine:
         """Ends it as a failing host would; the end is noticed like any other."""
         if self._init is not None:
             self._init.kill()
-
-    def shut_down(self) -> None:
-        """Asks its init for a clean end."""
-        if self._init is not None:
-            self._init.send(signal.Signals(signal.SIGRTMIN + 4))
 
     def close(self) -> None:
         """Stops watching. The machine goes on."""

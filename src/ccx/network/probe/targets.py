@@ -30,11 +30,8 @@ class Target:
         return f"{self.row.id} {self.host} {self.row.port} {self.row.path}"
 
 
-def targets(plan: Plan, rows: Iterable[Row], *, loopback: bool = True) -> tuple[Target, ...]:
-    """Of the outbound rows among ``rows``; ``plan`` tells who is in a group.
-
-    Without ``loopback``, hosts of the control plane's own are left out: it has a network namespace of its own.
-    """
+def targets(plan: Plan, rows: Iterable[Row]) -> tuple[Target, ...]:
+    """Of the outbound rows among ``rows``; ``plan`` tells who is in a group."""
     return tuple(target for row in rows if row.direction is Direction.OUTBOUND for target in _targets(row, plan.groups))
 
 
@@ -51,10 +48,6 @@ def _targets(row: Row, groups: Mapping[Group, tuple[str, ...]]) -> Iterable[Targ
         return
     for member in single:
         yield _target(row, member)
-
-
-def _without_loopback(target: Target) -> Target:
-    return Target(target.row, target.host, None, "within the control plane's own network")
 
 
 def _target(row: Row, host: str) -> Target:

@@ -27,14 +27,6 @@ async def cluster(http: httpx.AsyncClient, node: NodeSpec, limit: float = 2) -> 
     return found
 
 
-async def is_primary(http: httpx.AsyncClient, node: NodeSpec, limit: float) -> bool:
-    """Whether the node leads and its PostgreSQL accepts writes, by its own word. Silence is no."""
-    try:
-        return (await http.get(f"{patroni_url(node)}/primary", timeout=limit)).status_code == httpx.codes.OK
-    except (httpx.HTTPError, OSError):
-        return False
-
-
 async def answers(http: httpx.AsyncClient, node: NodeSpec, limit: float) -> bool:
     """Whether Patroni on the node answers at all."""
     try:
