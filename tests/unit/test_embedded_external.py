@@ -232,3 +232,37 @@ async def test_a_resolver_that_fails_after_the_start_takes_no_name_away(
 
     assert (layout.hosts_file.read_text(), layout.egress_rules.read_text()) == at_the_start
     assert "192.0.2.2" in at_the_start[1]
+
+
+async def test_who_stops_waits_for_who_starts_before_it_ends_forwarding(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forwarding, go_on, done = asyncio.Event(), asyncio.Event(), []
+
+    async def forward() -> None:
+        forwarding.set()
+        await go_on.wait()
+        done.append("started")
+
+    async def tables() -> set[str]:
+        done.append("stopped")
+        return set()
+
+    async def nothing(*_: object, **__: object) -> str:
+        return ""
+
+    monkeypatch.setattr(outside, "_EVERYBODYS", tmp_path / "everybodys")
+    monkeypatch.setattr(outside, "_link", nothing)
+    monkeypatch.setattr(outside, "run", nothing)
+    monkeypatch.setattr(outside, "_forward", forward)
+    monkeypatch.setattr(outside, "_tables", tables)
+
+    starting = asyncio.create_task(outside.ensure(layout))
+    await forwarding.wait()
+    stopping = asyncio.create_task(outside.remove(layout))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(stopping), 0.2)
+    go_on.set()
+    await asyncio.gather(starting, stopping)
+
+    assert done == ["started", "stopped"]

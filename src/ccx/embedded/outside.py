@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterable
+from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
+from ccx.clouds.local.locks import one_at_a_time
 from ccx.clouds.local.place import OUTSIDE_LINKS
 from ccx.embedded.external import Destination, unreachable
 from ccx.embedded.layout import Layout
@@ -23,32 +24,43 @@ from ccx.errors import CcxError
 _INSIDE_LINK = "out0"
 _GUARD = "ccx_out_guard"
 _FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
+_EVERYBODYS = Path("/run/ccx")
 
 
 async def ensure(layout: Layout) -> None:
     """Makes the way out. Repeatable. Raises :class:`ccx.errors.CcxError` where this machine can't forward."""
-    await _link(layout)
-    try:
-        await run("nft", "-f", "-", stdin=rules(layout))
-    except ToolFailed as error:
-        raise CcxError(
-            f"this machine can't translate addresses: {error.err}",
-            field="dsn, nats_url",
-            remedy="Use a kernel with nf_tables NAT (nft_masq), or the embedded database and NATS",
-        ) from None
-    await _forward()
+    async with _turn():
+        await _link(layout)
+        try:
+            await run("nft", "-f", "-", stdin=rules(layout))
+        except ToolFailed as error:
+            raise CcxError(
+                f"this machine can't translate addresses: {error.err}",
+                field="dsn, nats_url",
+                remedy="Use a kernel with nf_tables NAT (nft_masq), or the embedded database and NATS",
+            ) from None
+        await _forward()
 
 
 async def remove(layout: Layout) -> None:
     """Removes it. Forwarding that we began stops with the last way out. Succeeds where there is nothing."""
-    with suppress(ToolFailed):
-        await run("ip", "link", "delete", layout.outside_link)
-    tables = await _tables()
-    if _table(layout) in tables:
-        await run("nft", "delete", "table", "ip", _table(layout))
-    if _GUARD in tables and not tables - {_table(layout), _GUARD}:
-        await asyncio.to_thread(_FORWARDING.write_text, "0")
-        await run("nft", "delete", "table", "ip", _GUARD)
+    async with _turn():
+        with suppress(ToolFailed):
+            await run("ip", "link", "delete", layout.outside_link)
+        tables = await _tables()
+        if _table(layout) in tables:
+            await run("nft", "delete", "table", "ip", _table(layout))
+        if _GUARD in tables and not tables - {_table(layout), _GUARD}:
+            await asyncio.to_thread(_FORWARDING.write_text, "0")
+            await run("nft", "delete", "table", "ip", _GUARD)
+
+
+@asynccontextmanager
+async def _turn() -> AsyncIterator[None]:
+    """Forwarding is all instances': one that stops must not take it from one that starts at the same moment."""
+    with ExitStack() as stack:
+        await asyncio.to_thread(stack.enter_context, one_at_a_time(_EVERYBODYS))
+        yield
 
 
 async def check(layout: Layout, destinations: Iterable[Destination]) -> dict[Destination, CcxError]:
