@@ -190,6 +190,7 @@ def test_on_a_terminal_it_shows_how_far_it_is_and_leaves_the_result_alone(values
         (["--only", "no.such"], "no row 'no.such'"),
         (["--plane", "moon"], "Planes are"),
         (["--cloud", "local"], "--from data"),
+        (["--from", "data", "--plane", "control"], "--only"),
     ],
 )
 def test_what_it_can_not_do_is_said_in_one_line(values, capsys, words, said) -> None:
