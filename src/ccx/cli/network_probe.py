@@ -75,7 +75,9 @@ def probe(
         raise Invalid(f"{limit:g} s is no limit for an attempt", field="limit", remedy="Give more than 0 and at most 5")
     if from_ is From.DATA:
         if plane:
-            raise Invalid("a node tries the rows of nodes", field="plane", remedy="Leave it out, or name rows by --only")
+            raise Invalid(
+                "a node tries the rows of nodes", field="plane", remedy="Leave it out, or name rows by --only"
+            )
         from ccx.cli.network_probe_data import probe_from_data
 
         items = probe_from_data(cloud, region, context, only or [], planned)
