@@ -42,8 +42,19 @@ async def test_counters_that_begin_again_go_on_from_where_they_were(database: Da
 
 
 async def test_a_packet_between_the_two_lists_makes_no_refused_attempt_of_those_before(database: Database) -> None:
-    row = await told(database, "between", (seen(5, 5), 0), (seen(8, 4), 60), (seen(8, 5), 120))
+    row = await told(database, "between", (seen(5, 5), 0), (seen(8, 4), 60), (seen(8, 5, idle=60), 120))
     assert (row.passed, row.refused) == (8, 5)
+
+
+async def test_counters_that_began_again_and_are_where_they_were_count_as_new(database: Database) -> None:
+    row = await told(database, "rebooted", (seen(2, 1), 0), (seen(2, 1, idle=5), 60))
+    assert (row.passed, row.refused) == (4, 2)
+    assert row.passed_at == row.refused_at == NOW + timedelta(seconds=55)
+
+
+async def test_a_slow_reading_counts_nothing_anew(database: Database) -> None:
+    row = await told(database, "slow", (seen(2, 1, idle=10), 0), (seen(2, 1, idle=62), 60))
+    assert (row.passed, row.refused) == (2, 1)
 
 
 async def test_when_it_was_last_refused_is_told_apart_from_when_it_got_through(database: Database) -> None:
@@ -53,7 +64,7 @@ async def test_when_it_was_last_refused_is_told_apart_from_when_it_got_through(d
 
 
 async def test_a_unit_that_is_gone_keeps_its_name(database: Database) -> None:
-    row = await told(database, "gone", (seen(0, 1, units=("x.service",)), 0), (seen(0, 1, units=()), 60))
+    row = await told(database, "gone", (seen(0, 1, units=("x.service",)), 0), (seen(0, 1, idle=60, units=()), 60))
     assert row.units == ["x.service"]
     assert row.refused == 1
 

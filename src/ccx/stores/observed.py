@@ -17,6 +17,9 @@ CONTROL_PLANE = "control-plane"
 MOST = 4096
 """Destinations of one source; what is new beyond that is not remembered."""
 
+_READ_WITHIN = timedelta(seconds=15)
+"""What a reading takes at most, and so how far off the moments in it may be."""
+
 _MOST_NAMES = 16
 """Units, or names, of one destination."""
 
@@ -57,8 +60,11 @@ async def add(
 
 def _count(row: Observed, seen: Seen, last: datetime) -> None:
     # Both grow, but for a refused count that a packet between the two lists made one too small.
-    began_again = seen.passed < row.read_passed or seen.passed + seen.refused < row.read_passed + row.read_refused
-    if began_again:
+    before, now = row.read_passed + row.read_refused, seen.passed + seen.refused
+    known = max((moment for moment in (row.passed_at, row.refused_at) if moment is not None), default=last)
+    # As many as there were, and yet another one since: they are others, of a machine that has booted again.
+    others = now == before and last > known + _READ_WITHIN
+    if others or now < before or seen.passed < row.read_passed:
         row.read_passed = row.read_refused = 0
     passed, refused = seen.passed - row.read_passed, max(0, seen.refused - row.read_refused)
     row.read_passed, row.read_refused = seen.passed, max(seen.refused, row.read_refused)
