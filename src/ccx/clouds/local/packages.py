@@ -1,18 +1,18 @@
 """The local cloud's package mirror: Debian's packages, under the paths where vendors have theirs.
 
 Filled once by aptly and kept under ``/var/lib/ccx/packages``, for all instances on this machine. It is filled again
-when the archive has a new release, or more is wanted of it.
+when the archive has a new release, or more is wanted of it; what others wanted stays.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ccx.clouds.local import image
 from ccx.clouds.local.locks import one_at_a_time
@@ -44,23 +44,24 @@ def ensure_packages(settings: Settings, say: Say, home: Path = PACKAGES) -> Path
     archive = image.mirror()
     with one_at_a_time(home):
         before = _filled(home)
+        everything = _together(before.suites, wanted)
         try:
             release = image.release_of(archive)
         except (OSError, ValueError) as error:
-            if before and before["wanted"] == _digest(wanted):
-                say(f"packages: {archive} does not answer, serving those of {before['release']}")
+            if before.suites == everything:
+                say(f"packages: {archive} does not answer, serving those of {before.release}")
                 return home / "public"
             raise CcxError(
                 f"the Debian archive {archive} does not answer: {error}",
                 remedy="Open the way to it, or set CCX_DEBIAN_MIRROR to a mirror in reach", status=503,
             ) from None  # fmt: skip
-        if before == (now := {"release": release, "wanted": _digest(wanted)}):
+        if before == (now := _Filling(release, everything)):
             say(f"packages: those of {release} are there")
             return home / "public"
         started = time.monotonic()
         say(f"packages: filling {home} from {archive} ({SUITE}, {release})")
-        sync(Aptly(home, say, (_architecture(),)), wanted, lambda suite: stand_in(suite, archive), say)
-        (home / "filled.json").write_text(json.dumps(now))
+        sync(Aptly(home, say, (_architecture(),)), everything, lambda suite: stand_in(suite, archive), say)
+        (home / "filled.json").write_text(json.dumps(asdict(now)))
         say(f"packages: filled in {time.monotonic() - started:.0f} s")
     return home / "public"
 
@@ -78,13 +79,30 @@ def _architecture() -> str:
     return asked.stdout.strip()
 
 
-def _digest(wanted: Sequence[Suite]) -> str:
-    return hashlib.sha256(repr(wanted).encode()).hexdigest()[:16]
+@dataclass(frozen=True)
+class _Filling:
+    release: str = ""
+    suites: tuple[Suite, ...] = ()
 
 
-def _filled(home: Path) -> dict[str, str] | None:
+def _filled(home: Path) -> _Filling:
+    """What it holds; nothing where that is not known."""
     try:
-        noted: dict[str, str] = json.loads((home / "filled.json").read_text())
-    except (OSError, ValueError):
-        return None
-    return noted
+        noted = json.loads((home / "filled.json").read_text())
+        return _Filling(noted["release"], tuple(_suite(facts) for facts in noted["suites"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return _Filling()
+
+
+def _suite(facts: dict[str, Any]) -> Suite:
+    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in facts.items()}
+    return Suite(**values)
+
+
+def _together(some: Iterable[Suite], others: Iterable[Suite]) -> tuple[Suite, ...]:
+    """Every suite once, with all packages that are wanted of it."""
+    found: dict[Suite, set[str]] = {}
+    for suite in (*some, *others):
+        found.setdefault(replace(suite, packages=()), set()).update(suite.packages)
+    whole = (replace(suite, packages=tuple(sorted(packages))) for suite, packages in found.items())
+    return tuple(sorted(whole, key=lambda s: (s.base, s.row, s.path, s.suite)))
