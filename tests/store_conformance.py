@@ -135,6 +135,21 @@ class StoreConformance:
         await under_test.access.revoke(name)
         await theirs.close()
 
+    async def test_keys_to_read_change_nothing(self, under_test: StoreUnderTest, prefix: str) -> None:
+        if not under_test.real:
+            pytest.skip("it does not obey policies")
+        name = f"ccx-{prefix.strip('/')}"
+        await under_test.store.put(f"{prefix}own/a", b"1")
+        theirs = under_test.as_somebody(await under_test.access.grant(name, f"{prefix}own/", read_only=True))
+
+        assert await theirs.get(f"{prefix}own/a") == b"1"
+        assert [o.key for o in await theirs.list(f"{prefix}own/")] == [f"{prefix}own/a"]
+        for refused in (theirs.put(f"{prefix}own/a", b"2"), theirs.delete(f"{prefix}own/a")):
+            with pytest.raises(NotAllowed):
+                await refused
+        await under_test.access.revoke(name)
+        await theirs.close()
+
     async def test_new_keys_end_the_earlier_ones_and_revoked_ones_open_nothing(
         self, under_test: StoreUnderTest, prefix: str
     ) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 from . import task
@@ -77,6 +79,40 @@ def clear(args: Args, _progress: Progress) -> dict[str, object]:
     return {}
 
 
+def expire(args: Args, _progress: Progress) -> dict[str, object]:
+    """Removes full backups, and all that builds on them, that no time of the last ``days`` needs; and their log."""
+    kept = ("--repo1-retention-full-type=time", f"--repo1-retention-full={int(number(args, 'days', 0))}")
+    output(_command(args, *kept, "expire"), user="postgres")
+    return {}
+
+
+def mark(args: Args, progress: Progress) -> dict[str, object]:
+    """Returns once the log up to now is in the store, within ``limit`` seconds.
+
+    It ends with a commit, of nothing: recovery to a time stops at the first commit after it, and fails without one.
+    That is in nobody's way, so it needs no job's token: a backup may run here meanwhile.
+    """
+    sql("select pg_current_xact_id();")
+    segment = sql("select pg_walfile_name(pg_switch_wal());")
+    deadline = time.monotonic() + number(args, "limit", 60)
+    while sql("select left(coalesce(last_archived_wal, ''), 24) from pg_stat_archiver;") < segment:
+        if time.monotonic() > deadline:
+            raise AgentError(f"{segment} of the log has not arrived in the store", "see why archiving fails")
+        progress({"archive": f"waiting for {segment}"})
+        time.sleep(0.2)
+    return {"segment": segment}
+
+
+def archive(args: Args, _progress: Progress) -> dict[str, object]:
+    """``waiting``: how many segments of the log in ``data`` have not arrived in the store; ``oldest``: for seconds."""
+    ready = Path(text(args, "data"), "pg_wal/archive_status").glob("*.ready")
+    since = []
+    for entry in ready:
+        with contextlib.suppress(FileNotFoundError):  # it arrived just now
+            since.append(entry.stat().st_mtime)
+    return {"waiting": len(since), "oldest": max(0.0, time.time() - min(since)) if since else 0.0}
+
+
 def _find(args: Args, name: str) -> dict[str, Any] | None:
     found = (b for b in _info(args).get("backup", []) if (b.get("annotation") or {}).get("ccx") == name)
     backup: dict[str, Any] | None = next(found, None)
@@ -88,5 +124,8 @@ VERBS = {
     "backup-start": Verb(start, mutates=True),
     "backup-state": Verb(state, mutates=False),
     "backup-clear": Verb(clear, mutates=True),
+    "archive-state": Verb(archive, mutates=False),
+    "backup-expire": Verb(expire, mutates=True),
+    "backup-mark": Verb(mark, mutates=False),
     "backups": Verb(listed, mutates=False),
 }

@@ -208,6 +208,15 @@ class Store:
 
         await eventually(deleted, DELETED_WITHIN, every=0.3, what="the datastore is deleted")
 
+    async def restore(self, name: str, to: datetime | None = None, **wish: object) -> Store:
+        """Orders a new datastore out of this one's backups, which this machine may connect to; it is not there yet."""
+        until = {"pitr_stop_time": to.isoformat()} if to is not None else {}
+        path = f"backup/api/v1/backups/{self.uuid}/restore"
+        made = await self.tenant.call("POST", path, {"cluster_name": name, **until, **wish})
+        restored = Store(self.tenant, made["uuid"])
+        await restored.allow(str(self.tenant.installed.layout.host))
+        return restored
+
     async def connection(self) -> dict[str, Any]:
         """What its owner needs to connect, the password included."""
         path = f"deployment/v2/data-stores/{self.uuid}/connection"
@@ -313,6 +322,12 @@ class LocalSide:
         async with operator(self.installed) as asker:
             found = await asker.call("GET", "admin/cloud/inventory")
         assert [resource for resource in found["resources"] if resource["orphaned"]] == []
+
+
+async def execute(parameters: Parameters, statement: str) -> None:
+    """Raises psycopg.Error."""
+    async with await psycopg.AsyncConnection.connect(autocommit=True, **parameters) as connection:
+        await connection.execute(statement.encode())
 
 
 async def select(parameters: Parameters, query: str) -> Any:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.e2e.machine import Installed, eventually
 from tests.e2e.secret_search import VaultWatch
-from tests.e2e.tenant import Store, Tenant, operator, select
+from tests.e2e.tenant import CREATED_WITHIN, Store, Tenant, execute, operator, select
 
 from ccx.embedded.object_store import credentials_file
 from ccx.settings import load
@@ -71,6 +72,35 @@ async def test_an_incremental_backup_builds_on_the_full_one_and_the_log_is_archi
     archived = await select(primary, "select archived_count from pg_stat_archiver")
     assert archived >= 2
     assert await select(primary, "select failed_count from pg_stat_archiver") == 0
+
+
+async def test_a_restore_to_a_time_has_what_was_committed_until_then_and_nothing_later(
+    store: Store, folder: Path
+) -> None:
+    primary = (await store.parameters(folder))[0]
+    await execute(primary, "create table kept as select 1 as n")
+    await asyncio.sleep(1)
+    at = await select(primary, "select now()")
+    await asyncio.sleep(1)
+    await execute(primary, "insert into kept values (2)")
+
+    with pytest.raises(AssertionError, match="that time is not yet"):
+        await store.restore("later", at + timedelta(hours=1))
+    with pytest.raises(AssertionError, match="the first backup ended"):
+        await store.restore("earlier", at - timedelta(days=1))
+    restored = await store.restore("as-it-was", at)
+    await restored.until_started(CREATED_WITHIN)
+
+    theirs = (await restored.parameters(folder))[0]
+    assert await select(theirs, "select array_agg(n order by n) from kept") == [1]
+    assert await select(primary, "select array_agg(n order by n) from kept") == [1, 2]
+    # It is a datastore of its own from now on, and has no way to the other one's backups.
+    assert [b["backup_type"] for b in (await restored.call("GET", BACKUPS))["backups"]] == ["full"]
+    assert await select(theirs, "select current_setting('archive_command')") != await select(
+        primary, "select current_setting('archive_command')"
+    )
+    scopes = await restored.tenant.installed.query("select scope from secrets.secret where scope like 'origin:%%'")
+    assert scopes == []
 
 
 async def test_backups_outlive_their_datastore_and_its_keys_do_not(store: Store, installation: Installed) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from configparser import ConfigParser
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 
 import pytest
+import yaml
 from tests.unit.cluster_specs import cluster
 
-from ccx.cmon.backup import Kind, Repository, pgbackrest
+from ccx.cmon.backup import Kind, Origin, Repository, pgbackrest, restoring
+from ccx.cmon.engines.postgres.config import patroni_yaml
 from ccx.storage import Credentials, Location
 
 SECRETS = ("THE-ACCESS-KEY", "the-secret-key", "the-cipher")
@@ -59,6 +62,47 @@ def test_secrets_are_in_one_file_for_postgresqls_user_alone_and_in_no_command() 
             assert (file.path, file.mode, file.owner) == (pgbackrest.CONFIGURATION, "0600", "postgres")
     shown = str(pgbackrest.archiving(spec)) + repr(repository()) + repr(spec)
     assert not [secret for secret in SECRETS if secret in shown]
+
+
+def origin(**how: object) -> Origin:
+    return Origin(repository(), "src", "1F_2I", **how)  # type: ignore[arg-type]
+
+
+def restored(**how: object) -> dict[str, object]:
+    config = yaml.safe_load(patroni_yaml(replace(cluster("n1g1"), origin=origin(**how)), cluster("n1g1").nodes[0]))
+    assert config["bootstrap"]["method"] == "restore"
+    found: dict[str, object] = config["bootstrap"]["restore"]["recovery_conf"]
+    return found
+
+
+def test_a_restore_reads_the_others_repository_and_its_secrets_are_in_one_file() -> None:
+    for file in pgbackrest.restore_files(cluster("n1g1"), origin()):
+        if any(secret in file.content for secret in SECRETS):
+            assert (file.path, file.mode, file.owner) == (str(restoring.CONFIGURED_BY), "0600", "postgres")
+            assert "[src]" in file.content
+        if file.path == str(restoring.SCRIPT):
+            assert "--stanza=src --set=1F_2I" in file.content
+
+
+@pytest.mark.parametrize(
+    ("how", "target"),
+    [
+        ({}, {}),
+        ({"at_once": True}, {"recovery_target": "immediate", "recovery_target_action": "promote"}),
+        (
+            {"to": datetime(2026, 3, 1, 13, 0, 0, 5000, timezone(timedelta(hours=1)))},
+            {"recovery_target_time": "2026-03-01 12:00:00.005000+00", "recovery_target_action": "promote"},
+        ),
+    ],
+)
+def test_recovery_goes_as_far_as_it_shall_and_no_further(how: dict[str, object], target: dict[str, str]) -> None:
+    found = restored(**how)
+    assert {n: v for n, v in found.items() if n not in ("restore_command", "recovery_target_timeline")} == target
+
+
+def test_a_cluster_without_an_origin_is_made_from_nothing() -> None:
+    config = yaml.safe_load(patroni_yaml(cluster("n1g1"), cluster("n1g1").nodes[0]))
+    assert "method" not in config["bootstrap"]
 
 
 def test_the_log_is_archived_every_minute_at_least() -> None:

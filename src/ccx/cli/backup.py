@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -72,11 +73,110 @@ def list_(
             ("STATUS", "status"),
             ("STARTED", "started_at"),
             ("ENDED", "ended_at"),
+            ("PROVED", lambda one: _proved(one["drill"])),
             ("SIZE", lambda one: output.size(one["size"])),
             ("STORED", lambda one: output.size(one["stored"])),
         ],
         common.output,
         empty="There is no backup. Make one: ccx backup create",
+    )
+
+
+@app.command
+def restore(
+    datastore: Annotated[str, Parameter(help="Whose backups: name or uuid; a deleted one too.")],
+    name: Annotated[str, Parameter(help="Of the new datastore.")],
+    /,
+    *,
+    to: Annotated[
+        str, Parameter(help="RFC 3339: what was committed until then, and nothing later. Without: all.")
+    ] = "",
+    backup: Annotated[str, Parameter(help="Begin with this one; without --to: restore it as it is.")] = "",
+    nodes: Annotated[int | None, Parameter(help="How many; else as many as the other one has.")] = None,
+    size: Annotated[str, Parameter(help="Instance size; else the other one's.")] = "",
+    volume_size: Annotated[int | None, Parameter(help="GiB for each node; else the other one's.")] = None,
+    allow: Annotated[
+        list[str] | None, Parameter(negative=(), help="Address or CIDR that may connect; several times for several.")
+    ] = None,
+    dry_run: Annotated[bool, Parameter(negative=(), help="Check everything, show the result, make nothing.")] = False,
+    wait: Wait = True,
+    timeout: Timeout = None,
+    common: Common = DEFAULT,
+) -> None:
+    """Make a new datastore out of another one's backups and log. The other one stays as it is.
+
+    Try:
+      ccx backup restore orders orders-again --dry-run
+      ccx backup restore orders orders-before --to 2026-11-25T03:00:00Z --allow 192.0.2.0/24
+      ccx backup restore orders orders-small --nodes 1
+    """
+    from ccx.cli import sources
+
+    rules = [sources.checked(source, field="allow") for source in allow or ()]
+    wish = {
+        "cluster_name": name, "pitr_stop_time": to, "backup_id": backup, "cluster_size": nodes, "instance_size": size,
+        "volume_size": volume_size, "dry_run": dry_run,
+    }  # fmt: skip
+    with common.api() as api:
+        path = f"{_path(_source(api, datastore))}/restore"
+        made = api.post_once(path, {field: value for field, value in wish.items() if value})
+        if uuid := made["uuid"]:
+            output.say(f"{name} is {uuid}")
+            for rule in rules:
+                api.post(f"/firewall/api/v1/firewall/{uuid}", {"source": rule, "description": ""})
+            if wait:
+                output.say("Waiting until it is restored; it goes on without this command too.")
+                progress.follow(api, f"{progress.jobs_of(uuid)}/{made['job_id']}", timeout=timeout)
+    output.record(
+        made,
+        [
+            ("name", "cluster_name"),
+            ("uuid", "uuid"),
+            ("from backup", "backup_id"),
+            ("until", lambda one: one["until"] or "the backup as it is"),
+            ("possible", lambda one: f"{one['window_start']} to {one['window_end']}"),
+            ("log from", "log_first"),
+            ("data", lambda one: output.size(one["size"])),
+            ("nodes", "cluster_size"),
+            ("size", "instance_size"),
+            ("disk", lambda one: f"{one['volume_size']} GiB"),
+        ],
+        common.output,
+    )
+
+
+@app.command
+def drill(
+    datastore: Annotated[str, Parameter(help="Name or uuid; a deleted one too.")],
+    /,
+    *,
+    wait: Wait = True,
+    timeout: Timeout = None,
+    common: Common = DEFAULT,
+) -> None:
+    """Prove a datastore's newest backup: restore it into a throw-away node, check everything, remove that again.
+
+    Try:
+      ccx backup drill orders
+    """
+    with common.api() as api:
+        uuid = _source(api, datastore)
+        begun = api.post_once(f"{_path(uuid)}/drill", {})
+        if wait:
+            progress.follow(api, f"{progress.jobs_of(begun['drill_uuid'])}/{begun['job_id']}", timeout=timeout)
+        found = api.get(_path(uuid), limit=100)["backups"]
+    outcome = next((one["drill"] for one in found if one["backup_id"] == begun["backup_id"]), None) or {}
+    output.record(
+        {**begun, "drill": outcome},
+        [
+            ("backup", "backup_id"),
+            ("job", "job_id"),
+            ("proved", lambda one: one["drill"].get("at", "")),
+            ("it took", lambda one: progress.duration(one["drill"].get("seconds"))),
+            ("databases", lambda one: one["drill"].get("databases")),
+            ("tables", lambda one: one["drill"].get("tables")),
+        ],
+        common.output,
     )
 
 
@@ -89,6 +189,12 @@ def _source(api: Any, wanted: str) -> str:
             if backup["datastore_name"] == wanted or backup["datastore_uuid"] == wanted:
                 return str(backup["datastore_uuid"])
         raise
+
+
+def _proved(drill: Mapping[str, Any] | None) -> str:
+    if drill is None:
+        return ""
+    return str(drill["at"])[:10] if drill["proved"] else f"no: {drill.get('err', '')}"
 
 
 def _path(uuid: str) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ccx.pki import KeyPair as KeyPair
 
 if TYPE_CHECKING:
-    from ccx.cmon.backup.base import Repository
+    from ccx.cmon.backup.base import Origin, Repository
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,8 @@ class ClusterSpec:
     secrets: ClusterSecrets = field(repr=False, kw_only=True)
     backup: Repository | None = field(default=None, repr=False, kw_only=True)
     """Where its backups go; None until the first one is asked for."""
+    origin: Origin | None = field(default=None, repr=False, kw_only=True)
+    """What it is made from, while it is; None: from nothing."""
 
     def node(self, label: str) -> NodeSpec:
         return next(n for n in self.nodes if n.label == label)

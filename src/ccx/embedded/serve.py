@@ -131,14 +131,16 @@ def _runner(parts: Assembled, name: str | None) -> Role:
         backup_datastore,
         create_datastore,
         delete_datastore,
+        drill_datastore,
         probe_network,
         replace_node,
+        restore_datastore,
         rotate_certificates,
     )
 
     operations = (
-        apply_egress, apply_firewall, backup_datastore, create_datastore, delete_datastore, probe_network,
-        replace_node, rotate_certificates,
+        apply_egress, apply_firewall, backup_datastore, create_datastore, delete_datastore, drill_datastore,
+        probe_network, replace_node, restore_datastore, rotate_certificates,
     )  # fmt: skip
     log.debug("operations", names=[module.__name__ for module in operations])
     runner = jobs.Runner(parts.engine, parts.services, name=name)

@@ -25,6 +25,7 @@ from ccx.rest import (
     nodes,
     oauth2,
     probes,
+    restores,
     storage,
     userdb,
 )
@@ -34,7 +35,7 @@ from ccx.rest.middleware import Bodies, Envelope
 
 _RESOURCES = (
     auth, oauth2, deploy_wizard, clusters, data_stores, nodes, jobs, connection, firewalls, userdb, admin, probes,
-    network, enrolment, health, storage, backups,
+    network, enrolment, health, storage, backups, restores,
 )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID
 
 from pydantic import BaseModel
@@ -37,13 +38,15 @@ class BackupView(BaseModel):
     """Bytes that it added to the object store."""
     started_at: When
     ended_at: When
+    drill: dict[str, Any] | None
+    """What its last restore drill found: ``at``, ``proved``, ``seconds`` till it served, ``err``; null: none yet."""
 
     @classmethod
     def of(cls, backup: Backup) -> BackupView:
         return cls(
             backup_id=backup.label, parent_id=backup.parent, backup_method="pgbackrest", backup_type=Kind(backup.kind),
             status="completed" if backup.good else "damaged", size=backup.size, stored=backup.stored,
-            started_at=backup.started_at, ended_at=backup.ended_at,
+            started_at=backup.started_at, ended_at=backup.ended_at, drill=backup.drill,
         )  # fmt: skip
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from ccx.runner.steps.backups import SCHEDULED
+
 DEPLOY = "JOB_TYPE_DEPLOY_DATASTORE"
 DESTROY = "JOB_TYPE_DESTROY_DATASTORE"
 FIREWALL = "JOB_TYPE_APPLY_FIREWALL"
 EGRESS = "JOB_TYPE_APPLY_EGRESS"
 CERTIFICATES = "JOB_TYPE_ROTATE_CERTIFICATES"
 BACKUP = "JOB_TYPE_BACKUP"
+DRILL = "JOB_TYPE_RESTORE_DRILL"
 PROBE = "JOB_TYPE_PROBE_NETWORK"
 
-ROUTINE = (FIREWALL, EGRESS)
+ROUTINE = (FIREWALL, EGRESS, SCHEDULED)
 """Jobs that the usual list leaves out: clients look for the others among its first ten."""

@@ -31,5 +31,6 @@ async def backup_datastore(job: Job, datastore_id: str, kind: str) -> None:
     await job.step(
         "backup", backups.back_up(services, datastore_id, str(job.id), Kind(kind)), timeout=600, retry_for=600
     )
+    await job.step("expire", backups.expire(services, datastore_id), timeout=600)
     found = await job.step("list", backups.look(services, datastore_id))
-    await job.transaction("record", backups.record(datastore_id, found))
+    await job.transaction("record", backups.record(services, datastore_id, found))

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ccx.jobs import Job, JobRecord, TransactionBody, operation
 from ccx.runner.services import Services
 from ccx.runner.steps import cluster, network, packages, preflight, reserve, servers
+from ccx.runner.steps.servers import Action
 from ccx.runner.subject import Subject, datastore_scope
 from ccx.stores import datastores
 from ccx.stores.models import Desired, Node, Status
@@ -32,14 +33,21 @@ async def give_up(tx: AsyncSession, job: JobRecord, error: dict[str, Any] | None
 @operation("create_datastore", deadline=timedelta(minutes=30), on_failed=give_up)
 async def create_datastore(job: Job, datastore_id: str) -> None:
     """Reserve names and keys; firewall; volumes, servers; wait for them; probe; build the cluster; name it; open it."""
+    await build(job, datastore_id)
+
+
+async def build(job: Job, datastore_id: str, follow: Action | None = None, form: timedelta = FORM) -> None:
+    """All steps of a creation. ``follow``: what to wait for, after the start, before the cluster is to ``form``."""
     services: Services = job.services
-    reserved = await job.transaction("reserve", _reserve(services, datastore_id), undo=_release(services, datastore_id))
+    reserved = await job.transaction(
+        "reserve", reserve_all(services, datastore_id), undo=release_all(services, datastore_id)
+    )
     members = [UUID(m) for m in reserved]
     subject = await Subject.load(services, datastore_id)
     nodes = [subject.node(m) for m in members]
 
     await job.step("firewall", network.put_firewall(subject, clients=False), undo=network.delete_firewall(subject))
-    await job.gather(*(_machine(job, subject, node) for node in nodes))
+    await job.gather(*(machine(job, subject, node) for node in nodes))
     await job.nap_until(
         "boot",
         servers.phoned_home(services, members),
@@ -47,13 +55,15 @@ async def create_datastore(job: Job, datastore_id: str) -> None:
         within=servers.booted_within(services),
     )
     await job.gather(
-        job.transaction("certificates", _certify(services, datastore_id, members)),
+        job.transaction("certificates", certify(services, datastore_id, members)),
         *(job.step(f"probe {n.label}", preflight.probe(services, datastore_id, n.id)) for n in nodes),
     )
-    await job.gather(*(_set_up(job, subject, members, node) for node in nodes))
+    await job.gather(*(set_up(job, subject, members, node) for node in nodes))
     await job.step("start", cluster.start(services, datastore_id, members), timeout=120)
+    if follow is not None:
+        await job.step("restore", follow, timeout=900, retry_for=600)
     view = await job.nap_until(
-        "form", cluster.whole(services, datastore_id, members), every=timedelta(seconds=0.25), within=FORM
+        "form", cluster.whole(services, datastore_id, members), every=timedelta(seconds=0.25), within=form
     )
     await job.step("users", cluster.finish(services, datastore_id, members))
     await job.step("names", cluster.publish_names(services, datastore_id, members), undo=network.remove_names(subject))
@@ -65,8 +75,8 @@ async def create_datastore(job: Job, datastore_id: str) -> None:
     await job.transaction("started", started)
 
 
-def _reserve(services: Services, datastore_id: str) -> TransactionBody:
-    """Node rows, passwords, keys."""
+def reserve_all(services: Services, datastore_id: str) -> TransactionBody:
+    """Node rows, passwords, keys; its result is the nodes' ids."""
 
     async def action(tx: AsyncSession) -> list[str]:
         datastore = await datastores.get(tx, UUID(datastore_id))
@@ -80,7 +90,9 @@ def _reserve(services: Services, datastore_id: str) -> TransactionBody:
     return action
 
 
-def _release(services: Services, datastore_id: str) -> TransactionBody:
+def release_all(services: Services, datastore_id: str) -> TransactionBody:
+    """Undo of :func:`reserve_all`."""
+
     async def undo(tx: AsyncSession) -> None:
         datastore = await datastores.get(tx, UUID(datastore_id))
         for node in datastore.nodes:
@@ -90,7 +102,7 @@ def _release(services: Services, datastore_id: str) -> TransactionBody:
     return undo
 
 
-async def _machine(job: Job, subject: Subject, node: Node) -> None:
+async def machine(job: Job, subject: Subject, node: Node) -> None:
     """One node's volume and server."""
     await job.step(
         f"volume {node.label}", servers.create_volume(subject, node), undo=servers.delete_volume(subject, node)
@@ -100,7 +112,7 @@ async def _machine(job: Job, subject: Subject, node: Node) -> None:
     )
 
 
-async def _set_up(job: Job, subject: Subject, members: list[UUID], node: Node) -> None:
+async def set_up(job: Job, subject: Subject, members: list[UUID], node: Node) -> None:
     """One node's packages, where its image lacks them, and its configuration."""
     services, datastore_id = subject.services, str(subject.datastore.id)
     if packages.needed(subject):
@@ -109,7 +121,9 @@ async def _set_up(job: Job, subject: Subject, members: list[UUID], node: Node) -
     await job.step(f"configure {node.label}", cluster.configure(services, datastore_id, members, node.id))
 
 
-def _certify(services: Services, datastore_id: str, members: list[UUID]) -> TransactionBody:
+def certify(services: Services, datastore_id: str, members: list[UUID]) -> TransactionBody:
+    """Certificates for nodes whose addresses are known by now."""
+
     async def action(tx: AsyncSession) -> None:
         subject = Subject(services, await datastores.get(tx, UUID(datastore_id)))
         for member in members:

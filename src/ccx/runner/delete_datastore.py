@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ccx.jobs import Job, operation
 from ccx.runner.services import Services
-from ccx.runner.steps import backups, network, reserve, servers
+from ccx.runner.steps import backups, network, reserve, restores, servers
 from ccx.runner.subject import Subject, datastore_scope
 from ccx.stores import datastores
 from ccx.stores.models import Datastore, Node, Status
@@ -17,15 +17,18 @@ from ccx.stores.models import Datastore, Node, Status
 
 @operation("delete_datastore", deadline=timedelta(hours=24))
 async def delete_datastore(job: Job, datastore_id: str) -> None:
-    """Names first, so that nobody is sent to what is going; then servers, volumes, the firewall; last the secrets."""
+    """The log's end goes to the backups. Names first, so that nobody is sent to what is going; last the secrets."""
     services: Services = job.services
     subject = await Subject.load(services, datastore_id)
 
+    await job.step("end of the log", restores.last_mark(subject))
     await job.pivot("names", network.remove_names(subject))
     # Every node that ever was: to delete what is absent costs one call, to miss one costs money for ever.
     await job.gather(*(_machine(job, subject, node) for node in subject.datastore.nodes))
     await job.step("firewall", network.delete_firewall(subject))
     await job.step("backup keys", backups.revoke(subject))
+    if subject.datastore.origin is not None:
+        await job.step("origin's keys", restores.revoke(services, datastore_id))
     # Whoever watched it may have published them once more, from what was seen before it was to go.
     await job.step("names again", network.remove_names(subject))
 
@@ -33,6 +36,7 @@ async def delete_datastore(job: Job, datastore_id: str) -> None:
         datastore: Datastore = await datastores.get(tx, UUID(datastore_id))
         for node in datastore.nodes:
             await reserve.release_node(tx, services, node.id)
+        await backups.unschedule(tx, datastore)
         await services.vault.forget(tx, datastore_scope(datastore.id))
         datastores.set_status(tx, datastore, Status.DELETED)
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ccx.cmon.backup import Repository
+from ccx.cmon.backup import Origin, Repository
 from ccx.runner.services import Services
 from ccx.secrets import new_password
+from ccx.settings import CloudConfig
 from ccx.storage import Credentials, location_of
 from ccx.storage.opened import has_store
+from ccx.stores import datastores
 from ccx.stores.models import Datastore
+
+LATEST, AT_ONCE = "latest", "backup"
+"""How far to recover, instead of a time: as the log goes; no further than the backup itself."""
 
 _CIPHER_LENGTH = 48
 
@@ -37,13 +43,42 @@ async def repository(tx: AsyncSession, services: Services, datastore: Datastore)
     cloud = services.settings.cloud(datastore.cloud)
     if "access_key" not in kept or cloud is None or not has_store(cloud):
         return None
+    return _at(cloud, datastore, Credentials(kept["access_key"], kept["secret_key"]), kept["cipher"])
+
+
+def _at(cloud: CloudConfig, datastore: Datastore, keys: Credentials, cipher: str) -> Repository:
     location = location_of(cloud)
-    return Repository(
-        location=location,
-        ca=location.ca.read_text() if location.ca else "",
-        prefix=prefix(datastore),
-        credentials=Credentials(kept["access_key"], kept["secret_key"]),
-        cipher=kept["cipher"],
+    ca = location.ca.read_text() if location.ca else ""
+    return Repository(location=location, ca=ca, prefix=prefix(datastore), credentials=keys, cipher=cipher)
+
+
+def origin_scope(datastore_id: UUID) -> str:
+    """Where the vault keeps the keys by which a new datastore reads another one's backups."""
+    return f"origin:{datastore_id}"
+
+
+def origin_user(services: Services, datastore: Datastore) -> str:
+    """What the store calls whom it gives those keys to."""
+    return f"{user(services, datastore)}-origin"
+
+
+async def origin(tx: AsyncSession, services: Services, datastore: Datastore) -> Origin | None:
+    """What the datastore is made from; None once it is made, and for one that is made from nothing."""
+    if datastore.origin is None:
+        return None
+    keys = await services.vault.get_all(tx, origin_scope(datastore.id))
+    source = await datastores.get(tx, UUID(datastore.origin["datastore"]))
+    cloud = services.settings.cloud(source.cloud)
+    if "access_key" not in keys or cloud is None:
+        return None
+    cipher = await services.vault.get(tx, scope(source.id), "cipher")
+    to = datastore.origin["to"]
+    return Origin(
+        repository=_at(cloud, source, Credentials(keys["access_key"], keys["secret_key"]), cipher),
+        name=source.short_id,
+        backup=datastore.origin["backup"],
+        to=datetime.fromisoformat(to) if to not in (LATEST, AT_ONCE) else None,
+        at_once=to == AT_ONCE,
     )
 
 

@@ -11,7 +11,7 @@ from ccx import pki
 from ccx.clouds.base import Cloud, Tags
 from ccx.cmon.engines.base import Engine
 from ccx.cmon.spec import ClusterSecrets, ClusterSpec, NodeSpec
-from ccx.runner.repositories import repository
+from ccx.runner.repositories import origin, repository
 from ccx.runner.services import Services
 from ccx.settings import InstanceType
 from ccx.stores import datastores, nodes
@@ -89,6 +89,7 @@ class Subject:
         async with self.services.sessions() as tx:
             secrets = await self.secrets(tx, members)
             backup = await repository(tx, self.services, ds)
+            made_from = await origin(tx, self.services, ds)
         return ClusterSpec(
             id=str(ds.id),
             short_id=ds.short_id,
@@ -106,6 +107,7 @@ class Subject:
             client_sources=("0.0.0.0/0",),
             secrets=secrets,
             backup=backup,
+            origin=made_from,
         )
 
     async def secrets(self, tx: AsyncSession, members: list[Node]) -> ClusterSecrets:

@@ -20,6 +20,8 @@ _STORE = {"ENDPOINT": "s3_endpoint", "BUCKETNAME": "s3_bucket", "INSECURE_SSL": 
 
 # Environment names that operators already use, and the setting each of them is.
 _ENVIRONMENT = {
+    "BACKUP_FULL": "backup_full",
+    "BACKUP_INCREMENTAL": "backup_incremental",
     "EXTERNAL_DNS_TTL": "external_dns_ttl",
     "MAX_DATASTORES_PER_USER": "max_datastores_per_user",
     "CLOUD_INIT_TIMEOUT_MINUTES": "cloud_init_timeout_minutes",

@@ -174,6 +174,14 @@ class Settings(_Part):
     cloud_init_timeout_minutes: float = Field(
         default=15, gt=0, description="CLOUD_INIT_TIMEOUT_MINUTES: in which a new node must report that it is set up"
     )
+    backup_full: str = Field(
+        default="0 4 * * *",
+        description="BACKUP_FULL: cron, UTC, of full backups from a datastore's first on; empty: none",
+    )
+    backup_incremental: str = Field(default="0 * * * *", description="BACKUP_INCREMENTAL: the same of incremental ones")
+    backup_keep_days: int = Field(
+        default=14, ge=0, description="days to any time of which a datastore can be restored; 0: no backup is removed"
+    )
     log_level: str = "info"
     kubernetes: Kubernetes = Kubernetes()
     notify: Notify = Notify()

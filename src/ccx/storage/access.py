@@ -12,17 +12,19 @@ from ccx.storage.failures import translated
 from ccx.storage.s3 import client
 
 _T = TypeVar("_T")
+_READ = ("s3:GetObject",)
 _OBJECTS = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
 _POLICY = "ccx-own-prefix"
 
 
-def policy(bucket: str, prefix: str, *, partition: str = "aws") -> dict[str, Any]:
+def policy(bucket: str, prefix: str, *, partition: str = "aws", read_only: bool = False) -> dict[str, Any]:
     """What opens ``prefix`` (``…/``) of ``bucket`` and nothing else."""
+    actions = list(_READ if read_only else _OBJECTS)
     arn = f"arn:{partition}:s3:::{bucket}"
     return {
         "Version": "2012-10-17",
         "Statement": [
-            {"Effect": "Allow", "Action": list(_OBJECTS), "Resource": [f"{arn}/{prefix}*"]},
+            {"Effect": "Allow", "Action": actions, "Resource": [f"{arn}/{prefix}*"]},
             {
                 "Effect": "Allow",
                 "Action": ["s3:ListBucket"],
@@ -43,8 +45,9 @@ class IamAccess:
         self._partition = "aws-cn" if location.region.startswith("cn-") else "aws"
         self._made: Any = None
 
-    async def grant(self, name: str, prefix: str) -> Credentials:
-        document = json.dumps(policy(self._location.bucket, prefix, partition=self._partition))
+    async def grant(self, name: str, prefix: str, *, read_only: bool = False) -> Credentials:
+        opened = policy(self._location.bucket, prefix, partition=self._partition, read_only=read_only)
+        document = json.dumps(opened)
 
         def run(iam: Any) -> Credentials:
             _tolerating("EntityAlreadyExists", lambda: iam.create_user(UserName=name))

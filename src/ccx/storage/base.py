@@ -132,8 +132,11 @@ class ObjectStore(Protocol):
 class Access(Protocol):
     """Gives each datastore keys that are good for its own prefix and nothing else. Idempotent by name."""
 
-    async def grant(self, name: str, prefix: str) -> Credentials:
-        """Fresh keys for ``prefix`` (``…/``): reads, writes, lists and deletes below it. Earlier ones of it end."""
+    async def grant(self, name: str, prefix: str, *, read_only: bool = False) -> Credentials:
+        """Fresh keys for ``prefix`` (``…/``): reads, writes, lists and deletes below it. Earlier ones of it end.
+
+        ``read_only``: reads and lists only.
+        """
 
     async def revoke(self, name: str) -> None:
         """From now on its keys open nothing. Succeeds where there are none."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -23,6 +23,12 @@ async def replace(tx: AsyncSession, datastore: Datastore, found: Sequence[dict[s
     for row in found:
         statement = insert(Backup).values(id=new_id(), **owned, **row)
         await tx.execute(statement.on_conflict_do_update(index_elements=["datastore_id", "label"], set_=row))
+
+
+async def drilled(tx: AsyncSession, datastore_id: UUID, label: str, outcome: dict[str, Any]) -> None:
+    """Records what a drill found of a backup, if it is still there."""
+    one = (Backup.datastore_id == datastore_id) & (Backup.label == label)
+    await tx.execute(update(Backup).where(one).values(drill=outcome))
 
 
 async def of(

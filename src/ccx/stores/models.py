@@ -191,6 +191,8 @@ class Backup(Owned, Base):
     wal_first: Mapped[str | None]
     """The first segment of the log that it needs to be whole."""
     wal_last: Mapped[str | None]
+    drill: Mapped[dict[str, Any] | None]
+    """What the last restore of it, made to prove it, found: ``{"at", "proved", "seconds", "err", …}``."""
 
 
 class Enrolment(Base):

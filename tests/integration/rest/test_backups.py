@@ -7,9 +7,11 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 from tests.integration.rest.conftest import Api
 
 from ccx.runner.services import Services
+from ccx.runner.steps import backups as steps
 from ccx.stores import backups, datastores
 
 PATH = "/backup/api/v1/backups"
@@ -65,3 +67,32 @@ async def test_somebody_elses_backups_are_absent(user: Api, other: Api, services
     await record(services, uuid, row("1F"))
     assert (await other.get(f"{PATH}/{uuid}")).status_code == 404
     assert (await other.get(PATH)).json()["backups"] == []
+
+
+async def scheduled(services: Services, uuid: str) -> list[tuple[str, str]]:
+    async with services.sessions() as tx:
+        rows = await tx.execute(
+            text("select cron, args->>'kind' from jobs.schedule where key = :key order by 2"), {"key": uuid}
+        )
+        return [(cron, kind) for cron, kind in rows]
+
+
+async def test_what_was_backed_up_once_is_backed_up_by_itself_until_it_is_deleted(
+    user: Api, services: Services
+) -> None:
+    uuid = await user.started()
+    assert await scheduled(services, uuid) == []
+    found = [
+        {
+            "id": "1F", "parent": None, "kind": "full", "started": YESTERDAY.isoformat(), "size": 1, "stored": 1,
+            "ended": YESTERDAY.isoformat(), "good": True, "log": ["A", "B"],
+        }
+    ]  # fmt: skip
+    async with services.sessions.begin() as tx:
+        await steps.record(services, uuid, found)(tx)
+    assert await scheduled(services, uuid) == [("0 4 * * *", "full"), ("0 * * * *", "incremental")]
+    assert (await user.get(f"{PATH}/{uuid}")).json()["total"] == 1
+
+    await user.delete(f"/prov/api/v2/cluster/{uuid}")
+    await user.finished(uuid, "JOB_TYPE_DESTROY_DATASTORE")
+    assert await scheduled(services, uuid) == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from ccx.storage import Credentials, Location
 
@@ -54,6 +54,22 @@ class Backup:
     """The first and last segment of the log that it needs to be whole."""
 
 
+@dataclass(frozen=True, repr=False)
+class Origin:
+    """What the data of a new cluster comes from. No repr: it holds secrets."""
+
+    repository: Repository
+    """The other datastore's, with keys that may only read."""
+    name: str
+    """Short id of the other datastore."""
+    backup: str
+    """Id of the backup to begin with."""
+    to: datetime | None = None
+    """What was committed until then is there, and nothing later. None: as far as the log goes."""
+    at_once: bool = False
+    """As the backup is, with no more of the log than makes it whole."""
+
+
 @runtime_checkable
 class BacksUp(Protocol):
     """An engine that can. ``cluster.backup`` says where to; ``configure`` has been called since it does."""
@@ -68,3 +84,21 @@ class BacksUp(Protocol):
 
     async def backups(self, channel: NodeChannel, cluster: ClusterSpec) -> list[Backup]:
         """All that are complete in the store, oldest first."""
+
+    async def expire(self, channel: NodeChannel, cluster: ClusterSpec, days: int, token: int) -> None:
+        """Removes what is not needed to restore to any time of the last ``days``. What a kept backup needs stays."""
+
+    async def archive_now(self, channel: NodeChannel, cluster: ClusterSpec) -> None:
+        """Returns when everything that is committed now can be restored, to any time up to now."""
+
+    async def archive_waits(self, channel: NodeChannel, cluster: ClusterSpec) -> float:
+        """For how many seconds the oldest finished part of the log has been waiting to get into the store."""
+
+    async def follow_restore(self, channel: NodeChannel, cluster: ClusterSpec, progress: Progress) -> None:
+        """After ``start`` of a cluster with an origin: returns when its primary serves. CcxError when it never will."""
+
+    async def forget_origin(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
+        """Removes from a node what it had to know of the origin."""
+
+    async def verify(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> dict[str, Any]:
+        """Has the engine check everything on the primary; what it counted there. CcxError with what is wrong."""

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
 
-from ccx.cmon.backup.base import Backup, Kind, Repository
+from ccx.cmon.backup import restoring
+from ccx.cmon.backup.base import Backup, Kind, Origin, Repository
 from ccx.cmon.engines.postgres.config import SOCKET, NodeFile
 from ccx.cmon.engines.postgres.layout import DATA, data_directory
 from ccx.cmon.spec import ClusterSpec
@@ -14,7 +15,7 @@ from ccx.network.hosts import parse_url
 
 FOLDER = PurePosixPath("/etc/ccx/pgbackrest")
 CONFIGURATION = f"{FOLDER}/pgbackrest.conf"
-_CA = f"{FOLDER}/ca.crt"
+_CA, _ORIGIN_CA = f"{FOLDER}/ca.crt", f"{FOLDER}/restore-ca.crt"
 _WORK = DATA / "pgbackrest"
 
 DIRECTORIES = [{"path": "pgbackrest", "owner": "postgres", "mode": "0700"}]
@@ -27,8 +28,23 @@ def node_files(cluster: ClusterSpec, repository: Repository) -> list[NodeFile]:
     return [*files, NodeFile(_CA, repository.ca)] if repository.ca else files
 
 
+def restore_files(cluster: ClusterSpec, origin: Origin) -> list[NodeFile]:
+    """What a new cluster's nodes need to be made from a backup of another one."""
+    config = _text(origin.name, cluster.version, origin.repository, _ORIGIN_CA)
+    data = data_directory(cluster.version)
+    files = [
+        NodeFile(str(restoring.CONFIGURED_BY), config, "0600", "postgres"),
+        NodeFile(str(restoring.SCRIPT), restoring.script(origin, data), "0755"),
+    ]
+    return [*files, NodeFile(_ORIGIN_CA, origin.repository.ca)] if origin.repository.ca else files
+
+
 def configuration(cluster: ClusterSpec, repository: Repository) -> str:
     """The text of ``pgbackrest.conf``. Nothing of it has to stand in an argument or the environment."""
+    return _text(cluster.short_id, cluster.version, repository, _CA)
+
+
+def _text(name: str, version: str, repository: Repository, ca: str) -> str:
     where = repository.location
     address = parse_url(where.endpoint, field="s3_endpoint")
     common = {
@@ -42,7 +58,7 @@ def configuration(cluster: ClusterSpec, repository: Repository) -> str:
         "repo1-s3-key": repository.credentials.access_key,
         "repo1-s3-key-secret": repository.credentials.secret_key,
         "repo1-storage-verify-tls": "y" if where.verify else "n",
-        **({"repo1-storage-ca-file": _CA} if repository.ca else {}),
+        **({"repo1-storage-ca-file": ca} if repository.ca else {}),
         "repo1-cipher-type": "aes-256-cbc",
         "repo1-cipher-pass": repository.cipher,
         "repo1-bundle": "y",
@@ -60,8 +76,8 @@ def configuration(cluster: ClusterSpec, repository: Repository) -> str:
         # What is kept, and for how long, is for the control plane to say.
         "expire-auto": "n",
     }
-    stanza = {"pg1-path": data_directory(cluster.version), "pg1-socket-path": SOCKET}
-    lines = ["[global]", *_lines(common), "", f"[{cluster.short_id}]", *_lines(stanza), ""]
+    stanza = {"pg1-path": data_directory(version), "pg1-socket-path": SOCKET}
+    lines = ["[global]", *_lines(common), "", f"[{name}]", *_lines(stanza), ""]
     return "\n".join(lines)
 
 

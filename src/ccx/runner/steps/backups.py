@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ccx.cmon.backup import BacksUp, Kind
 from ccx.cmon.backup.base import Backup
 from ccx.cmon.node_channel import NodeUnreachable
-from ccx.errors import Invalid
-from ccx.jobs import Step, TransactionBody
+from ccx.errors import CcxError, Invalid
+from ccx.jobs import Step, TransactionBody, schedules
 from ccx.runner import repositories
 from ccx.runner.services import Services
 from ccx.runner.steps import cluster
@@ -22,6 +22,11 @@ from ccx.runner.subject import Subject
 from ccx.storage.opened import location_of, open_access
 from ccx.stores import backups as stored
 from ccx.stores import datastores
+from ccx.stores.models import Datastore, Desired
+
+SCHEDULED = "JOB_TYPE_SCHEDULED_BACKUP"
+"""What the API calls a backup's job that nobody asked for."""
+_SPREAD = timedelta(minutes=30)
 
 log = structlog.get_logger()
 
@@ -113,6 +118,21 @@ def back_up(services: Services, datastore_id: str, name: str, kind: Kind) -> Act
     return action
 
 
+def expire(services: Services, datastore_id: str) -> Action:
+    """Removes what is older than the settings keep. That it can't be is no reason to call a backup failed."""
+
+    async def action(step: Step) -> None:
+        subject, days = await Subject.load(services, datastore_id), services.settings.backup_keep_days
+        if not days:
+            return
+        try:
+            await engine_of(subject).expire(services.channel, await subject.cluster(), days, step.token)
+        except CcxError as error:
+            log.warning("old backups are not removed", datastore=subject.datastore.short_id, reason=str(error))
+
+    return action
+
+
 def look(services: Services, datastore_id: str) -> Action:
     """What the store has of the datastore, asked of the tool."""
 
@@ -124,14 +144,48 @@ def look(services: Services, datastore_id: str) -> Action:
     return action
 
 
-def record(datastore_id: str, found: list[dict[str, Any]]) -> TransactionBody:
-    """Remembers what :func:`look` found: so it is known when no node can be asked, and after the datastore."""
+def record(services: Services, datastore_id: str, found: list[dict[str, Any]]) -> TransactionBody:
+    """Remembers what :func:`look` found: so it is known when no node can be asked, and after the datastore.
+
+    From now on it is backed up again by itself.
+    """
 
     async def action(tx: AsyncSession) -> None:
         datastore = await datastores.get(tx, UUID(datastore_id))
         await stored.replace(tx, datastore, [_row(entry) for entry in found])
+        if datastore.desired is Desired.PRESENT:
+            await _schedule(tx, services, datastore)
 
     return action
+
+
+async def _schedule(tx: AsyncSession, services: Services, datastore: Datastore) -> None:
+    key, owner = str(datastore.id), (datastore.owner_type, datastore.owner_id)
+    for kind, cron in (
+        (Kind.FULL, services.settings.backup_full),
+        (Kind.INCREMENTAL, services.settings.backup_incremental),
+    ):
+        args = {"datastore_id": key, "kind": kind.value}
+        try:
+            if cron:
+                await schedules.put(
+                    tx, _name(datastore, kind), cron, "backup_datastore", key=key, args=args, owner=owner,
+                    label=SCHEDULED, jitter=_SPREAD,
+                )  # fmt: skip
+            else:
+                await schedules.remove(tx, _name(datastore, kind))
+        except Invalid as error:
+            log.error("there is no schedule for backups", kind=kind.value, reason=str(error))
+
+
+async def unschedule(tx: AsyncSession, datastore: Datastore) -> None:
+    """It is backed up by itself no more."""
+    for kind in Kind:
+        await schedules.remove(tx, _name(datastore, kind))
+
+
+def _name(datastore: Datastore, kind: Kind) -> str:
+    return f"backup {kind.value} {datastore.id}"
 
 
 def as_json(backup: Backup) -> dict[str, Any]:

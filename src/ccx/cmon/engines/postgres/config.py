@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 
+from ccx.cmon.backup import restoring
 from ccx.cmon.engines.postgres import tuning
 from ccx.cmon.engines.postgres.layout import (
     CONFIGURATION,
@@ -168,6 +169,7 @@ def patroni_yaml(cluster: ClusterSpec, node: NodeSpec) -> str:
                 {"locale": "C.UTF-8"},
                 "data-checksums",
             ],
+            **(restoring.bootstrap(cluster.origin) if cluster.origin is not None else {}),
         },
         "postgresql": {
             "listen": f"{node.address},127.0.0.1:{POSTGRES}",

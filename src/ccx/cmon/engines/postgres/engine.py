@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from ccx.cmon import egress
-from ccx.cmon.backup import Backup, Kind, pgbackrest
+from ccx.cmon.backup import Backup, Kind, pgbackrest, restoring
 from ccx.cmon.engines.base import Port, Software
 from ccx.cmon.engines.postgres import config, leadership, membership, observation, patroni, renewal, tenants
 from ccx.cmon.engines.postgres.clients import Clients
@@ -17,6 +18,7 @@ from ccx.cmon.engines.postgres.layout import (
     PATRONI_UNIT,
     POSTGRES,
     carries_etcd,
+    data_directory,
 )
 from ccx.cmon.node_channel import NodeChannel, Progress
 from ccx.cmon.spec import ClusterSpec, ClusterView, DatabaseInfo, DatabaseUser, NodeSpec, Role
@@ -27,7 +29,7 @@ _PEERS = 3.0
 """Seconds for a peer to say whether it sees a node; silence is no answer."""
 
 _LOOK_EVERY = 1.0
-"""Seconds between two looks at a running backup."""
+"""Seconds between two looks at a running backup or restore."""
 
 _PROMISES = {
     1: "1: no high availability; if the node is lost, a backup is what is left",
@@ -76,6 +78,9 @@ class PostgresEngine:
         if cluster.backup is not None:
             directories += pgbackrest.DIRECTORIES
             files += [file.to_json() for file in pgbackrest.node_files(cluster, cluster.backup)]
+        if cluster.origin is not None:
+            directories += pgbackrest.DIRECTORIES
+            files += [file.to_json() for file in pgbackrest.restore_files(cluster, cluster.origin)]
         calls = [
             {"verb": "prepare-data", "args": {"directories": directories}},
             {"verb": "write-files", "args": {"files": files}},
@@ -163,6 +168,40 @@ class PostgresEngine:
         args = {"stanza": cluster.short_id}
         found = await channel.call(await self._primary(cluster), "backups", args, timeout=60)
         return [pgbackrest.backup_of(one) for one in found["backups"]]
+
+    async def expire(self, channel: NodeChannel, cluster: ClusterSpec, days: int, token: int) -> None:
+        args = {"stanza": cluster.short_id, "days": days}
+        await channel.call(await self._primary(cluster), "backup-expire", args, token=token, timeout=570)
+
+    async def archive_now(self, channel: NodeChannel, cluster: ClusterSpec) -> None:
+        await channel.call(await self._primary(cluster), "backup-mark", {"limit": 60}, timeout=90)
+
+    async def archive_waits(self, channel: NodeChannel, cluster: ClusterSpec) -> float:
+        args = {"data": str(data_directory(cluster.version))}
+        found = await channel.call(await self._primary(cluster), "archive-state", args, timeout=5)
+        return float(found["oldest"])
+
+    async def follow_restore(self, channel: NodeChannel, cluster: ClusterSpec, progress: Progress) -> None:
+        while (await self.observe(cluster)).primary is None:
+            for node in cluster.nodes:
+                seen = await channel.call(node, "restore-state")
+                if seen["state"] == "failed":
+                    raise CcxError(
+                        f"the restore failed on {node.label}: {seen['err']}",
+                        remedy="Restore to another time or backup; or see why the object store can't be read",
+                    )
+                if seen["state"] != "absent":
+                    await progress({"done": seen["done"], "unit": "bytes", "note": seen["note"]})
+            await asyncio.sleep(_LOOK_EVERY)
+
+    async def verify(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> dict[str, Any]:
+        primary = await self._primary(cluster)
+        args = {"bin": f"/usr/lib/postgresql/{cluster.version}/bin"}
+        return await channel.call(primary, "postgres-verify", args, token=token, timeout=6 * 3600)
+
+    async def forget_origin(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
+        empty = {"path": str(restoring.CONFIGURED_BY), "content": "", "mode": "0600", "owner": "postgres"}
+        await channel.call(cluster.node(label), "write-files", {"files": [empty]}, token=token)
 
     async def users(self, channel: NodeChannel, cluster: ClusterSpec) -> list[DatabaseUser]:
         return await tenants.users(channel, await self._primary(cluster))

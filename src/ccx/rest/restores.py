@@ -1,0 +1,170 @@
+"""A new datastore out of another one's backups. The other one, alive or deleted, is left as it is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import AwareDatetime, BaseModel
+
+from ccx import jobs
+from ccx.db import utc_now
+from ccx.errors import Invalid
+from ccx.rest.cluster_orders import Count, General, Instance, Network, Notifications, Order, Where, place
+from ccx.rest.deps import AnyDatastore, Context, Transaction
+from ccx.rest.job_labels import BACKUP, DEPLOY, DRILL
+from ccx.rest.routing import OwnerRoute
+from ccx.rest.routing import router as make_router
+from ccx.rest.schema import AnyText, Body, Text, When
+from ccx.runner import repositories, windows
+from ccx.runner.services import Services
+from ccx.runner.steps.backups import check
+from ccx.runner.subject import Subject
+from ccx.stores import backups, datastores
+from ccx.stores.models import Datastore
+
+router = make_router(OwnerRoute, "/api/backup/api/v1/backups", "backups")
+
+
+class FromBackup(Body):
+    """What the new datastore shall be; what is left out is as the other one has it."""
+
+    pitr_stop_time: AwareDatetime | None = None
+    """What was committed until then, and nothing later. Without: the backup as it is."""
+    cluster_name: AnyText | None = None
+    """Without: the other one's, with the time of the request."""
+    cluster_size: Count | None = None
+    instance_size: Text | None = None
+    volume_size: Count | None = None
+    """GiB."""
+    dry_run: bool = False
+    """Check everything and tell what would be restored, and make nothing."""
+
+
+class Restore(FromBackup):
+    backup_id: Text | None = None
+    """Without: the newest that ended before the time to restore to."""
+
+
+class Restoring(BaseModel):
+    """What is restored, or would be."""
+
+    uuid: UUID | None
+    """The new datastore's; null of a dry run."""
+    cluster_uuid: UUID | None
+    job_id: UUID | None
+    cluster_name: str
+    backup_id: str
+    """What it begins with."""
+    until: When | None
+    """What was committed until then will be there; null: the backup as it is."""
+    window_start: When
+    window_end: When
+    """The other datastore can be restored to any time from the one to the other."""
+    log_first: str | None
+    """The first segment of the log that is replayed."""
+    size: int
+    """Bytes of the database in the backup."""
+    cluster_size: int
+    instance_size: str
+    volume_size: int
+
+
+@router.post("/{datastore_id}/restore", status_code=202)
+async def restore(datastore: AnyDatastore, wish: Restore, tx: Transaction, services: Context) -> Restoring:
+    """Makes a new datastore; without a time and a backup, with everything that was committed until now."""
+    to = repositories.AT_ONCE if wish.backup_id is not None and wish.pitr_stop_time is None else repositories.LATEST
+    return await _restore(services, tx, datastore, wish, wish.backup_id, to)
+
+
+@router.post("/{datastore_id}/{backup_id}/restore", status_code=202)
+async def restore_backup(
+    datastore: AnyDatastore, backup_id: str, wish: FromBackup, tx: Transaction, services: Context
+) -> Restoring:
+    """Makes a new datastore from that backup: as it is, or with the log after it up to a time."""
+    return await _restore(services, tx, datastore, wish, backup_id, repositories.AT_ONCE)
+
+
+class Drilling(BaseModel):
+    drill_uuid: UUID
+    """What the job belongs to."""
+    job_id: UUID
+    backup_id: str
+
+
+@router.post("/{datastore_id}/drill", status_code=202)
+async def drill(datastore: AnyDatastore, tx: Transaction, services: Context) -> Drilling:
+    """Proves the newest backup: restores it into a throw-away node, has it checked, and removes that again."""
+    check(services, Subject(services, datastore))
+    found, _ = await backups.of(tx, datastore.id)
+    backup = windows.newest(datastore, found)
+    owner = (datastore.owner_type, datastore.owner_id)
+    origin = {"datastore": str(datastore.id), "backup": backup.label, "to": repositories.AT_ONCE}
+    home = await datastores.never(
+        tx, owner, name="restore drill", vendor=datastore.vendor, version=datastore.version, size=1,
+        cluster_type=datastore.cluster_type, cloud=datastore.cloud, region=datastore.region,
+        instance_size=datastore.instance_size, volume_type=datastore.volume_type, volume_size=datastore.volume_size,
+        admin_user=datastore.admin_user, admin_database=datastore.admin_database, origin=origin,
+    )  # fmt: skip
+    args = {"datastore_id": str(home.id)}
+    job_id = await jobs.enqueue(tx, "drill_datastore", key=str(home.id), args=args, owner=owner, label=DRILL)
+    return Drilling(drill_uuid=home.id, job_id=job_id, backup_id=backup.label)
+
+
+async def _restore(
+    services: Services, tx: Transaction, source: Datastore, wish: FromBackup, label: str | None, to: str
+) -> Restoring:
+    check(services, Subject(services, source))
+    found, _ = await backups.of(tx, source.id)
+    window = await windows.window(services, source, found)
+    at = wish.pitr_stop_time
+    if at is not None and at > utc_now():
+        raise Invalid("that time is not yet", field="pitr_stop_time", remedy=f"Choose a time from {window}")
+    backup = windows.choose(found, window, label, at)
+    owner = (source.owner_type, source.owner_id)
+    values = await place(services, tx, owner, _order(source, wish))
+    windows.check_room(backup, values["volume_size"])
+    new: dict[str, Any] = {"uuid": None, "cluster_uuid": None, "job_id": None}
+    if not wish.dry_run:
+        origin = {
+            "datastore": str(source.id), "backup": backup.label, "to": at.astimezone(UTC).isoformat() if at else to,
+        }  # fmt: skip
+        kept = {"admin_user": source.admin_user, "admin_database": source.admin_database}
+        made = await datastores.add(tx, owner, **values, **kept, origin=origin)
+        args = {"datastore_id": str(made.id), "label": BACKUP}
+        job = await jobs.enqueue(tx, "restore_datastore", key=str(made.id), args=args, owner=owner, label=DEPLOY)
+        new = {"uuid": made.id, "cluster_uuid": made.id, "job_id": job}
+    return Restoring(
+        **new, cluster_name=values["name"], backup_id=backup.label, until=_until(window, at, to),
+        window_start=window.start, window_end=window.end, log_first=backup.wal_first, size=backup.size,
+        cluster_size=values["size"], instance_size=values["instance_size"], volume_size=values["volume_size"],
+    )  # fmt: skip
+
+
+def _until(window: windows.Window, at: datetime | None, to: str) -> datetime | None:
+    if at is not None:
+        return at
+    return window.end if to == repositories.LATEST else None
+
+
+def _order(source: Datastore, wish: FromBackup) -> Order:
+    """Like the other one, but for what is wished otherwise; checked as any order is."""
+    size = wish.cluster_size or source.size
+    stamp = utc_now().strftime("%Y%m%d-%H%M%S")
+    return Order(
+        general=General(
+            cluster_name=wish.cluster_name or f"{source.name[:40].rstrip(' ._-')}-{stamp}", cluster_size=size,
+            db_vendor=source.vendor, db_version=source.version, cluster_type=source.cluster_type, tags=source.tags,
+        ),
+        cloud=Where(cloud_provider=source.cloud, cloud_region=source.region),
+        instance=Instance(
+            instance_size=wish.instance_size or source.instance_size, volume_type=source.volume_type,
+            volume_size=wish.volume_size or source.volume_size, volume_iops=source.volume_iops,
+        ),
+        network=Network(
+            network_type=source.network_type, ha_enabled=source.ha_enabled,
+            availability_zones=source.zones if size == source.size else None,
+        ),
+        notifications=Notifications(**source.notifications),
+    )  # fmt: skip

@@ -1,0 +1,125 @@
+"""A new datastore out of another one's backups: the way to them, and what happens on the nodes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from ccx.cmon.spec import ClusterSpec
+from ccx.jobs import Step
+from ccx.runner import repositories
+from ccx.runner.services import Services
+from ccx.runner.steps.backups import engine_of
+from ccx.runner.steps.servers import Action
+from ccx.runner.subject import Subject
+from ccx.settings import CloudConfig
+from ccx.storage.opened import open_access
+from ccx.stores.models import NodeStatus, Status
+
+_MARKED_WITHIN_S, _LAST_WITHIN_S = 90, 15
+
+log = structlog.get_logger()
+
+
+def mark(services: Services, datastore_id: str) -> Action:
+    """Has the other datastore, if it serves, archive its log up to now. If it can't, what is in the store is all."""
+
+    async def action(step: Step) -> None:
+        source = await _source(await Subject.load(services, datastore_id))
+        if source.datastore.status in (Status.STARTED, Status.DEGRADED):
+            await _mark(source, _MARKED_WITHIN_S)
+
+    return action
+
+
+def last_mark(subject: Subject) -> Action:
+    """Before the datastore goes: what was committed last shall be in its backups, if that takes but a moment."""
+
+    async def action(step: Step) -> None:
+        await _mark(subject, _LAST_WITHIN_S)
+
+    return action
+
+
+async def _mark(subject: Subject, within: float) -> None:
+    services = subject.services
+    try:
+        async with asyncio.timeout(within):
+            async with services.sessions() as tx:
+                if await repositories.repository(tx, services, subject.datastore) is None:
+                    return
+            await engine_of(subject).archive_now(services.channel, await subject.cluster())
+    except Exception as error:  # whatever it is, a datastore can be deleted, and restored as far as the store has it
+        log.warning("the log's end is not archived", datastore=subject.datastore.short_id, reason=str(error))
+
+
+def grant(services: Services, datastore_id: str) -> Action:
+    """Keys that read the other one's backups, and only that, for as long as this takes."""
+
+    async def action(step: Step) -> None:
+        subject = await Subject.load(services, datastore_id)
+        source = await _source(subject)
+        access = open_access(_cloud(source), services.settings)
+        name = repositories.origin_user(services, subject.datastore)
+        keys = await access.grant(name, repositories.prefix(source.datastore), read_only=True)
+        own = repositories.origin_scope(subject.datastore.id)
+        async with services.sessions.begin() as tx:
+            await services.vault.put(tx, own, "secret_key", keys.secret_key)
+            await services.vault.put(tx, own, "access_key", keys.access_key)
+
+    return action
+
+
+def revoke(services: Services, datastore_id: str) -> Action:
+    """Undo of :func:`grant`. Succeeds where there are none."""
+
+    async def action(step: Step) -> None:
+        subject = await Subject.load(services, datastore_id)
+        access = open_access(_cloud(await _source(subject)), services.settings)
+        await access.revoke(repositories.origin_user(services, subject.datastore))
+        async with services.sessions.begin() as tx:
+            await services.vault.forget(tx, repositories.origin_scope(subject.datastore.id))
+
+    return action
+
+
+def follow(services: Services, datastore_id: str) -> Action:
+    """Waits until the data is there; its progress is the step's. Fails with the reason when it never will be."""
+
+    async def action(step: Step) -> None:
+        subject = await Subject.load(services, datastore_id)
+
+        async def report(progress: dict[str, Any]) -> None:
+            await step.progress(progress["done"], None, progress["unit"], progress["note"])
+
+        await engine_of(subject).follow_restore(services.channel, await made(subject), report)
+
+    return action
+
+
+def forget(services: Services, datastore_id: str, node_id: UUID) -> Action:
+    async def action(step: Step) -> None:
+        subject = await Subject.load(services, datastore_id)
+        label = subject.node(node_id).label
+        await engine_of(subject).forget_origin(services.channel, await subject.cluster(), label, step.token)
+
+    return action
+
+
+async def made(subject: Subject) -> ClusterSpec:
+    """The cluster while it is made: its nodes are no members yet."""
+    return await subject.cluster([n for n in subject.datastore.nodes if n.status is not NodeStatus.RETIRED])
+
+
+async def _source(subject: Subject) -> Subject:
+    assert subject.datastore.origin is not None
+    return await Subject.load(subject.services, subject.datastore.origin["datastore"])
+
+
+def _cloud(source: Subject) -> CloudConfig:
+    cloud = source.services.settings.cloud(source.datastore.cloud)
+    assert cloud is not None, f"the settings no longer have the cloud {source.datastore.cloud}"
+    return cloud

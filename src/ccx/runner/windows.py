@@ -1,0 +1,126 @@
+"""To which times a datastore can be restored, and from which of its backups."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from ccx.db import utc_now
+from ccx.errors import Invalid, NotFound
+from ccx.runner import repositories
+from ccx.runner.services import Services
+from ccx.storage.opened import open_store
+from ccx.stores.models import Backup, Datastore, Status
+
+_PATIENCE_S = 5
+_WHOLE = timedelta(seconds=1)
+"""A backup's end is known to the second."""
+_LOG = re.compile(r"/[0-9A-F]{24}-[0-9a-f]{40}")
+_SERVES = (Status.STARTED, Status.DEGRADED)
+_GIB = 2**30
+_ROOM = 2 * _GIB
+"""For the log that is replayed, and what the database writes from then on."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Any time from ``start`` to ``end`` can be restored to."""
+
+    start: datetime
+    end: datetime
+
+    def __str__(self) -> str:
+        return f"{_shown(self.start)} to {_shown(self.end)}"
+
+
+async def window(services: Services, datastore: Datastore, backups: Sequence[Backup]) -> Window:
+    """Of a datastore with these backups. Raises NotFound where there is none, Transient when the store is silent."""
+    start = min(backup.ended_at for backup in _usable(datastore, backups)) + _WHOLE
+    # One that serves is asked to archive its log before anything else; of another, what is in the store is all.
+    end = utc_now() if datastore.status in _SERVES else await _archived(services, datastore)
+    return Window(start, max(start, end))
+
+
+def newest(datastore: Datastore, backups: Sequence[Backup]) -> Backup:
+    """The newest of the datastore's backups that are whole. Raises NotFound where there is none."""
+    return max(_usable(datastore, backups), key=lambda backup: backup.ended_at)
+
+
+def _usable(datastore: Datastore, backups: Sequence[Backup]) -> list[Backup]:
+    usable = [backup for backup in backups if is_whole(backup, backups)]
+    if not usable:
+        raise NotFound(f"there is no backup of {datastore.name} to restore", remedy="Make one: ccx backup create")
+    return usable
+
+
+async def _archived(services: Services, datastore: Datastore) -> datetime:
+    """When the newest part of its log came into the store."""
+    cloud = services.settings.cloud(datastore.cloud)
+    if cloud is None:
+        raise Invalid(f"the cloud {datastore.cloud} is no longer there", remedy="Put it back into the settings")
+    store = open_store(cloud, services.settings, patience=_PATIENCE_S)
+    try:
+        found = await store.list(f"{repositories.prefix(datastore)}archive/")
+    finally:
+        await store.close()
+    return max((o.modified for o in found if _LOG.search(o.key)), default=datetime.min.replace(tzinfo=utc_now().tzinfo))
+
+
+def is_whole(backup: Backup, backups: Sequence[Backup]) -> bool:
+    """Whether it, and all that it builds on, is there without damage."""
+    by_label = {one.label: one for one in backups}
+    following: Backup | None = backup
+    while following is not None and following.good:
+        if following.parent is None:
+            return True
+        following = by_label.get(following.parent)
+    return False
+
+
+def choose(backups: Sequence[Backup], found: Window, label: str | None, to: datetime | None) -> Backup:
+    """The backup to begin with: that one, or the newest that ended before ``to``. Raises Invalid, NotFound."""
+    if label is not None:
+        named = next((backup for backup in backups if backup.label == label), None)
+        if named is None:
+            raise NotFound(f"there is no backup {label}", field="backup_id", remedy="List them: ccx backup list")
+        backups = [named]
+    elif to is None:
+        backups = [backup for backup in backups if is_whole(backup, backups)]
+    else:
+        backups = [b for b in backups if is_whole(b, backups) and b.ended_at + _WHOLE <= to]
+    if to is not None:
+        _check_time(found, to, backups[0] if label is not None else None)
+    return max(backups, key=lambda backup: backup.ended_at)
+
+
+def _check_time(found: Window, to: datetime, named: Backup | None) -> None:
+    field, remedy = "pitr_stop_time", f"Choose a time from {found}"
+    if to > found.end:
+        raise Invalid(f"the log ends at {_shown(found.end)}, before {_shown(to)}", field=field, remedy=remedy)
+    if to < found.start:
+        raise Invalid(
+            f"the first backup ended at {_shown(found.start)}, after {_shown(to)}", field=field, remedy=remedy
+        )
+    if named is not None and to < named.ended_at + _WHOLE:
+        raise Invalid(
+            f"the backup {named.label} ended at {_shown(named.ended_at)}, after {_shown(to)}",
+            field=field,
+            remedy="Choose a later time, or no backup: the right one is found",
+        )
+
+
+def check_room(backup: Backup, volume_size: int) -> None:
+    """Raises Invalid for volumes (GiB) that can't hold what was backed up."""
+    needed = -(-(backup.size + backup.size // 10 + _ROOM) // _GIB)
+    if volume_size < needed:
+        raise Invalid(
+            f"volumes of {volume_size} GiB can't hold it: the database had {backup.size / _GIB:.1f} GiB",
+            field="volume_size",
+            remedy=f"Choose at least {needed} GiB",
+        )
+
+
+def _shown(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,25 @@
+"""What a node tells of a restore: the segment that it replays, and why it failed."""
+
+from __future__ import annotations
+
+from agent.ccx_agent import restore
+
+JOURNAL = """\
+INFO: Running custom bootstrap script: /etc/ccx/postgres/restore
+2026-03-01 12:00:00.000 UTC [9] [unknown]@[unknown] FATAL:  the database system is starting up
+2026-03-01 12:00:01.000 UTC [8] FATAL:  recovery ended before configured recovery target was reached
+2026-03-01 12:00:02.000 UTC [9] FATAL:  the database system is shutting down
+"""
+
+
+def test_the_reason_is_the_last_complaint_that_is_no_usual_one() -> None:
+    assert restore.reason(JOURNAL) == "recovery ended before configured recovery target was reached"
+    assert restore.reason("ERROR: [055]: unable to load info file\n") == "[055]: unable to load info file"
+    assert restore.reason("all is well") == "no word why"
+
+
+def test_the_segment_is_that_of_the_startup_process() -> None:
+    assert restore.replayed("COMMAND\npostgres: abc: startup recovering 0000000200000000000000A7\n") == (
+        "0000000200000000000000A7"
+    )
+    assert restore.replayed("COMMAND\npostgres: abc: checkpointer\n") == ""

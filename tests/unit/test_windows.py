@@ -1,0 +1,69 @@
+"""Which backup a restore begins with, and which times and volumes are refused before anything is made."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from ccx.errors import Invalid, NotFound
+from ccx.runner import windows
+from ccx.runner.windows import Window
+from ccx.stores.models import Backup
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+OPEN = Window(NOON + timedelta(seconds=1), NOON + timedelta(hours=9))
+
+
+def backup(label: str, hours: float, *, parent: str | None = None, good: bool = True, size: int = 0) -> Backup:
+    ended = NOON + timedelta(hours=hours)
+    return Backup(label=label, parent=parent, good=good, size=size, ended_at=ended)
+
+
+CHAIN = [backup("1F", 0), backup("1F_2I", 1, parent="1F"), backup("3F", 6), backup("3F_4I", 7, parent="3F")]
+
+
+@pytest.mark.parametrize(
+    ("hours", "expected"), [(0.5, "1F"), (1, "1F"), (1.001, "1F_2I"), (5.9, "1F_2I"), (6.5, "3F"), (8, "3F_4I")]
+)
+def test_a_time_is_restored_from_the_newest_backup_that_ended_before_it(hours: float, expected: str) -> None:
+    assert windows.choose(CHAIN, OPEN, None, NOON + timedelta(hours=hours)).label == expected
+
+
+def test_without_a_time_it_is_the_newest() -> None:
+    assert windows.choose(CHAIN, OPEN, None, None).label == "3F_4I"
+
+
+def test_a_damaged_one_is_not_begun_with_nor_is_what_builds_on_it() -> None:
+    damaged = [*CHAIN[:2], backup("3F", 6, good=False), CHAIN[3]]
+    assert windows.choose(damaged, OPEN, None, None).label == "1F_2I"
+    assert windows.choose(damaged, OPEN, "3F", None).label == "3F"  # but if it is asked for
+
+
+def test_one_whose_parent_is_missing_is_not_begun_with() -> None:
+    assert windows.choose([CHAIN[0], CHAIN[3]], OPEN, None, None).label == "1F"
+
+
+@pytest.mark.parametrize("hours", [-1, 0, 9.5])
+def test_a_time_outside_the_window_is_refused_with_the_window(hours: float) -> None:
+    with pytest.raises(Invalid) as refused:
+        windows.choose(CHAIN, OPEN, None, NOON + timedelta(hours=hours))
+    assert refused.value.field == "pitr_stop_time"
+    assert "2026-03-01T12:00:01Z to 2026-03-01T21:00:00Z" in (refused.value.remedy or "")
+
+
+def test_a_time_before_the_named_backups_end_is_refused() -> None:
+    with pytest.raises(Invalid, match="the backup 3F ended"):
+        windows.choose(CHAIN, OPEN, "3F", NOON + timedelta(hours=2))
+
+
+def test_an_unknown_backup_is_not_found() -> None:
+    with pytest.raises(NotFound, match="there is no backup 9F"):
+        windows.choose(CHAIN, OPEN, "9F", None)
+
+
+def test_volumes_that_are_too_small_are_refused_with_the_size_that_is_needed() -> None:
+    windows.check_room(backup("1F", 0, size=10 * 2**30), 13)
+    with pytest.raises(Invalid) as refused:
+        windows.check_room(backup("1F", 0, size=10 * 2**30), 12)
+    assert (refused.value.field, refused.value.remedy) == ("volume_size", "Choose at least 13 GiB")
