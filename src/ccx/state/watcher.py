@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ccx import jobs, pki
 from ccx.clouds.base import ServerState
+from ccx.cmon.backup import BacksUp
 from ccx.cmon.spec import ClusterSpec, ClusterView, Role
 from ccx.db import utc_now
 from ccx.errors import CcxError, Transient
@@ -28,6 +29,8 @@ PROBE_WITHIN = 1.0
 """Seconds that a probe may take."""
 UNSETTLED_EVERY = 2.0
 """Seconds between two comparisons while not all is well."""
+ARCHIVE_EVERY, ARCHIVE_WITHIN = 15.0, 10.0
+"""Seconds between two questions about the log's archive, each a connection to a node; and for an answer."""
 BOOTING = 120.0
 """Seconds for which the silence of a machine that was just started again proves nothing."""
 
@@ -54,6 +57,8 @@ class Watcher:
         """When machines were started again, by node."""
         self._turn = 0
         """Which replica is probed next."""
+        self._archive_asked, self._archive_waited = float("-inf"), 0.0
+        self._archive_asking: asyncio.Task[None] | None = None
         self._spec: ClusterSpec | None = None
         self._subject: Subject | None = None
 
@@ -173,8 +178,9 @@ class Watcher:
         off = await self._off(subject, members, view)
         expiries = {label: pki.expires_at(pair.certificate) for label, pair in spec.secrets.nodes.items()}
         found = verdict.judge(
-            view, size=subject.datastore.size, certificates=expiries, now=utc_now(), only_we=self._only_we
-        )
+            view, size=subject.datastore.size, certificates=expiries, now=utc_now(), only_we=self._only_we,
+            archive_waits=self._archive_waits(subject, spec, view),
+        )  # fmt: skip
         if not await self._record(spec, view, found, off):
             return False
         if view.primary is not None and self._primary != view.primary.label:
@@ -183,6 +189,24 @@ class Watcher:
         await self._repair(view)
         await self._renew([*expiries.values(), pki.expires_at(spec.secrets.control.certificate)])
         return found.status is Status.STARTED
+
+    def _archive_waits(self, subject: Subject, spec: ClusterSpec, view: ClusterView) -> float:
+        """What was seen last of the log's archive. It is asked for beside all this, which must not wait for a node."""
+        clock, engine = asyncio.get_running_loop().time, subject.engine
+        if spec.backup is None or not isinstance(engine, BacksUp):
+            return 0
+        if view.primary is not None and clock() - self._archive_asked >= ARCHIVE_EVERY:
+            self._archive_asked = clock()
+            self._archive_asking = asyncio.create_task(self._ask_archive(engine, spec))
+        return self._archive_waited
+
+    async def _ask_archive(self, engine: BacksUp, spec: ClusterSpec) -> None:
+        with contextlib.suppress(CcxError, Transient, TimeoutError):
+            async with asyncio.timeout(ARCHIVE_WITHIN):
+                waits = await engine.archive_waits(self._services.channel, spec)
+            if (waits > verdict.ARCHIVE_LATE) != (self._archive_waited > verdict.ARCHIVE_LATE):
+                self.look()
+            self._archive_waited = waits
 
     async def _off(self, subject: Subject, members: list[Node], view: ClusterView) -> set[str]:
         """Labels of the members that do not serve: off by the cloud's word, or silent to the cluster and to us.
