@@ -49,7 +49,7 @@ async def test_its_jobs_are_listed_and_shown_with_their_steps(ada: Person, order
     (deploy,) = (await ada.ccx("job", "list", "orders", "-o", "json")).json
     by_id = (await ada.ccx("job", "show", deploy["job_id"], "-o", "json")).json
     newest = (await ada.ccx("job", "follow", "--datastore", "orders", "-o", "json")).json
-    assert by_id == newest
+    assert by_id == {**newest, "datastore_uuid": orders}
     assert all(step["state"] == "done" for step in by_id["steps"])
     assert len(by_id["steps"]) > 3
 
