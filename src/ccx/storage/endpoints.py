@@ -57,7 +57,9 @@ _BLOCKED = (
     "no datastore gets or loses its own keys to the store: first backups fail and say so, and deleting one that has "
     "backups is not finished before it is open again; other backups, and datastores, go on"
 )
-_NODES_BLOCKED = "backups and restores fail and say so; datastores go on"
+_NODES_BLOCKED = (
+    "backups and restores fail and say so; datastores go on, and show as DEGRADED when their log waits to be archived"
+)
 
 
 def _store(kind: str, plane: Plane, host: Hosts, needed: When, purpose: str) -> Endpoint:
