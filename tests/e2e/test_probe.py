@@ -15,6 +15,7 @@ import pytest
 import yaml
 from tests.e2e.machine import CCX, Installed, eventually
 from tests.e2e.machine import run as run_program
+from tests.e2e.promises import promised
 from tests.e2e.tenant import Tenant
 
 from ccx.network.probe import schema
@@ -72,6 +73,7 @@ async def on_cloud(operator: Path) -> list[dict[str, Any]]:
 async def test_a_blocked_repository_is_named_within_half_a_minute_and_nothing_is_left(
     tenant: Tenant, operator: Path, mirror: str
 ) -> None:
+    promised("packages.debian", "names this repository", "is undone")
     began = time.monotonic()
     store = await tenant.order("stock", 1)
 
