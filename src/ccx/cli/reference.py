@@ -13,7 +13,8 @@ _HEAD = """\
 Generated from the commands' help; after a change of one: `python -m ccx.cli.reference > docs/operate/cli.md`.
 
 `ccx` is a client of the API like any other, but for `up`, `down`, `status` and `serve`, which run a control plane on
-this machine, and `network`, which reads its settings. Results go to standard output and nothing else does: progress,
+this machine, and for `network` and `mirror`, which read settings (of `network`, `observed` and `probe --from data` ask
+the API). Results go to standard output and nothing else does: progress,
 questions and errors go to standard error. `--output json` and `yaml` print what the API said; passwords and secrets are
 printed by the commands that exist for it (`datastore url`, `user create`, `token create`) only.
 
