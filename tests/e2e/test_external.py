@@ -8,13 +8,15 @@ import os
 import pwd
 import ssl
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import nats
 import pytest
 from tests.e2e.elsewhere import Elsewhere, elsewhere
-from tests.e2e.machine import CCX, Installed, run
-from tests.e2e.tenant import Tenant, signed_up
+from tests.e2e.machine import CCX, Installed, eventually, run
+from tests.e2e.promises import promised
+from tests.e2e.tenant import CREATED_WITHIN, Tenant, select, signed_up
 
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 
@@ -82,6 +84,59 @@ async def test_a_datastore_is_created_and_what_happened_is_elsewhere(customer: T
     finally:
         await events.close()
     await store.delete()
+
+
+@pytest.mark.slow
+async def test_without_its_database_it_answers_503_and_goes_on_when_it_is_back(
+    connected: Installed, customer: Tenant, there: Elsewhere, tmp_path: Path
+) -> None:
+    promised("db.postgresql", "answers 503", "its jobs pause", "datastores go on")
+    store = await customer.create("orders", 1)
+    parameters = await store.read_write(tmp_path)
+    interrupted = await customer.order("later", 1)
+    async with dropping(connected, f"ip daddr {there.address} tcp dport 5432"):
+        await eventually(lambda: _unavailable(connected), 60, what="it answers 503")
+        assert await select(parameters, "select 1") == 1
+    await eventually(connected.healthy, 60, what="it answers again")
+    await interrupted.until_started(CREATED_WITHIN)
+    for made in (interrupted, store):
+        await made.delete()
+
+
+@pytest.mark.slow
+async def test_without_a_way_to_nats_events_wait_and_jobs_go_on(
+    connected: Installed, customer: Tenant, there: Elsewhere
+) -> None:
+    promised("state.nats", "events wait in the outbox", "jobs go on")
+    async with dropping(connected, f"ip daddr {there.address} tcp dport 4222"):
+        store = await customer.create("orders", 1)
+        assert _unsent(there) > 0
+    await eventually(lambda: _unsent(there) == 0, 120, every=1, what="the events are sent")
+    await store.delete()
+
+
+@asynccontextmanager
+async def dropping(installed: Installed, packets: str) -> AsyncIterator[None]:
+    """Meanwhile the control plane's own packets of that kind are lost on their way."""
+    place = "type filter hook output priority -10;"
+    await installed.inside("nft", f"table ip fault {{ chain output {{ {place} {packets} drop; }}; }}")
+    try:
+        yield
+    finally:
+        await installed.inside("nft", "delete table ip fault")
+
+
+async def _unavailable(installed: Installed) -> bool:
+    async with installed.http(timeout=40) as http:
+        return (await http.get("/api/health")).status_code == 503
+
+
+def _unsent(there: Elsewhere) -> int:
+    with there.sql("metadata") as connection:
+        found = connection.execute("select count(*) from stores.outbox where published_at is null").fetchone()
+    assert found is not None
+    count: int = found[0]
+    return count
 
 
 async def test_nothing_else_gets_out(connected: Installed, there: Elsewhere) -> None:
