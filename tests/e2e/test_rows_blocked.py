@@ -11,22 +11,20 @@ from typing import Any
 
 import psycopg
 import pytest
-from tests.e2e.machine import Installed, eventually
-from tests.e2e.observed import nothing_undeclared
-from tests.e2e.tenant import REPAIRED_WITHIN, LocalSide, Parameters, Store, Tenant, select
+from tests.e2e.machine import Installed, eventually, run
+from tests.e2e.observed import nothing_undeclared, observed
+from tests.e2e.promises import promised
+from tests.e2e.tenant import REPAIRED_WITHIN, LocalSide, Parameters, Store, Tenant, refused, select
 
-from ccx.network import catalogue
+from ccx.embedded.layout import S3_PORT
 
+TIMED_OUT = 124
+"""What ``timeout`` exits with."""
 NOTICED_WITHIN = 40.0
 SOON = 30.0
 BACK_WITHIN = 120.0
-
-
-def promised(row: str, *words: str) -> None:
-    """The declaration says so still: a test of another promise would prove nothing."""
-    said = catalogue.load()[row].when_blocked
-    for word in words:
-        assert word in said, f"{row}: {said}"
+BACKUP_ENDS_WITHIN = 600.0
+ARCHIVES_WITHIN = 240.0
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +97,30 @@ async def on_loopback(installed: Installed, port: int) -> AsyncIterator[None]:
         await installed.inside("nft", "delete table ip fault")
 
 
+@asynccontextmanager
+async def on_this_machine(installed: Installed) -> AsyncIterator[None]:
+    """Nobody gets to the public listener: it is on this machine's own loopback, with a port of the test's."""
+    table = f"ccx_fault_{installed.listen.rpartition(':')[2]}"
+    packets = f"oif lo tcp dport {installed.listen.rpartition(':')[2]}"
+    place = "type filter hook output priority -10;"
+    await run("nft", f"table ip {table} {{ chain output {{ {place} {packets} drop; }}; }}")
+    try:
+        yield
+    finally:
+        await run("nft", f"delete table ip {table}")
+
+
+@asynccontextmanager
+async def socket_away(socket: Path) -> AsyncIterator[None]:
+    """A unix socket can't be reached by those who look for it."""
+    aside = socket.with_suffix(".aside")
+    socket.rename(aside)
+    try:
+        yield
+    finally:
+        aside.rename(socket)
+
+
 # A sample, in CI.
 
 
@@ -164,6 +186,77 @@ async def _is(store: Store, status: str) -> bool:
 
 
 @pytest.mark.slow
+async def test_applications_that_are_blocked_reach_nothing_and_nothing_else_changes(
+    kept: Store, local: LocalSide, installation: Installed, nodes: str, folder: Path
+) -> None:
+    promised("postgres.clients", "applications can't reach the datastore", "nothing else changes")
+    async with local.dropping(f"ip saddr {installation.layout.host} ip daddr {nodes} tcp dport 5432"):
+        for node in await kept.parameters(folder, connect_timeout="2"):
+            assert await refused(node), node["host"]
+        await asyncio.sleep(NOTICED_WITHIN / 2)
+        assert await _started(kept)
+        assert (await kept.tenant.answer("GET", f"userdb/api/v1/users/{kept.uuid}")).status_code == 200
+
+
+@pytest.mark.slow
+async def test_without_the_public_port_nobody_manages_and_datastores_go_on(
+    kept: Store, installation: Installed, folder: Path
+) -> None:
+    promised("rest.public", "nobody can manage datastores", "they go on")
+    parameters = await kept.read_write(folder)
+    async with on_this_machine(installation):
+        assert not await installation.healthy()
+        assert await select(parameters, "select pg_is_in_recovery()") is False
+    assert await installation.healthy()
+
+
+@pytest.mark.slow
+async def test_without_the_port_inside_the_public_one_answers(kept: Store, installation: Installed) -> None:
+    promised("rest.user", "the public port", "go on")
+    ask = ("timeout", "3", "bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/18091")
+    async with on_loopback(installation, 18091):
+        assert (await installation.inside(*ask, check=False)).returncode == TIMED_OUT
+        assert await installation.healthy()
+        assert await _started(kept)
+    await installation.inside(*ask)
+
+
+@pytest.mark.slow
+async def test_without_the_clouds_daemon_a_job_waits_and_datastores_go_on(
+    kept: Store, installation: Installed, folder: Path
+) -> None:
+    promised("cloud.local.daemon", "jobs on the local cloud wait and are retried", "running datastores go on")
+    source = "203.0.113.9"
+    async with socket_away(installation.layout.cloud_socket):
+        await kept.allow(source)  # by a job
+        await asyncio.sleep(5)
+        assert await _applied(kept) == "JOB_STATUS_RUNNING"
+        await write(kept, folder)
+    await eventually(lambda: _has_applied(kept), 60, what="the job ends well")
+    await kept.disallow(source)
+    await eventually(lambda: _has_applied(kept), 30, what="the job ends well")
+
+
+async def _applied(store: Store) -> str:
+    return str((await store.job("JOB_TYPE_APPLY_FIREWALL"))["status"])
+
+
+async def _has_applied(store: Store) -> bool:
+    return await _applied(store) == "JOB_STATUS_FINISHED"
+
+
+@pytest.mark.slow
+async def test_without_the_kernels_word_what_was_observed_is_told_to_be_blind(
+    kept: Store, installation: Installed
+) -> None:
+    promised("state.kernel", "can't see the control plane", "nothing else changes")
+    async with socket_away(installation.layout.run / "kernel.sock"):
+        assert [one["source"] for one in (await observed(installation))["blind"]] == ["control-plane"]
+        assert await _started(kept)
+    assert (await observed(installation))["blind"] == []
+
+
+@pytest.mark.slow
 async def test_without_etcds_port_datastores_serve(kept: Store, local: LocalSide, control: str, folder: Path) -> None:
     promised("postgres.etcd", "failover waits for the lease to expire")
     async with local.dropping(f"ip saddr {control} tcp dport 2379"):
@@ -213,10 +306,15 @@ async def test_without_etcd_between_nodes_it_is_read_only_until_there_is_a_major
 
 
 async def _recovering(node: Parameters) -> bool:
+    return await _is_primary(node) is False
+
+
+async def _is_primary(node: Parameters) -> bool | None:
+    """None while it does not answer: it restarts, on its way down from primary, or it is busy."""
     try:
-        return bool(await select(node, "select pg_is_in_recovery()"))
-    except psycopg.OperationalError:  # restarts, on its way down from primary
-        return False
+        return not await select(node, "select pg_is_in_recovery()")
+    except psycopg.OperationalError:
+        return None
 
 
 @pytest.mark.slow
@@ -260,6 +358,37 @@ async def _left_nothing(store: Store, local: LocalSide) -> None:
 
 
 @pytest.mark.slow
+async def test_a_first_backup_without_the_control_planes_way_to_the_store_fails_and_the_datastore_goes_on(
+    kept: Store, installation: Installed, folder: Path
+) -> None:
+    promised("backup.own.internal", "first backups fail and say so", "datastores, go on")
+    async with on_loopback(installation, S3_PORT):
+        assert "object store" in await _backup_fails(kept)
+        await write(kept, folder)
+        assert await _started(kept)
+
+
+async def _backup_fails(store: Store) -> str:
+    """With this error."""
+    job = await _back_up(store)
+    assert job["status"] == "JOB_STATUS_ERRORED", job
+    return str(job["error"])
+
+
+async def _back_up(store: Store) -> dict[str, Any]:
+    """The job, when it has ended."""
+    number = (await store.call("POST", "backup/api/v1/backups", {"backup_type": "full"}))["job_id"]
+
+    async def ended() -> dict[str, Any] | None:
+        path = f"deployment/v2/data-stores/{store.uuid}/jobs/{number}"
+        job: dict[str, Any] = await store.tenant.call("GET", path)
+        return job if job["finished_at"] else None
+
+    job: dict[str, Any] = await eventually(ended, BACKUP_ENDS_WITHIN, every=1, what="the backup's job ends")
+    return job
+
+
+@pytest.mark.slow
 async def test_without_etcds_port_a_dead_primary_is_succeeded_when_its_lease_expires(
     store: Store, local: LocalSide, control: str, folder: Path
 ) -> None:
@@ -279,3 +408,37 @@ async def test_without_etcds_port_a_dead_primary_is_succeeded_when_its_lease_exp
         await asyncio.to_thread(writer.stop)
     assert writer.overlapping_primaries() == []
     await store.until_started(REPAIRED_WITHIN)
+
+
+@pytest.mark.slow
+async def test_no_replica_is_promoted_that_can_not_ask_the_others_how_far_they_are(
+    store: Store, local: LocalSide, nodes: str, folder: Path
+) -> None:
+    """The lease is ended at once, so a replica would follow in seconds. Instead the lost machine is started again."""
+    promised("postgres.peers.patroni", "no replica is promoted while it can't see the others")
+    await store.until_started(BACK_WITHIN)
+    gone = await store.primary()
+    replicas = [node for node in await store.parameters(folder) if node["host"] != gone["hostname"]]
+    async with local.dropping(f"ip saddr {nodes} ip daddr {nodes} tcp dport 8008"):
+        await local.cloud.kill(gone["hostname"])
+        seen: list[bool | None] = []
+        for _ in range(20):
+            await asyncio.sleep(1)
+            seen += await asyncio.gather(*map(_is_primary, replicas))
+        assert True not in seen
+        assert seen.count(False) > len(seen) / 2, "they answer"
+    await eventually(lambda: writable(store, folder), BACK_WITHIN, every=1, what="a primary accepts writes")
+    await store.until_started(REPAIRED_WITHIN)
+
+
+@pytest.mark.slow
+async def test_a_backup_without_the_nodes_way_to_the_store_fails_and_the_datastore_goes_on(
+    store: Store, local: LocalSide, nodes: str, control: str, folder: Path
+) -> None:
+    """The last of all: its log is archived again with the next backup, and until then it stays DEGRADED."""
+    await store.until_started(REPAIRED_WITHIN)
+    promised("backup.own.data", "backups and restores fail and say so", "datastores go on", "DEGRADED")
+    async with local.dropping(f"ip saddr {nodes} ip daddr {control} tcp dport {S3_PORT}"):
+        assert await _backup_fails(store)
+        await write(store, folder)
+        await eventually(lambda: _is(store, "DEGRADED"), ARCHIVES_WITHIN, every=1, what="it shows as DEGRADED")
