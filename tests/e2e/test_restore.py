@@ -90,6 +90,7 @@ async def test_a_log_that_does_not_get_into_the_store_is_told_within_two_minutes
     await eventually(lambda: says("STARTED", ""), within=120, what="all is well again")
 
 
+@pytest.mark.timeout(600)
 async def test_a_restore_that_fails_says_why_and_leaves_nothing(
     tenant: Tenant, local: LocalSide, folder: Path, installation: Installed
 ) -> None:

@@ -22,7 +22,7 @@ if [ -e {state} ]; then
     exit 1
 fi
 mkdir -p -m 0700 {data}
-for pause in 0 5 15 30 60 60; do
+for pause in 0 10 30 60; do
     sleep $pause
     if pgbackrest --config={config} --stanza={stanza} --set={backup} --type=none --delta restore; then
         # The one of the datastore that was backed up: it must not be taken for this one's.
