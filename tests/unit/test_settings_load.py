@@ -41,6 +41,7 @@ BAD = {
     "no cloud": ("clouds: [3]", ": clouds.0: ", "Correct clouds.0"),
     "no clouds": ("clouds: 3", ": clouds: ", "Correct clouds"),
     "missing": ("clouds: [{type: local}]", ": clouds.0.code: Field required", "Correct clouds.0.code"),
+    "none of the choices": ("guard: loud", ": guard: Input should be 'off', 'audit' or 'enforce'", "Correct guard"),
     "out of range": ("notify: {smtp_port: 70000}", ": notify.smtp_port: ", "Correct notify.smtp_port"),
 }  # fmt: skip
 

@@ -40,7 +40,7 @@ def run(instance: str, roles: Sequence[str], sockets: str = "", runner: str | No
     settings = load(instance)
     supervised = bool(sockets)
     logs.configure(settings.log_level, settings.paths.var / "log" / "ccx.log" if supervised else None)
-    guard.on(Mode.AUDIT, settings)  # the kernel refuses; this says in the log who asked, and what is missing
+    guard.on(Mode(settings.guard), settings)  # the kernel refuses; this says who asked, and what is missing
     opened = received(sockets) if supervised else Sockets((), (listening_socket(("127.0.0.1", HTTP_PORT)),))
     try:
         asyncio.run(_serve(settings, roles or ROLES, opened, runner))

@@ -166,6 +166,9 @@ class Settings(_Part):
     external_dns_ttl: int = Field(default=5, ge=1, description="EXTERNAL_DNS_TTL, seconds")
     max_datastores_per_user: int = Field(default=50, ge=1, description="MAX_DATASTORES_PER_USER")
     max_sign_ups_per_address: int = Field(default=30, ge=1, description="in 15 minutes, refused ones included")
+    guard: Literal["off", "audit", "enforce"] = Field(
+        default="audit", description="of the control plane's undeclared connections: nothing; say so; refuse them too"
+    )
     keep_history_days: int = Field(
         default=90,
         ge=1,
