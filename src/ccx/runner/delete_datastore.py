@@ -17,12 +17,12 @@ from ccx.stores.models import Datastore, Node, Status
 
 @operation("delete_datastore", deadline=timedelta(hours=24))
 async def delete_datastore(job: Job, datastore_id: str) -> None:
-    """The log's end goes to the backups. Names first, so that nobody is sent to what is going; last the secrets."""
+    """Names first, so that nobody is sent to what is going; the log's end to the backups; last the secrets."""
     services: Services = job.services
     subject = await Subject.load(services, datastore_id)
 
-    await job.step("end of the log", restores.last_mark(subject))
     await job.pivot("names", network.remove_names(subject))
+    await job.step("end of the log", restores.last_mark(subject))
     # Every node that ever was: to delete what is absent costs one call, to miss one costs money for ever.
     await job.gather(*(_machine(job, subject, node) for node in subject.datastore.nodes))
     await job.step("firewall", network.delete_firewall(subject))

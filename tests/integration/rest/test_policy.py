@@ -64,9 +64,15 @@ POLICY: dict[tuple[str, str], tuple[Expected, Callable[[], Any] | None]] = {
     ("GET", "/api/userdb/api/v1/databases/{datastore_id}"): (NOT_YET, None),
     ("POST", "/api/userdb/api/v1/database/{datastore_id}"): (NOT_YET_WRITE, lambda: DATABASE),
     ("DELETE", "/api/userdb/api/v1/database/{datastore_id}"): (NOT_YET_WRITE, lambda: DATABASE),
+    ("GET", "/api/deployment/v2/jobs/{job_id}"): (READ, None),
+    ("POST", "/api/prov/api/v2/cluster/{datastore_id}/certificates"): ((401, 409, 404, 404), dict),
+    ("GET", "/api/backup/api/v1/backups"): (OWN, None),
+    ("GET", "/api/backup/api/v1/backups/{datastore_id}"): (READ, None),
     # The simulated engine can't back up, and its cloud has no object store.
-    ("GET", "/api/backup/api/v1/backups/{datastore_id}"): ((401, 422, 404, 422), None),
     ("POST", "/api/backup/api/v1/backups/{datastore_id}"): ((401, 422, 404, 404), dict),
+    ("POST", "/api/backup/api/v1/backups/{datastore_id}/restore"): ((401, 422, 404, 404), dict),
+    ("POST", "/api/backup/api/v1/backups/{datastore_id}/drill"): ((401, 422, 404, 404), dict),
+    ("POST", "/api/backup/api/v1/backups/{datastore_id}/{backup_id}/restore"): ((401, 422, 404, 404), dict),
     ("POST", "/api/admin/storage/check"): ((401, 403, 403, 404), None),
     ("GET", "/api/admin/datastores"): (OPERATOR, None),
     ("GET", "/api/admin/cloud/inventory"): (OPERATOR, None),
@@ -94,7 +100,7 @@ async def test_each_caller_gets_what_the_policy_says(
     expected, body = POLICY[method, path]
     uuid = await user.create()
     job = (await user.get(f"/deployment/v2/data-stores/{uuid}/jobs")).json()["jobs"][0]["job_id"]
-    concrete = path.removeprefix("/api").format(datastore_id=uuid, job_id=job, client_id="unknown")
+    concrete = path.removeprefix("/api").format(datastore_id=uuid, job_id=job, client_id="unknown", backup_id="unknown")
     answers = {
         # The owner last: what the owner does may change what the others would meet.
         name: await caller(method, concrete, body() if body else None)
