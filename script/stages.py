@@ -177,6 +177,21 @@ def _clean_up(prefix: str) -> None:
     """Removes the installations that tests of this run made and, broken off, could not remove themselves."""
     for folder in Path("/etc/ccx").glob(f"{prefix}*"):
         subprocess.run([str(BIN / "ccx"), "down", "--purge", "--instance", folder.name], cwd=ROOT, check=False)
+    for space in Path("/run/netns").glob(f"{prefix}-*"):
+        _end_namespace(space.name)
+    hosts = Path("/etc/hosts")
+    lines = hosts.read_text().splitlines(keepends=True)
+    if len(kept := [line for line in lines if f".{prefix}-" not in line]) < len(lines):
+        hosts.write_text("".join(kept))
+
+
+def _end_namespace(name: str) -> None:
+    """With what runs in it; its links go with it."""
+    found = subprocess.run(["ip", "netns", "pids", name], capture_output=True, text=True, check=False)
+    for pid in found.stdout.split():
+        with suppress(ProcessLookupError):
+            os.kill(int(pid), signal.SIGKILL)
+    subprocess.run(["ip", "netns", "delete", name], check=False)
 
 
 def _print_times(tally: Tally) -> None:

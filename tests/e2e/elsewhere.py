@@ -72,6 +72,7 @@ async def elsewhere(tag: str) -> AsyncIterator[Elsewhere]:
     nats: list[subprocess.Popen[bytes]] = []
     hosts = Path("/etc/hosts").read_text()
     try:
+        await _drop_stale_links()
         await run("ip", "netns", "add", space)
         await run("ip", "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", space)
         await run("ip", "addr", "add", f"{_NETWORK}.1/30", "dev", link)
@@ -97,6 +98,13 @@ async def elsewhere(tag: str) -> AsyncIterator[Elsewhere]:
         await run("ip", "link", "delete", link, check=False)
         await run("ip", "netns", "delete", space, check=False)
         shutil.rmtree(home, ignore_errors=True)
+
+
+async def _drop_stale_links() -> None:
+    """Of tests that were killed: they hold the addresses that this one needs."""
+    for left in Path("/sys/class/net").glob("else[0-9]*"):
+        if not Path("/proc", left.name.removeprefix("else")).exists():
+            await run("ip", "link", "delete", left.name, check=False)
 
 
 async def _answers(there: Elsewhere, port: int) -> bool:
