@@ -101,8 +101,13 @@ class Watcher:
     async def _machine_stopped(self, server: str) -> None:
         subject, spec = await self._load()
         node = next((n for n in nodes.members(subject.datastore) if n.server == server), None)
-        if node is not None:
+        if node is None:
+            return
+        now = await subject.cloud.get_server(server)
+        if now is None or now.state is ServerState.STOPPED:
             await self._lost(subject, spec, node)
+        else:
+            self.look()  # it restarts itself: fenced for a moment's silence, it would be off for good
 
     async def _load(self) -> tuple[Subject, ClusterSpec]:
         subject = await Subject.load(self._services, self._id)
