@@ -28,7 +28,8 @@ from ccx.clouds.local.recipe import SUITE
 from ccx.cmon import engines
 from ccx.cmon.engines.base import Software
 from ccx.cmon.engines.postgres import PostgresEngine, config
-from ccx.cmon.engines.postgres.layout import CONFIGURATION, DATA, ETCD_CLIENT, ETCD_UNIT, PATRONI_UNIT
+from ccx.cmon.engines.postgres.layout import CONFIGURATION, PATRONI_UNIT
+from ccx.cmon.etcd.layout import DATA, ETCD_CLIENT, ETCD_UNIT
 from ccx.cmon.spec import ClusterSecrets, ClusterSpec, NodeSpec
 from ccx.network.mirror.sources import node_packages, node_sources
 from ccx.runner.steps.network import rules

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from tests.e2e.postgres_bench import Bench, bench
 
-from ccx.cmon.engines.postgres.layout import ETCD_UNIT
+from ccx.cmon.etcd.layout import ETCD_UNIT
 from ccx.cmon.node_channel import NodeRefused
 from ccx.cmon.spec import Role
 from ccx.cmon.tls import client_context

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from tests.unit.cluster_specs import cluster, node
 
 from ccx.cmon.engines.postgres import config, tuning
-from ccx.cmon.engines.postgres.layout import etcd_members
+from ccx.cmon.etcd.files import etcd_environment
+from ccx.cmon.etcd.layout import etcd_members
 
 SECRETS = ("pw-superuser", "pw-replication", "pw-rewind", "pw-admin", "KEY of")
 
@@ -57,7 +58,7 @@ def test_every_port_of_patroni_and_etcd_demands_a_client_certificate() -> None:
     assert patroni["restapi"]["verify_client"] == "required"  # type: ignore[index]
     assert patroni["etcd3"]["protocol"] == "https"  # type: ignore[index]
     spec = cluster("n1g1")
-    environment = config.etcd_environment(spec, spec.nodes[0], {}).content.splitlines()
+    environment = etcd_environment(spec, spec.nodes[0], {}).content.splitlines()
     assert {"ETCD_CLIENT_CERT_AUTH=true", "ETCD_PEER_CLIENT_CERT_AUTH=true"} <= set(environment)
     urls = [line for line in environment if "_URLS=" in line]
     assert urls

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from tests.unit.cluster_specs import cluster
 
-from ccx.cmon.engines.postgres.etcd import Standing
 from ccx.cmon.engines.postgres.view import ENTRIES_BEHIND, LAG_BOUND, most_credible, to_view
+from ccx.cmon.etcd.client import Standing
 from ccx.cmon.spec import ClusterView, Role
 
 SPEC = cluster("n1g1", "n2g1", "n3g1")

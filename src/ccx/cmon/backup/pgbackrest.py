@@ -8,8 +8,10 @@ from typing import Any
 
 from ccx.cmon.backup import restoring
 from ccx.cmon.backup.base import Backup, Kind, Origin, Repository
-from ccx.cmon.engines.postgres.config import SOCKET, NodeFile
-from ccx.cmon.engines.postgres.layout import DATA, data_directory
+from ccx.cmon.engines.postgres.config import SOCKET
+from ccx.cmon.engines.postgres.layout import data_directory
+from ccx.cmon.etcd.layout import DATA
+from ccx.cmon.node_file import NodeFile
 from ccx.cmon.spec import ClusterSpec
 from ccx.network.hosts import parse_url
 

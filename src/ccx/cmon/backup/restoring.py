@@ -7,7 +7,8 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from ccx.cmon.backup.base import Origin
-from ccx.cmon.engines.postgres.layout import CONFIGURATION, DATA
+from ccx.cmon.engines.postgres.layout import CONFIGURATION
+from ccx.cmon.etcd.layout import DATA
 
 CONFIGURED_BY = PurePosixPath("/etc/ccx/pgbackrest/restore.conf")
 SCRIPT = CONFIGURATION / "restore"

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
-from pathlib import PurePosixPath
 from typing import Any
 
 import yaml
@@ -15,21 +13,16 @@ from ccx.cmon.backup import restoring
 from ccx.cmon.engines.postgres import tuning
 from ccx.cmon.engines.postgres.layout import (
     CONFIGURATION,
-    DATA,
-    ETCD_CLIENT,
-    ETCD_CONFIGURATION,
-    NAMESPACE,
     PATRONI,
     POSTGRES,
     REPLICATION_USER,
     REWIND_USER,
-    carries_etcd,
-    client_url,
     data_directory,
-    etcd_members,
-    peer_url,
 )
 from ccx.cmon.engines.postgres.units import UNITS
+from ccx.cmon.etcd import files as etcd_files
+from ccx.cmon.etcd.layout import ETCD_CLIENT, NAMESPACE, carries_etcd, client_url, etcd_members, peer_url
+from ccx.cmon.node_file import NodeFile
 from ccx.cmon.spec import ClusterSpec, NodeSpec
 
 SOCKET = "/run/postgresql"
@@ -49,19 +42,6 @@ exit $code
 """
 
 
-@dataclass(frozen=True, repr=False)
-class NodeFile:
-    """A file on a node. No repr: most of them hold a secret."""
-
-    path: str
-    content: str
-    mode: str = "0644"
-    owner: str = "root"
-
-    def to_json(self) -> dict[str, str]:
-        return {"path": self.path, "content": self.content, "mode": self.mode, "owner": self.owner}
-
-
 def node_files(cluster: ClusterSpec, label: str) -> list[NodeFile]:
     """All files of a node. An etcd that was initialised already ignores what they say of the initial cluster."""
     node = cluster.node(label)
@@ -74,55 +54,16 @@ def node_files(cluster: ClusterSpec, label: str) -> list[NodeFile]:
     ]
     if carries_etcd(cluster, label):
         initial = {member.label: peer_url(member) for member in etcd_members(cluster.nodes)}
-        files.append(etcd_environment(cluster, node, initial))
+        files.append(etcd_files.etcd_environment(cluster, node, initial))
     return files
 
 
 def tls_files(cluster: ClusterSpec, label: str) -> list[NodeFile]:
     """The node's certificate, key and CA, for each who reads them."""
-    files = _tls(cluster, label, CONFIGURATION, "postgres")
+    files = etcd_files.tls_files(cluster, label, CONFIGURATION, "postgres")
     if carries_etcd(cluster, label):
-        files += _tls(cluster, label, ETCD_CONFIGURATION, "etcd")
+        files += etcd_files.tls_files(cluster, label)
     return files
-
-
-def _tls(cluster: ClusterSpec, label: str, folder: PurePosixPath, owner: str) -> list[NodeFile]:
-    pair = cluster.secrets.nodes[label]
-    return [
-        NodeFile(f"{folder}/ca.crt", cluster.secrets.ca),
-        NodeFile(f"{folder}/node.crt", pair.certificate),
-        NodeFile(f"{folder}/node.key", pair.key, "0600", owner),
-    ]
-
-
-def etcd_environment(
-    cluster: ClusterSpec, node: NodeSpec, initial: dict[str, str], *, joining: bool = False
-) -> NodeFile:
-    """etcd's settings. ``initial``: peer URLs by label, of all members at its first start."""
-    tls = {"CERT_FILE": "node.crt", "KEY_FILE": "node.key", "TRUSTED_CA_FILE": "ca.crt"}
-    settings = {
-        "NAME": node.label,
-        "DATA_DIR": f"{DATA}/etcd/data",
-        "LISTEN_CLIENT_URLS": client_url(node),
-        "ADVERTISE_CLIENT_URLS": client_url(node),
-        "LISTEN_PEER_URLS": peer_url(node),
-        "INITIAL_ADVERTISE_PEER_URLS": peer_url(node),
-        "INITIAL_CLUSTER": ",".join(f"{label}={url}" for label, url in initial.items()),
-        "INITIAL_CLUSTER_STATE": "existing" if joining else "new",
-        "INITIAL_CLUSTER_TOKEN": f"ccx-{cluster.short_id}",
-        "CLIENT_CERT_AUTH": "true",
-        "PEER_CLIENT_CERT_AUTH": "true",
-        **{name: f"{ETCD_CONFIGURATION}/{file}" for name, file in tls.items()},
-        **{f"PEER_{name}": f"{ETCD_CONFIGURATION}/{file}" for name, file in tls.items()},
-        "TLS_MIN_VERSION": "TLS1.2",
-        "HEARTBEAT_INTERVAL": "50",
-        "ELECTION_TIMEOUT": "500",
-        "AUTO_COMPACTION_MODE": "periodic",
-        "AUTO_COMPACTION_RETENTION": "30m",
-        "LOG_LEVEL": "warn",
-    }
-    text = "".join(f"ETCD_{name}={value}\n" for name, value in settings.items())
-    return NodeFile(f"{ETCD_CONFIGURATION}/etcd.env", text)
 
 
 def _etcd_ready(cluster: ClusterSpec) -> str:

@@ -8,18 +8,12 @@ from typing import Any
 from ccx.cmon import egress
 from ccx.cmon.backup import Backup, Kind, pgbackrest, restoring
 from ccx.cmon.engines.base import Port, Software
-from ccx.cmon.engines.postgres import config, leadership, membership, observation, patroni, renewal, tenants
+from ccx.cmon.engines.postgres import config, membership, observation, patroni, renewal, tenants
 from ccx.cmon.engines.postgres.clients import Clients
-from ccx.cmon.engines.postgres.layout import (
-    ETCD_CLIENT,
-    ETCD_PEER,
-    ETCD_UNIT,
-    PATRONI,
-    PATRONI_UNIT,
-    POSTGRES,
-    carries_etcd,
-    data_directory,
-)
+from ccx.cmon.engines.postgres.layout import PATRONI, PATRONI_UNIT, POSTGRES, data_directory
+from ccx.cmon.etcd import leadership
+from ccx.cmon.etcd.layout import ETCD_CLIENT, ETCD_PEER, ETCD_UNIT, carries_etcd
+from ccx.cmon.etcd.members import etcd_of
 from ccx.cmon.node_channel import NodeChannel, Progress
 from ccx.cmon.spec import ClusterSpec, ClusterView, DatabaseInfo, DatabaseUser, NodeSpec, Role
 from ccx.errors import CcxError, Invalid, Transient
@@ -122,7 +116,7 @@ class PostgresEngine:
         return await patroni.answers(self._clients.of(cluster).patroni, cluster.node(label), within)
 
     async def release_leader(self, cluster: ClusterSpec, dead: str) -> bool:
-        etcd = membership.etcd_of(self._clients.of(cluster).etcd, cluster, without=dead)
+        etcd = etcd_of(self._clients.of(cluster).etcd, cluster, without=dead)
         return await leadership.release(etcd, cluster.short_id, dead)
 
     async def peers_see(self, channel: NodeChannel, cluster: ClusterSpec, label: str) -> dict[str, bool]:

@@ -1,21 +1,16 @@
-"""Where things are on a node, which ports they use, and which nodes carry an etcd member."""
+"""Where things are on a node, and which ports they use. Where etcd is: :mod:`ccx.cmon.etcd.layout`."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from ccx.cmon.spec import ClusterSpec, NodeSpec
+from ccx.cmon.etcd.layout import DATA, node_url
+from ccx.cmon.spec import NodeSpec
 
-POSTGRES, PATRONI, ETCD_CLIENT, ETCD_PEER = 5432, 8008, 2379, 2380
+POSTGRES, PATRONI = 5432, 8008
 
 CONFIGURATION = PurePosixPath("/etc/ccx/postgres")
-ETCD_CONFIGURATION = PurePosixPath("/etc/ccx/etcd")
-DATA = PurePosixPath("/var/lib/ccx-data")
-ETCD_UNIT, PATRONI_UNIT = "ccx-etcd.service", "ccx-patroni.service"
-NAMESPACE = "/ccx/"
-"""Of Patroni's keys in etcd; its scope is the datastore's short id."""
+PATRONI_UNIT = "ccx-patroni.service"
 
 REPLICATION_USER, REWIND_USER = "ccx_replication", "ccx_rewind"
 
@@ -25,37 +20,5 @@ def data_directory(version: str) -> PurePosixPath:
     return DATA / "postgresql" / version
 
 
-def place(node: NodeSpec) -> tuple[int, int]:
-    """``n2g3`` -> (2, 3): the node's place in the cluster, and its generation there."""
-    matched = re.fullmatch(r"n(\d+)g(\d+)", node.label)
-    assert matched, f"{node.label} is no node label"
-    return int(matched[1]), int(matched[2])
-
-
-def etcd_members(nodes: Sequence[NodeSpec]) -> tuple[NodeSpec, ...]:
-    """The nodes that carry an etcd member: one of 1-2, three of 3-4, five of more; those of the lowest places.
-
-    Two members would be worse than one: both are needed for a majority.
-    """
-    count = 1 if len(nodes) <= 2 else 3 if len(nodes) <= 4 else 5
-    return tuple(sorted(nodes, key=place)[:count])
-
-
-def carries_etcd(cluster: ClusterSpec, label: str) -> bool:
-    return any(node.label == label for node in etcd_members(cluster.nodes))
-
-
-def client_url(node: NodeSpec) -> str:
-    return f"https://{_host(node)}:{ETCD_CLIENT}"
-
-
-def peer_url(node: NodeSpec) -> str:
-    return f"https://{_host(node)}:{ETCD_PEER}"
-
-
 def patroni_url(node: NodeSpec) -> str:
-    return f"https://{_host(node)}:{PATRONI}"
-
-
-def _host(node: NodeSpec) -> str:
-    return f"[{node.address}]" if ":" in node.address else node.address
+    return node_url(node, PATRONI)

@@ -9,60 +9,17 @@ import httpx
 
 from ccx.cmon.engines.postgres import config, patroni
 from ccx.cmon.engines.postgres.clients import Pair
-from ccx.cmon.engines.postgres.etcd import Etcd, EtcdRefused, EtcdSilent
-from ccx.cmon.engines.postgres.layout import (
-    ETCD_UNIT,
-    NAMESPACE,
-    PATRONI_UNIT,
-    carries_etcd,
-    client_url,
-    peer_url,
-)
+from ccx.cmon.engines.postgres.layout import PATRONI_UNIT
+from ccx.cmon.etcd.layout import NAMESPACE, carries_etcd
+from ccx.cmon.etcd.members import forget_etcd, join_etcd
 from ccx.cmon.node_channel import NodeChannel, Progress
-from ccx.cmon.spec import ClusterSpec, NodeSpec
+from ccx.cmon.spec import ClusterSpec
 from ccx.errors import Transient
 
 _SILENCE = 120.0
 """Seconds without any word of the new member after which joining is given up for this time."""
 
 _POLL = 0.2
-
-
-def etcd_of(http: httpx.AsyncClient, cluster: ClusterSpec, without: str | None = None) -> Etcd:
-    """The cluster's etcd, by its members on all nodes but ``without``. Nodes that carry none just don't answer."""
-    return Etcd(http, [client_url(node) for node in cluster.nodes if node.label != without])
-
-
-async def join_etcd(
-    http: httpx.AsyncClient, channel: NodeChannel, cluster: ClusterSpec, node: NodeSpec, token: int
-) -> None:
-    """Makes the node's etcd a voting member. A learner first: the majority changes only once it has caught up."""
-    etcd = etcd_of(http, cluster, without=node.label)
-    members = await etcd.members()
-    if all(peer_url(node) not in member.peer_urls for member in members):
-        await etcd.add_learner(peer_url(node))
-        members = await etcd.members()
-    own = next(member for member in members if peer_url(node) in member.peer_urls)
-    initial = {node.label: peer_url(node)} | {m.name: m.peer_urls[0] for m in members if m.name and m.id != own.id}
-    environment = config.etcd_environment(cluster, node, initial, joining=True)
-    await channel.call(node, "write-files", {"files": [environment.to_json()]}, token=token)
-    await channel.call(node, "services", {"enable": [ETCD_UNIT], "start": [ETCD_UNIT]}, token=token, timeout=120)
-    if own.learner:
-        await _promote(etcd, own.id)
-
-
-async def _promote(etcd: Etcd, member_id: str, limit: float = 60) -> None:
-    try:
-        async with asyncio.timeout(limit):
-            while True:
-                try:
-                    return await etcd.promote(member_id)
-                except (EtcdRefused, EtcdSilent) as error:
-                    if "can only promote a learner" in str(error):
-                        return None
-                    await asyncio.sleep(_POLL)
-    except TimeoutError:
-        raise Transient(f"the new etcd member did not catch up in {limit:g} s") from None
 
 
 async def admit(http: httpx.AsyncClient, cluster: ClusterSpec, without: str) -> None:
@@ -133,13 +90,6 @@ async def _entry(http: httpx.AsyncClient, cluster: ClusterSpec, label: str) -> d
 
 
 async def forget(http: httpx.AsyncClient, cluster: ClusterSpec, label: str) -> None:
-    """Removes what etcd and Patroni remember of a member that is gone.
-
-    ``cluster`` need not name it any more; one that never started its etcd is found by its address alone, if it does.
-    """
-    urls = {peer_url(node) for node in cluster.nodes if node.label == label}
-    etcd = etcd_of(http, cluster, without=label)
-    for member in await etcd.members():
-        if member.name == label or urls & set(member.peer_urls):
-            await etcd.remove(member.id)
+    """Removes what etcd and Patroni remember of a member that is gone."""
+    etcd = await forget_etcd(http, cluster, label)
     await etcd.delete(f"{NAMESPACE}{cluster.short_id}/members/{label}")

@@ -7,10 +7,11 @@ from typing import Any
 
 import httpx
 
-from ccx.cmon.engines.postgres import membership, patroni
+from ccx.cmon.engines.postgres import patroni
 from ccx.cmon.engines.postgres.clients import Pair
-from ccx.cmon.engines.postgres.layout import client_url, etcd_members
 from ccx.cmon.engines.postgres.view import most_credible, to_view
+from ccx.cmon.etcd.layout import client_url, etcd_members
+from ccx.cmon.etcd.members import etcd_of
 from ccx.cmon.spec import ClusterSpec, ClusterView
 
 _FIRST = 2.0
@@ -23,7 +24,7 @@ _ETCD = 1.0
 
 async def observe(clients: Pair, cluster: ClusterSpec) -> ClusterView:
     """A request to each node's Patroni and etcd, side by side. Never raises: silence is an observation, too."""
-    etcd = membership.etcd_of(clients.etcd, cluster)
+    etcd = etcd_of(clients.etcd, cluster)
     asked = {
         node.label: asyncio.ensure_future(etcd.standing(client_url(node), _ETCD))
         for node in etcd_members(cluster.nodes)

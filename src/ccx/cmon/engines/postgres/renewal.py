@@ -9,7 +9,8 @@ import ssl
 
 from ccx.cmon.engines.postgres import config
 from ccx.cmon.engines.postgres.endpoints import ETCD, PATRONI_REST
-from ccx.cmon.engines.postgres.layout import ETCD_CLIENT, PATRONI, PATRONI_UNIT, carries_etcd
+from ccx.cmon.engines.postgres.layout import PATRONI, PATRONI_UNIT
+from ccx.cmon.etcd.layout import ETCD_CLIENT, carries_etcd
 from ccx.cmon.node_channel import NodeChannel
 from ccx.cmon.spec import ClusterSpec
 from ccx.cmon.tls import client_context

@@ -2,29 +2,9 @@
 
 from __future__ import annotations
 
-from ccx.cmon.engines.postgres.layout import CONFIGURATION, DATA, ETCD_CONFIGURATION, ETCD_UNIT, PATRONI_UNIT
-
-# Started again for ever: systemd gives up a unit that fails five times in a row, and nobody would start it then.
-_ETCD = f"""[Unit]
-Description=CCX: etcd member
-After=network.target
-RequiresMountsFor={DATA}
-StartLimitIntervalSec=0
-
-[Service]
-Type=notify
-User=etcd
-EnvironmentFile={ETCD_CONFIGURATION}/etcd.env
-ExecStart=/usr/bin/etcd
-Restart=always
-RestartSec=1
-TimeoutStartSec=90
-LimitNOFILE=65536
-NoNewPrivileges=yes
-
-[Install]
-WantedBy=multi-user.target
-"""
+from ccx.cmon.engines.postgres.layout import CONFIGURATION, PATRONI_UNIT
+from ccx.cmon.etcd.files import UNIT_TEXT
+from ccx.cmon.etcd.layout import DATA, ETCD_UNIT
 
 _LAUNCHER = "/usr/lib/ccx-agent/ccx_agent/patroni.py"
 """Waits for etcd, with Patroni loaded already."""
@@ -58,4 +38,4 @@ LimitNOFILE=65536
 WantedBy=multi-user.target
 """
 
-UNITS = {ETCD_UNIT: _ETCD, PATRONI_UNIT: _PATRONI}
+UNITS = {ETCD_UNIT: UNIT_TEXT, PATRONI_UNIT: _PATRONI}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from ccx.cmon.engines.postgres.etcd import Standing
+from ccx.cmon.etcd.client import Standing
 from ccx.cmon.spec import ClusterSpec, ClusterView, MemberView, Role
 
 LAG_BOUND = 32 * 1024 * 1024

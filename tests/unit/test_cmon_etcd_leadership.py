@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from ccx.cmon.engines.postgres import leadership
-from ccx.cmon.engines.postgres.etcd import Etcd, EtcdRefused, EtcdSilent, Held
+from ccx.cmon.etcd import leadership
+from ccx.cmon.etcd.client import Etcd, EtcdRefused, EtcdSilent, Held
 from ccx.errors import Transient
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from ccx.cmon.engines.postgres.etcd import Etcd, EtcdRefused, EtcdSilent
-from ccx.cmon.engines.postgres.layout import NAMESPACE
+from ccx.cmon.etcd.client import Etcd, EtcdRefused, EtcdSilent
+from ccx.cmon.etcd.layout import NAMESPACE
 from ccx.errors import Transient
 
 PATIENCE = 5.0
