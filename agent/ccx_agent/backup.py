@@ -12,7 +12,7 @@ from . import task
 from .errors import AgentError
 from .postgres import sql
 from .process import output
-from .verb import Args, Progress, Verb, number, text
+from .verb import Args, Progress, Verb, number, text, texts
 
 CONFIGURATION = "/etc/ccx/pgbackrest/pgbackrest.conf"
 _KINDS = {"full": "full", "incremental": "incr"}
@@ -80,9 +80,15 @@ def clear(args: Args, _progress: Progress) -> dict[str, object]:
 
 
 def expire(args: Args, _progress: Progress) -> dict[str, object]:
-    """Removes full backups, and all that builds on them, that no time of the last ``days`` needs; and their log."""
-    kept = ("--repo1-retention-full-type=time", f"--repo1-retention-full={int(number(args, 'days', 0))}")
-    output(_command(args, *kept, "expire"), user="postgres")
+    """Removes the backups ``remove``, the oldest that there are, with all that builds on them; and their log."""
+    gone = set(texts(args, "remove"))
+    full = [one["label"] for one in _info(args).get("backup", []) if one["type"] == "full"]
+    kept = [label for label in full if label not in gone]
+    if not kept or full[len(full) - len(kept) :] != kept:
+        raise AgentError("only the oldest backups can be removed, and not all of them")
+    if kept != full:
+        count = ("--repo1-retention-full-type=count", f"--repo1-retention-full={len(kept)}")
+        output(_command(args, *count, "expire"), user="postgres")
     return {}
 
 

@@ -79,6 +79,7 @@ async def origin(tx: AsyncSession, services: Services, datastore: Datastore) -> 
         backup=datastore.origin["backup"],
         to=datetime.fromisoformat(to) if to not in (LATEST, AT_ONCE) else None,
         at_once=to == AT_ONCE,
+        point=datastore.origin.get("point", ""),
     )
 
 

@@ -185,6 +185,16 @@ class Settings(_Part):
     backup_keep_days: int = Field(
         default=14, ge=0, description="days to any time of which a datastore can be restored; 0: no backup is removed"
     )
+    backup_keep_full: int = Field(default=2, ge=0, description="usable full backups that are kept however old they are")
+    backup_keep_deleted_days: int = Field(
+        default=14, ge=0, description="days for which a deleted datastore's backups are kept; 0: for ever"
+    )
+    backup_verify: str = Field(
+        default="30 2 * * 0", description="cron, UTC, of reading all of a datastore's backups and log; empty: never"
+    )
+    backup_drill: str = Field(
+        default="0 6 * * 6", description="cron, UTC, of restoring each datastore's newest backup; empty: never"
+    )
     log_level: str = "info"
     kubernetes: Kubernetes = Kubernetes()
     notify: Notify = Notify()

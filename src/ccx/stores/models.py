@@ -86,6 +86,14 @@ class Datastore(Owned, Base):
     admin_database: Mapped[str] = mapped_column(default="defaultdb")
     origin: Mapped[dict[str, Any] | None]
     """What it was made from, if not from nothing: ``{"datastore", "backup", "to"}``."""
+    backup_policy: Mapped[dict[str, Any] | None]
+    """Where its backups differ from the settings: those of :class:`ccx.runner.policies.Policy` that it has itself."""
+    backup_failed: Mapped[dict[str, Any] | None]
+    """The last backup's failure, until one succeeds: ``{"at", "err", "again"}``."""
+    archived_at: Mapped[datetime | None]
+    """When the newest part of its log came into the object store, as far as was asked."""
+    backups_until: Mapped[datetime | None]
+    """Of a deleted one: when its backups go. None: never."""
 
     desired: Mapped[Desired] = mapped_column(default=Desired.PRESENT)
     status: Mapped[Status] = mapped_column(default=Status.CREATING)
@@ -193,6 +201,16 @@ class Backup(Owned, Base):
     wal_last: Mapped[str | None]
     drill: Mapped[dict[str, Any] | None]
     """What the last restore of it, made to prove it, found: ``{"at", "proved", "seconds", "err", …}``."""
+    unusable: Mapped[str | None]
+    """Why it can't be restored, as verification found: the object, and what is wrong with it."""
+    verified_at: Mapped[datetime | None]
+    """When all of its objects were last read."""
+    log_until: Mapped[datetime | None]
+    """The log behind it has a gap: from it, no later time can be restored. None: there is no gap."""
+    locked_until: Mapped[datetime | None]
+    """Until then nobody can delete it from the store."""
+    counts: Mapped[dict[str, Any] | None]
+    """Rows counted when it was made: ``{"point", "exact", "rows": {table: count}, …}``; a drill compares."""
 
 
 class Enrolment(Base):

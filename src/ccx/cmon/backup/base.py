@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -68,6 +69,44 @@ class Origin:
     """What was committed until then is there, and nothing later. None: as far as the log goes."""
     at_once: bool = False
     """As the backup is, with no more of the log than makes it whole."""
+    point: str = ""
+    """To where :meth:`Proves.count` marked the log, and no further."""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What reading the store through found."""
+
+    checked: tuple[str, ...]
+    """Ids of the backups that were looked at."""
+    damaged: Mapping[str, str]
+    """What is wrong with a backup, by its id: names the object. Not with those that it builds on."""
+    log: tuple[tuple[str, str], ...] = ()
+    """First and last segment of each part of the log that is there without a gap."""
+    damaged_log: Mapping[str, str] = field(default_factory=dict)
+    """What is wrong with a segment of the log, by its name."""
+
+
+@runtime_checkable
+class Proves(Protocol):
+    """An engine whose backups can be proved good; needs the same as :class:`BacksUp`."""
+
+    async def read_through(
+        self, channel: NodeChannel, cluster: ClusterSpec, backup: str | None, progress: Progress
+    ) -> Findings:
+        """Reads that backup and the log that it needs, or everything in the store, against the checksums of old."""
+
+    async def count(self, channel: NodeChannel, cluster: ClusterSpec, point: str, token: int) -> dict[str, Any]:
+        """Counts rows for a few seconds, and marks the log so that ``Origin.point`` can restore to that moment.
+
+        ``{"point", "exact", "rows": {"database.schema.table": count}}``; not ``exact`` while many write.
+        Returns when everything up to the mark is in the store.
+        """
+
+    async def recount(
+        self, channel: NodeChannel, cluster: ClusterSpec, tables: Sequence[str], token: int
+    ) -> dict[str, int]:
+        """The rows of those tables now; those that are not there are left out."""
 
 
 @runtime_checkable
@@ -85,8 +124,8 @@ class BacksUp(Protocol):
     async def backups(self, channel: NodeChannel, cluster: ClusterSpec) -> list[Backup]:
         """All that are complete in the store, oldest first."""
 
-    async def expire(self, channel: NodeChannel, cluster: ClusterSpec, days: int, token: int) -> None:
-        """Removes what is not needed to restore to any time of the last ``days``. What a kept backup needs stays."""
+    async def expire(self, channel: NodeChannel, cluster: ClusterSpec, remove: Sequence[str], token: int) -> None:
+        """Removes these backups, the oldest that there are, and what of the log only they need."""
 
     async def archive_now(self, channel: NodeChannel, cluster: ClusterSpec) -> None:
         """Returns when everything that is committed now can be restored, to any time up to now."""

@@ -56,6 +56,8 @@ def bootstrap(origin: Origin) -> dict[str, Any]:
 
 
 def _target(origin: Origin) -> dict[str, str]:
+    if origin.point:
+        return {"recovery_target_name": origin.point, "recovery_target_action": "promote"}
     if origin.at_once:
         return {"recovery_target": "immediate", "recovery_target_action": "promote"}
     if origin.to is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -12,9 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ccx.cmon.backup import BacksUp, Kind
 from ccx.cmon.backup.base import Backup
 from ccx.cmon.node_channel import NodeUnreachable
+from ccx.db import utc_now
 from ccx.errors import CcxError, Invalid
 from ccx.jobs import Step, TransactionBody, schedules
 from ccx.runner import repositories
+from ccx.runner.policies import policy
+from ccx.runner.retention import removable
 from ccx.runner.services import Services
 from ccx.runner.steps import cluster
 from ccx.runner.steps.servers import Action
@@ -22,6 +27,7 @@ from ccx.runner.subject import Subject
 from ccx.storage.opened import location_of, open_access
 from ccx.stores import backups as stored
 from ccx.stores import datastores
+from ccx.stores.models import Backup as Row
 from ccx.stores.models import Datastore, Desired
 
 SCHEDULED = "JOB_TYPE_SCHEDULED_BACKUP"
@@ -119,18 +125,39 @@ def back_up(services: Services, datastore_id: str, name: str, kind: Kind) -> Act
 
 
 def expire(services: Services, datastore_id: str) -> Action:
-    """Removes what is older than the settings keep. That it can't be is no reason to call a backup failed."""
+    """Removes what is no longer kept. That it can't be is no reason to call a backup failed."""
 
     async def action(step: Step) -> None:
-        subject, days = await Subject.load(services, datastore_id), services.settings.backup_keep_days
-        if not days:
-            return
+        subject = await Subject.load(services, datastore_id)
+        kept = policy(services.settings, subject.datastore)
+        engine, spec = engine_of(subject), await subject.cluster()
         try:
-            await engine_of(subject).expire(services.channel, await subject.cluster(), days, step.token)
+            there = await engine.backups(services.channel, spec)
+            async with services.sessions() as tx:
+                known, _ = await stored.of(tx, subject.datastore.id)
+            gone = removable(_kept(there, known), utc_now(), kept.keep_days, kept.keep_full)
+            if gone:
+                await engine.expire(services.channel, spec, gone, step.token)
         except CcxError as error:
             log.warning("old backups are not removed", datastore=subject.datastore.short_id, reason=str(error))
 
     return action
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A backup in the store, with what is known of it."""
+
+    label: str
+    parent: str | None
+    ended_at: datetime
+    good: bool
+    unusable: str | None
+
+
+def _kept(there: Sequence[Backup], known: Sequence[Row]) -> list[_Kept]:
+    unusable = {row.label: row.unusable for row in known}
+    return [_Kept(one.id, one.parent, one.ended, one.good, unusable.get(one.id)) for one in there]
 
 
 def look(services: Services, datastore_id: str) -> Action:
@@ -161,10 +188,8 @@ def record(services: Services, datastore_id: str, found: list[dict[str, Any]]) -
 
 async def _schedule(tx: AsyncSession, services: Services, datastore: Datastore) -> None:
     key, owner = str(datastore.id), (datastore.owner_type, datastore.owner_id)
-    for kind, cron in (
-        (Kind.FULL, services.settings.backup_full),
-        (Kind.INCREMENTAL, services.settings.backup_incremental),
-    ):
+    wanted = policy(services.settings, datastore)
+    for kind, cron in ((Kind.FULL, wanted.full), (Kind.INCREMENTAL, wanted.incremental)):
         args = {"datastore_id": key, "kind": kind.value}
         try:
             if cron:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from ccx.cmon import egress
@@ -163,8 +164,8 @@ class PostgresEngine:
         found = await channel.call(await self._primary(cluster), "backups", args, timeout=60)
         return [pgbackrest.backup_of(one) for one in found["backups"]]
 
-    async def expire(self, channel: NodeChannel, cluster: ClusterSpec, days: int, token: int) -> None:
-        args = {"stanza": cluster.short_id, "days": days}
+    async def expire(self, channel: NodeChannel, cluster: ClusterSpec, remove: Sequence[str], token: int) -> None:
+        args = {"stanza": cluster.short_id, "remove": list(remove)}
         await channel.call(await self._primary(cluster), "backup-expire", args, token=token, timeout=570)
 
     async def archive_now(self, channel: NodeChannel, cluster: ClusterSpec) -> None:

@@ -1,0 +1,67 @@
+"""Which backups are no longer kept. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Protocol
+
+
+class Kept(Protocol):
+    """What is asked of a backup; rows of the stores have it."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def parent(self) -> str | None: ...
+    @property
+    def ended_at(self) -> datetime: ...
+    @property
+    def good(self) -> bool: ...
+    @property
+    def unusable(self) -> str | None: ...
+
+
+def removable(backups: Sequence[Kept], now: datetime, days: int, count: int) -> list[str]:
+    """Labels of those that go, oldest first.
+
+    Kept are the newest ``count`` full backups that can be restored, and what is needed to restore to any time of the
+    last ``days``; with what builds on them, with what they build on, and with all that is newer. 0 asks for nothing.
+    What can't be restored is neither counted nor relied on, and never the reason that the last good one goes.
+    """
+    chains = sorted(_chains(backups), key=lambda chain: chain[0].ended_at)
+    usable = [chain for chain in chains if _whole(chain[:1])]
+    if not usable or not (days or count):
+        return []
+    wanted: list[Sequence[Kept]] = [usable[-1], *usable[-count:]] if count else [usable[-1]]
+    if days:
+        wanted.append(_reaching_back_to(now - timedelta(days=days), usable))
+    oldest = min(chain[0].ended_at for chain in wanted)
+    return [one.label for chain in chains if chain[0].ended_at < oldest for one in chain]
+
+
+def _reaching_back_to(moment: datetime, usable: Sequence[Sequence[Kept]]) -> Sequence[Kept]:
+    """The newest chain from which that moment can be restored; the oldest, where none reaches so far back."""
+    reaching = [chain for chain in usable if _first_end(chain) <= moment]
+    return reaching[-1] if reaching else usable[0]
+
+
+def _first_end(chain: Sequence[Kept]) -> datetime:
+    return chain[0].ended_at
+
+
+def _whole(chain: Iterable[Kept]) -> bool:
+    return all(one.good and one.unusable is None for one in chain)
+
+
+def _chains(backups: Sequence[Kept]) -> list[list[Kept]]:
+    """Each full backup with all that builds on it; what builds on one that is not there is a chain of its own."""
+    known = {one.label: one for one in backups}
+    chains: dict[str, list[Kept]] = {}
+    for one in sorted(backups, key=lambda one: (one.ended_at, one.label)):
+        root, seen = one, {one.label}
+        while root.parent is not None and root.parent in known and root.parent not in seen:
+            root = known[root.parent]
+            seen.add(root.label)
+        chains.setdefault(root.label, []).append(one)
+    return [sorted(chain, key=lambda one: one.label != label) for label, chain in chains.items()]
