@@ -94,6 +94,14 @@ class Datastore(Owned, Base):
     """When the newest part of its log came into the object store, as far as was asked."""
     backups_until: Mapped[datetime | None]
     """Of a deleted one: when its backups go. None: never."""
+    branch: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    """The branch of its history that serves. Each restore in place begins a new one, with nodes and a log of its own."""
+    branches: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
+    """Those that restores in place began: ``{"number", "of", "until", "timeline"}``, see :mod:`ccx.runner.branches`."""
+    served: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
+    """``[time, branch]`` of each change of the branch that serves; before the first it was 0."""
+    restoring: Mapped[dict[str, Any] | None]
+    """A restore in place that is under way, or not confirmed yet; see :mod:`ccx.runner.branches`."""
 
     desired: Mapped[Desired] = mapped_column(default=Desired.PRESENT)
     status: Mapped[Status] = mapped_column(default=Status.CREATING)
@@ -120,6 +128,8 @@ class NodeStatus(StrEnum):
     """Its row exists; the cloud may or may not know it yet."""
     ACTIVE = "active"
     LOST = "lost"
+    KEPT = "kept"
+    """Off, with the data of before a restore in place, until that is confirmed or taken back."""
     RETIRED = "retired"
     """Its server is gone for good. The row stays for the record."""
 
@@ -135,6 +145,8 @@ class Node(Owned, Base):
     index: Mapped[int]
     """Place in the datastore, from 1. A replacement takes the place of the lost one, with the next generation."""
     generation: Mapped[int] = mapped_column(default=1)
+    branch: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    """Of the datastore's history, which its data are of."""
     status: Mapped[NodeStatus] = mapped_column(default=NodeStatus.RESERVED)
     server: Mapped[str]
     """The cloud's name of the server: ``ccx-<instance>-<datastore>-<node>-<generation>``."""
@@ -182,6 +194,8 @@ class Backup(Owned, Base):
 
     id: Mapped[UUID] = mapped_column(primary_key=True, default=new_id)
     datastore_id: Mapped[UUID] = mapped_column(ForeignKey(f"{SCHEMA}.datastore.id"))
+    branch: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    """Of the datastore's history."""
     label: Mapped[str]
     """The tool's name of it."""
     parent: Mapped[str | None]
@@ -199,6 +213,10 @@ class Backup(Owned, Base):
     wal_first: Mapped[str | None]
     """The first segment of the log that it needs to be whole."""
     wal_last: Mapped[str | None]
+    lsn: Mapped[str | None]
+    """Where in the log it is whole: it can be restored to this place and to later ones."""
+    xid: Mapped[int | None] = mapped_column(BigInteger)
+    """Transactions from this one on ended after it; None: nobody asked."""
     drill: Mapped[dict[str, Any] | None]
     """What the last restore of it, made to prove it, found: ``{"at", "proved", "seconds", "err", …}``."""
     unusable: Mapped[str | None]
