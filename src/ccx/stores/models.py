@@ -95,7 +95,7 @@ class Datastore(Owned, Base):
     backups_until: Mapped[datetime | None]
     """Of a deleted one: when its backups go. None: never."""
     branch: Mapped[int] = mapped_column(default=0, server_default=text("0"))
-    """The branch of its history that serves. Each restore in place begins a new one, with nodes and a log of its own."""
+    """The branch of its history that serves. A restore in place begins a new one, with nodes and a log of its own."""
     branches: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
     """Those that restores in place began: ``{"number", "of", "until", "timeline"}``, see :mod:`ccx.runner.branches`."""
     served: Mapped[list[Any]] = mapped_column(default=list, server_default=text("'[]'::jsonb"))
