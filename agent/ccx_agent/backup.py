@@ -18,13 +18,14 @@ CONFIGURATION = "/etc/ccx/pgbackrest/pgbackrest.conf"
 _KINDS = {"full": "full", "incremental": "incr"}
 
 
-def _command(args: Args, *words: str) -> list[str]:
+def command(args: Args, *words: str) -> list[str]:
+    """pgBackRest, as it is configured here, for the ``stanza``."""
     return ["pgbackrest", f"--config={CONFIGURATION}", f"--stanza={text(args, 'stanza')}", *words]
 
 
 def _info(args: Args) -> dict[str, Any]:
     """What the store has of this stanza, and how far a running backup is."""
-    found = json.loads(output(_command(args, "info", "--output=json"), user="postgres") or "[]")
+    found = json.loads(output(command(args, "info", "--output=json"), user="postgres") or "[]")
     stanza: dict[str, Any] = found[0] if found else {}
     return stanza
 
@@ -39,8 +40,8 @@ def enable(args: Args, progress: Progress) -> dict[str, object]:
             raise AgentError("PostgreSQL does not know of its archive_command yet")
         progress({"archive": "waiting for archive_command"})
         time.sleep(0.2)
-    output(_command(args, "stanza-create"), user="postgres")
-    output(_command(args, "check", "--archive-timeout=60"), user="postgres")
+    output(command(args, "stanza-create"), user="postgres")
+    output(command(args, "check", "--archive-timeout=60"), user="postgres")
     return {}
 
 
@@ -50,8 +51,8 @@ def start(args: Args, _progress: Progress) -> dict[str, object]:
     if kind is None:
         raise AgentError(f"kind must be one of {', '.join(_KINDS)}")
     if _find(args, name) is None:
-        command = _command(args, "backup", f"--type={kind}", f"--annotation=ccx={name}")
-        task.start(f"backup-{name}", ["-p", "User=postgres", "-p", "CPUWeight=20", "-p", "IOWeight=20", *command])
+        words = command(args, "backup", f"--type={kind}", f"--annotation=ccx={name}")
+        task.start(f"backup-{name}", ["-p", "User=postgres", "-p", "CPUWeight=20", "-p", "IOWeight=20", *words])
     return {}
 
 
@@ -88,7 +89,7 @@ def expire(args: Args, _progress: Progress) -> dict[str, object]:
         raise AgentError("only the oldest backups can be removed, and not all of them")
     if kept != full:
         count = ("--repo1-retention-full-type=count", f"--repo1-retention-full={len(kept)}")
-        output(_command(args, *count, "expire"), user="postgres")
+        output(command(args, *count, "expire"), user="postgres")
     return {}
 
 

@@ -125,7 +125,8 @@ def test_every_verb_that_is_listed_exists_and_says_whether_it_changes_anything()
     assert looking == {
         "hello", "services-state", "reachable", "egress-observed", "node-status", "task-check", "etcd-ready",
         "etcd-status", "postgres-wait", "postgres-users", "postgres-databases", "probe",
-        "archive-state", "backup-mark", "backup-state", "backups", "restore-state",
+        "archive-state", "backup-mark", "backup-state", "backup-verify-state", "backups", "postgres-recount",
+        "restore-state",
     }  # fmt: skip
 
 

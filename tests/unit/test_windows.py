@@ -67,3 +67,28 @@ def test_volumes_that_are_too_small_are_refused_with_the_size_that_is_needed() -
     with pytest.raises(Invalid) as refused:
         windows.check_room(backup("1F", 0, size=10 * 2**30), 12)
     assert (refused.value.field, refused.value.remedy) == ("volume_size", "Choose at least 13 GiB")
+
+
+def torn(label: str, hours: float, why: str, *, parent: str | None = None) -> Backup:
+    found = backup(label, hours, parent=parent)
+    found.unusable = why
+    return found
+
+
+def test_what_verification_found_damaged_is_refused_with_the_reason_and_so_is_what_builds_on_it() -> None:
+    found = [backup("0F", -6), torn("1F", 0, "bundle/1 is missing"), backup("1F_2I", 1, parent="1F")]
+    assert windows.choose(found, OPEN, None, None).label == "0F"
+    for label in ("1F", "1F_2I"):
+        with pytest.raises(Invalid, match=r"bundle/1 is missing") as refused:
+            windows.choose(found, OPEN, label, None)
+        assert refused.value.field == "backup_id"
+
+
+def test_a_time_behind_a_gap_of_the_log_is_refused_until_the_next_backup() -> None:
+    before = backup("1F", 0)
+    before.log_until = NOON + timedelta(hours=2)
+    found = [before, backup("3F", 6)]
+    assert windows.choose(found, OPEN, None, NOON + timedelta(hours=2)).label == "1F"
+    assert windows.choose(found, OPEN, None, NOON + timedelta(hours=7)).label == "3F"
+    with pytest.raises(Invalid, match="has a gap after 2026-03-01T14:00:00Z"):
+        windows.choose(found, OPEN, None, NOON + timedelta(hours=5))

@@ -132,15 +132,17 @@ def _runner(parts: Assembled, name: str | None) -> Role:
         create_datastore,
         delete_datastore,
         drill_datastore,
+        order_drill,
         probe_network,
         replace_node,
         restore_datastore,
         rotate_certificates,
+        verify_backups,
     )
 
     operations = (
         apply_egress, apply_firewall, backup_datastore, create_datastore, delete_datastore, drill_datastore,
-        probe_network, replace_node, restore_datastore, rotate_certificates,
+        order_drill, probe_network, replace_node, restore_datastore, rotate_certificates, verify_backups,
     )  # fmt: skip
     log.debug("operations", names=[module.__name__ for module in operations])
     runner = jobs.Runner(parts.engine, parts.services, name=name)

@@ -13,11 +13,11 @@ from ccx.db import utc_now
 from ccx.errors import Invalid
 from ccx.rest.cluster_orders import Count, General, Instance, Network, Notifications, Order, Where, place
 from ccx.rest.deps import AnyDatastore, Context, Transaction
-from ccx.rest.job_labels import BACKUP, DEPLOY, DRILL
+from ccx.rest.job_labels import BACKUP, DEPLOY
 from ccx.rest.routing import OwnerRoute
 from ccx.rest.routing import router as make_router
 from ccx.rest.schema import AnyText, Body, Text, When
-from ccx.runner import repositories, windows
+from ccx.runner import drills, repositories, windows
 from ccx.runner.services import Services
 from ccx.runner.steps.backups import check
 from ccx.runner.subject import Subject
@@ -97,19 +97,8 @@ class Drilling(BaseModel):
 async def drill(datastore: AnyDatastore, tx: Transaction, services: Context) -> Drilling:
     """Proves the newest backup: restores it into a throw-away node, has it checked, and removes that again."""
     check(services, Subject(services, datastore))
-    found, _ = await backups.of(tx, datastore.id)
-    backup = windows.newest(datastore, found)
-    owner = (datastore.owner_type, datastore.owner_id)
-    origin = {"datastore": str(datastore.id), "backup": backup.label, "to": repositories.AT_ONCE}
-    home = await datastores.never(
-        tx, owner, name="restore drill", vendor=datastore.vendor, version=datastore.version, size=1,
-        cluster_type=datastore.cluster_type, cloud=datastore.cloud, region=datastore.region,
-        instance_size=datastore.instance_size, volume_type=datastore.volume_type, volume_size=datastore.volume_size,
-        admin_user=datastore.admin_user, admin_database=datastore.admin_database, origin=origin,
-    )  # fmt: skip
-    args = {"datastore_id": str(home.id)}
-    job_id = await jobs.enqueue(tx, "drill_datastore", key=str(home.id), args=args, owner=owner, label=DRILL)
-    return Drilling(drill_uuid=home.id, job_id=job_id, backup_id=backup.label)
+    ordered = await drills.order(tx, datastore)
+    return Drilling(drill_uuid=ordered.home, job_id=ordered.job_id, backup_id=ordered.backup)
 
 
 async def _restore(

@@ -11,8 +11,11 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from ccx.cmon.backup import Proves
 from ccx.db import utc_now
+from ccx.errors import CcxError
 from ccx.jobs import Job, JobRecord, Step, operation
+from ccx.runner import drills
 from ccx.runner.create_datastore import certify, machine, release_all, reserve_all, set_up
 from ccx.runner.services import Services
 from ccx.runner.steps import cluster, network, restores, servers
@@ -57,10 +60,11 @@ async def drill_datastore(job: Job, datastore_id: str) -> None:
     await job.step("restore", restores.follow(services, datastore_id), timeout=900, retry_for=600)
     ready = await job.transaction("restored", _now)
     found = await job.step("check", _check(services, datastore_id), timeout=_CHECKED_WITHIN_S)
+    counted = await job.step("count", _count(services, datastore_id), timeout=_CHECKED_WITHIN_S)
 
     async def proved(tx: AsyncSession) -> None:
         took = datetime.fromisoformat(ready) - datetime.fromisoformat(begun)
-        await _record(tx, datastore_id, {"proved": True, "seconds": round(took.total_seconds(), 1), **found})
+        await _record(tx, datastore_id, {"proved": True, "seconds": round(took.total_seconds(), 1), **found, **counted})
 
     await job.transaction("record", proved)
     # What was asked for is known: from here on, all that is left to do is to tidy up, however long that takes.
@@ -81,6 +85,29 @@ def _check(services: Services, datastore_id: str) -> Action:
     async def action(step: Step) -> dict[str, Any]:
         subject = await Subject.load(services, datastore_id)
         return await engine_of(subject).verify(services.channel, await restores.made(subject), step.token)
+
+    return action
+
+
+def _count(services: Services, datastore_id: str) -> Action:
+    """Compares rows with those when the backup was made. Fails, naming tables, where they are others."""
+
+    async def action(step: Step) -> dict[str, Any]:
+        subject = await Subject.load(services, datastore_id)
+        origin, engine = subject.datastore.origin, subject.engine
+        assert origin is not None
+        async with services.sessions() as tx:
+            known, _ = await backups.of(tx, UUID(origin["datastore"]))
+        counts = next((one.counts for one in known if one.label == origin["backup"]), None)
+        if counts is None or counts["point"] != origin.get("point") or not isinstance(engine, Proves):
+            return {"counted": 0}
+        restored = await engine.recount(services.channel, await restores.made(subject), list(counts["rows"]))
+        if wrong := drills.compare(counts, restored):
+            raise CcxError(
+                f"what was restored is not what was backed up: {'; '.join(wrong)}",
+                remedy="Drill again; if it stays so, back up in full, and look into the database's own log",
+            )
+        return {"counted": len(counts["rows"]), "rows": sum(restored.values()), "exact": counts["exact"]}
 
     return action
 

@@ -38,6 +38,8 @@ class Window:
 async def window(services: Services, datastore: Datastore, backups: Sequence[Backup]) -> Window:
     """Of a datastore with these backups. Raises NotFound where there is none, Transient when the store is silent."""
     start = min(backup.ended_at for backup in _usable(datastore, backups)) + _WHOLE
+    if (broken_off := newest(datastore, backups).log_until) is not None:
+        return Window(start, max(start, broken_off))
     # One that serves is asked to archive its log before anything else; of another, what is in the store is all.
     end = utc_now() if datastore.status in _SERVES else await _archived(services, datastore)
     return Window(start, max(start, end))
@@ -69,10 +71,10 @@ async def _archived(services: Services, datastore: Datastore) -> datetime:
 
 
 def is_whole(backup: Backup, backups: Sequence[Backup]) -> bool:
-    """Whether it, and all that it builds on, is there without damage."""
+    """Whether it, and all that it builds on, is there without damage, as far as is known."""
     by_label = {one.label: one for one in backups}
     following: Backup | None = backup
-    while following is not None and following.good:
+    while following is not None and following.good and following.unusable is None:
         if following.parent is None:
             return True
         following = by_label.get(following.parent)
@@ -85,6 +87,7 @@ def choose(backups: Sequence[Backup], found: Window, label: str | None, to: date
         named = next((backup for backup in backups if backup.label == label), None)
         if named is None:
             raise NotFound(f"there is no backup {label}", field="backup_id", remedy="List them: ccx backup list")
+        _check_usable(named, backups)
         backups = [named]
     elif to is None:
         backups = [backup for backup in backups if is_whole(backup, backups)]
@@ -92,6 +95,7 @@ def choose(backups: Sequence[Backup], found: Window, label: str | None, to: date
         backups = [b for b in backups if is_whole(b, backups) and b.ended_at + _WHOLE <= to]
     if to is not None:
         _check_time(found, to, backups[0] if label is not None else None)
+        _check_gap(backups, to)
     return max(backups, key=lambda backup: backup.ended_at)
 
 
@@ -108,6 +112,31 @@ def _check_time(found: Window, to: datetime, named: Backup | None) -> None:
             f"the backup {named.label} ended at {_shown(named.ended_at)}, after {_shown(to)}",
             field=field,
             remedy="Choose a later time, or no backup: the right one is found",
+        )
+
+
+def _check_usable(named: Backup, backups: Sequence[Backup]) -> None:
+    """One with a page whose checksum is wrong may be asked for: it is all there, and perhaps all that there is."""
+    by_label = {one.label: one for one in backups}
+    following: Backup | None = named
+    while following is not None:
+        if following.unusable is not None:
+            raise Invalid(
+                f"the backup {named.label} can't be restored: {following.unusable}",
+                field="backup_id",
+                remedy="Choose another: ccx backup list",
+            )
+        following = by_label.get(following.parent) if following.parent is not None else None
+
+
+def _check_gap(backups: Sequence[Backup], to: datetime) -> None:
+    """The log of the one to begin with has to reach to the time."""
+    chosen = max(backups, key=lambda backup: backup.ended_at)
+    if chosen.log_until is not None and to > chosen.log_until:
+        raise Invalid(
+            f"the log behind the backup {chosen.label} has a gap after {_shown(chosen.log_until)}",
+            field="pitr_stop_time",
+            remedy=f"Choose a time from {Window(chosen.ended_at + _WHOLE, chosen.log_until)}, or after the next backup",
         )
 
 

@@ -53,6 +53,10 @@ class Backup:
     """The tool found no page with a wrong checksum."""
     log: tuple[str, str] | None = None
     """The first and last segment of the log that it needs to be whole."""
+    lsn: str | None = None
+    """Where in the log it is whole."""
+    xid: int | None = None
+    """Transactions from this one on ended after it; None: nobody asked."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,6 +73,12 @@ class Origin:
     """What was committed until then is there, and nothing later. None: as far as the log goes."""
     at_once: bool = False
     """As the backup is, with no more of the log than makes it whole."""
+    path: tuple[tuple[int, str], ...] = ()
+    """From which of the engine's timelines on the log is under which name, if not all of it under ``name``."""
+    before_lsn: str = ""
+    """What was committed before this place in the log is there, and nothing from it on."""
+    before_xid: int | None = None
+    """What was committed before this transaction is there, and nothing from it on."""
     point: str = ""
     """To where :meth:`Proves.count` marked the log, and no further."""
 
@@ -92,7 +102,7 @@ class Proves(Protocol):
     """An engine whose backups can be proved good; needs the same as :class:`BacksUp`."""
 
     async def read_through(
-        self, channel: NodeChannel, cluster: ClusterSpec, backup: str | None, progress: Progress
+        self, channel: NodeChannel, cluster: ClusterSpec, backup: str | None, token: int, progress: Progress
     ) -> Findings:
         """Reads that backup and the log that it needs, or everything in the store, against the checksums of old."""
 
@@ -103,9 +113,7 @@ class Proves(Protocol):
         Returns when everything up to the mark is in the store.
         """
 
-    async def recount(
-        self, channel: NodeChannel, cluster: ClusterSpec, tables: Sequence[str], token: int
-    ) -> dict[str, int]:
+    async def recount(self, channel: NodeChannel, cluster: ClusterSpec, tables: Sequence[str]) -> dict[str, int]:
         """The rows of those tables now; those that are not there are left out."""
 
 

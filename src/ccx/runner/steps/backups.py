@@ -17,7 +17,7 @@ from ccx.cmon.node_channel import NodeUnreachable
 from ccx.db import utc_now
 from ccx.errors import CcxError, Invalid
 from ccx.jobs import Step, TransactionBody, schedules
-from ccx.runner import repositories
+from ccx.runner import repositories, windows
 from ccx.runner.policies import policy
 from ccx.runner.retention import removable
 from ccx.runner.services import Services
@@ -32,6 +32,7 @@ from ccx.stores.models import Datastore, Desired
 
 SCHEDULED = "JOB_TYPE_SCHEDULED_BACKUP"
 """What the API calls a backup's job that nobody asked for."""
+VERIFIED, DRILLED = "JOB_TYPE_SCHEDULED_VERIFICATION", "JOB_TYPE_SCHEDULED_DRILL"
 _SPREAD = timedelta(minutes=30)
 
 log = structlog.get_logger()
@@ -110,16 +111,19 @@ def archive(services: Services, datastore_id: str) -> Action:
 
 
 def back_up(services: Services, datastore_id: str, name: str, kind: Kind) -> Action:
-    """The backup; its result is what the store has of it then."""
+    """The backup; its result is what the store has of it then. It is full where the newest one can't be built on."""
 
     async def action(step: Step) -> dict[str, Any]:
         subject = await Subject.load(services, datastore_id)
+        async with services.sessions() as tx:
+            known, _ = await stored.of(tx, subject.datastore.id)
+        wanted = kind if not known or windows.is_whole(known[0], known) else Kind.FULL
 
         async def report(progress: dict[str, Any]) -> None:
             await step.progress(progress.get("done") or 0, progress.get("total"), progress.get("unit"))
 
         spec = await subject.cluster()
-        return as_json(await engine_of(subject).back_up(services.channel, spec, name, kind, step.token, report))
+        return as_json(await engine_of(subject).back_up(services.channel, spec, name, wanted, step.token, report))
 
     return action
 
@@ -171,46 +175,76 @@ def look(services: Services, datastore_id: str) -> Action:
     return action
 
 
-def record(services: Services, datastore_id: str, found: list[dict[str, Any]]) -> TransactionBody:
+def record(
+    services: Services,
+    datastore_id: str,
+    found: list[dict[str, Any]],
+    made: str | None = None,
+    counted: dict[str, Any] | None = None,
+) -> TransactionBody:
     """Remembers what :func:`look` found: so it is known when no node can be asked, and after the datastore.
 
-    From now on it is backed up again by itself.
+    ``made`` is the backup that was made just now, if there was one, and ``counted`` the rows then. From then on the
+    datastore is backed up again by itself.
     """
 
     async def action(tx: AsyncSession) -> None:
         datastore = await datastores.get(tx, UUID(datastore_id))
-        await stored.replace(tx, datastore, [_row(entry) for entry in found])
+        rows = [_row(entry) for entry in found]
+        await stored.replace(tx, datastore, [r | {"counts": counted} if r["label"] == made else r for r in rows])
+        if made is not None:
+            datastore.backup_failed = None
         if datastore.desired is Desired.PRESENT:
-            await _schedule(tx, services, datastore)
+            await schedule(tx, services, datastore)
 
     return action
 
 
-async def _schedule(tx: AsyncSession, services: Services, datastore: Datastore) -> None:
+@dataclass(frozen=True)
+class _Routine:
+    """What is done by itself, at the times that the policy has under its name."""
+
+    name: str
+    operation: str
+    label: str
+    spread: timedelta = _SPREAD
+    args: tuple[tuple[str, str], ...] = ()
+
+
+_ROUTINES = (
+    _Routine("full", "backup_datastore", SCHEDULED, args=(("kind", Kind.FULL.value),)),
+    _Routine("incremental", "backup_datastore", SCHEDULED, args=(("kind", Kind.INCREMENTAL.value),)),
+    _Routine("verify", "verify_backups", VERIFIED, timedelta(hours=3)),
+    _Routine("drill", "order_drill", DRILLED, timedelta(hours=12)),
+)
+
+
+async def schedule(tx: AsyncSession, services: Services, datastore: Datastore) -> None:
+    """From now on it is backed up, and its backups are proved, as its policy says."""
     key, owner = str(datastore.id), (datastore.owner_type, datastore.owner_id)
     wanted = policy(services.settings, datastore)
-    for kind, cron in ((Kind.FULL, wanted.full), (Kind.INCREMENTAL, wanted.incremental)):
-        args = {"datastore_id": key, "kind": kind.value}
+    for one in _ROUTINES:
+        cron, args = getattr(wanted, one.name), {"datastore_id": key, **dict(one.args)}
         try:
             if cron:
                 await schedules.put(
-                    tx, _name(datastore, kind), cron, "backup_datastore", key=key, args=args, owner=owner,
-                    label=SCHEDULED, jitter=_SPREAD,
+                    tx, _name(datastore, one), cron, one.operation, key=key, args=args, owner=owner, label=one.label,
+                    jitter=one.spread,
                 )  # fmt: skip
             else:
-                await schedules.remove(tx, _name(datastore, kind))
+                await schedules.remove(tx, _name(datastore, one))
         except Invalid as error:
-            log.error("there is no schedule for backups", kind=kind.value, reason=str(error))
+            log.error("there is no schedule for backups", what=one.name, reason=str(error))
 
 
 async def unschedule(tx: AsyncSession, datastore: Datastore) -> None:
     """It is backed up by itself no more."""
-    for kind in Kind:
-        await schedules.remove(tx, _name(datastore, kind))
+    for one in _ROUTINES:
+        await schedules.remove(tx, _name(datastore, one))
 
 
-def _name(datastore: Datastore, kind: Kind) -> str:
-    return f"backup {kind.value} {datastore.id}"
+def _name(datastore: Datastore, routine: _Routine) -> str:
+    return f"backup {routine.name} {datastore.id}"
 
 
 def as_json(backup: Backup) -> dict[str, Any]:

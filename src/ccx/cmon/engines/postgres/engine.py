@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from ccx.cmon import egress
-from ccx.cmon.backup import Backup, Kind, pgbackrest, restoring
+from ccx.cmon.backup import Backup, Findings, Kind, pgbackrest, restoring
 from ccx.cmon.engines.base import Port, Software
-from ccx.cmon.engines.postgres import config, membership, observation, patroni, renewal, tenants
+from ccx.cmon.engines.postgres import config, membership, observation, patroni, proving, renewal, tenants
 from ccx.cmon.engines.postgres.clients import Clients
 from ccx.cmon.engines.postgres.layout import PATRONI, PATRONI_UNIT, POSTGRES, data_directory
 from ccx.cmon.etcd import leadership
@@ -193,6 +193,20 @@ class PostgresEngine:
         primary = await self._primary(cluster)
         args = {"bin": f"/usr/lib/postgresql/{cluster.version}/bin"}
         return await channel.call(primary, "postgres-verify", args, token=token, timeout=6 * 3600)
+
+    async def read_through(
+        self, channel: NodeChannel, cluster: ClusterSpec, backup: str | None, token: int, progress: Progress
+    ) -> Findings:
+        primary = await self._primary(cluster)
+        return await proving.read_through(channel, primary, cluster.short_id, backup, token, progress)
+
+    async def count(self, channel: NodeChannel, cluster: ClusterSpec, point: str, token: int) -> dict[str, Any]:
+        counted = await proving.count(channel, await self._primary(cluster), point, token)
+        await self.archive_now(channel, cluster)
+        return counted
+
+    async def recount(self, channel: NodeChannel, cluster: ClusterSpec, tables: Sequence[str]) -> dict[str, int]:
+        return await proving.recount(channel, await self._primary(cluster), tables)
 
     async def forget_origin(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
         empty = {"path": str(restoring.CONFIGURED_BY), "content": "", "mode": "0600", "owner": "postgres"}
