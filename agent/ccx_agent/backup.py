@@ -66,8 +66,25 @@ def state(args: Args, _progress: Progress) -> dict[str, object]:
         return {"state": "running", "done": lock.get("size-cplt", 0), "total": lock.get("size")}
     backup = _find(args, name)
     if backup is not None:
-        return {"state": "done", "backup": backup}
+        return {"state": "done", "backup": _dated(args, backup)}
     return {"state": "failed", "err": task.last_words(unit) if how == "failed" else f"there is no backup {name}"}
+
+
+def _dated(args: Args, backup: dict[str, Any]) -> dict[str, Any]:
+    """The backup, with a note in the store of a transaction that began after it: what can't be told later."""
+    notes = backup.get("annotation") or {}
+    if "ccx-xid" in notes:
+        return backup
+    following = sql("select pg_snapshot_xmax(pg_current_snapshot());")
+    note = ("annotate", f"--set={backup['label']}", f"--annotation=ccx-xid={following}")
+    output(command(args, *note), user="postgres")
+    return {**backup, "annotation": {**notes, "ccx-xid": following}}
+
+
+def position(_args: Args, _progress: Progress) -> dict[str, object]:
+    """On a primary: ``lsn``, where the log ends now, and ``xid``, which the next transaction gets."""
+    lsn, xid = sql("select pg_current_wal_insert_lsn(), pg_snapshot_xmax(pg_current_snapshot());").split("|")
+    return {"lsn": lsn, "xid": int(xid)}
 
 
 def listed(args: Args, _progress: Progress) -> dict[str, object]:
@@ -134,5 +151,6 @@ VERBS = {
     "archive-state": Verb(archive, mutates=False),
     "backup-expire": Verb(expire, mutates=True),
     "backup-mark": Verb(mark, mutates=False),
+    "log-position": Verb(position, mutates=False),
     "backups": Verb(listed, mutates=False),
 }

@@ -37,6 +37,7 @@ MODULES = {
     "backup-expire": "backup",
     "backup-mark": "backup",
     "archive-state": "backup",
+    "log-position": "backup",
     "backup-verify-start": "backup_verify",
     "backup-verify-state": "backup_verify",
     "backup-verify-clear": "backup_verify",

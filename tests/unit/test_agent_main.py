@@ -124,7 +124,7 @@ def test_every_verb_that_is_listed_exists_and_says_whether_it_changes_anything()
     looking = {name for name in program.MODULES if not program.find(name).mutates}
     assert looking == {
         "hello", "services-state", "reachable", "egress-observed", "node-status", "task-check", "etcd-ready",
-        "etcd-status", "postgres-wait", "postgres-users", "postgres-databases", "probe",
+        "etcd-status", "log-position", "postgres-wait", "postgres-users", "postgres-databases", "probe",
         "archive-state", "backup-mark", "backup-state", "backup-verify-state", "backups", "postgres-recount",
         "restore-state",
     }  # fmt: skip

@@ -70,6 +70,14 @@ class ClusterSpec:
     """Where its backups go; None until the first one is asked for."""
     origin: Origin | None = field(default=None, repr=False, kw_only=True)
     """What it is made from, while it is; None: from nothing."""
+    branch: int = field(default=0, kw_only=True)
+    """Of the datastore's history: two clusters of one datastore, of which one serves, differ in it."""
+    archive_name: str = field(default="", kw_only=True)
+    """What its log and backups are called in the store; empty: as the cluster."""
+
+    def __post_init__(self) -> None:
+        if not self.archive_name:
+            object.__setattr__(self, "archive_name", self.short_id)
 
     def node(self, label: str) -> NodeSpec:
         return next(n for n in self.nodes if n.label == label)

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ccx import jobs
-from ccx.runner import repositories, windows
+from ccx.runner import branches, repositories, windows
 from ccx.stores import backups, datastores
 from ccx.stores.models import Datastore
 
@@ -35,7 +35,10 @@ async def order(tx: AsyncSession, datastore: Datastore) -> Ordered:
     found, _ = await backups.of(tx, datastore.id)
     backup = windows.newest(datastore, found)
     owner = (datastore.owner_type, datastore.owner_id)
-    origin = {"datastore": str(datastore.id), "backup": backup.label, "to": repositories.AT_ONCE}
+    origin = {
+        "datastore": str(datastore.id), "backup": backup.label, "to": repositories.AT_ONCE,
+        "path": branches.path(datastore, backup.branch, backup.branch),
+    }  # fmt: skip
     if backup.counts is not None:
         origin["point"] = backup.counts["point"]
     home = await datastores.never(

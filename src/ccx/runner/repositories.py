@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ccx.cmon.backup import Origin, Repository
+from ccx.runner import branches
 from ccx.runner.services import Services
 from ccx.secrets import new_password
 from ccx.settings import CloudConfig
@@ -62,8 +64,10 @@ def origin_user(services: Services, datastore: Datastore) -> str:
     return f"{user(services, datastore)}-origin"
 
 
-async def origin(tx: AsyncSession, services: Services, datastore: Datastore) -> Origin | None:
-    """What the datastore is made from; None once it is made, and for one that is made from nothing."""
+async def origin(tx: AsyncSession, services: Services, datastore: Datastore, branch: int) -> Origin | None:
+    """What that branch of the datastore is made from; None once it is made, and for one made from nothing."""
+    if branches.state(datastore) in (branches.PREPARING, branches.SWITCHING):
+        return await _own(tx, services, datastore, branch)
     if datastore.origin is None:
         return None
     keys = await services.vault.get_all(tx, origin_scope(datastore.id))
@@ -72,14 +76,32 @@ async def origin(tx: AsyncSession, services: Services, datastore: Datastore) -> 
     if "access_key" not in keys or cloud is None:
         return None
     cipher = await services.vault.get(tx, scope(source.id), "cipher")
-    to = datastore.origin["to"]
+    where = _at(cloud, source, Credentials(keys["access_key"], keys["secret_key"]), cipher)
+    return _origin(where, source.short_id, datastore.origin)
+
+
+async def _own(tx: AsyncSession, services: Services, datastore: Datastore, branch: int) -> Origin | None:
+    """Of a branch that a restore in place makes: the datastore's own backups."""
+    plan = datastore.restoring or {}
+    where = await repository(tx, services, datastore)
+    if plan.get("branch") != branch or where is None or "backup" not in plan:
+        return None
+    return _origin(where, datastore.short_id, plan)
+
+
+def _origin(where: Repository, short_id: str, plan: dict[str, Any]) -> Origin:
+    """``plan``: ``backup``, ``to`` and, where it is not all that one log, ``path``; as targets write it."""
+    to, path = plan["to"], tuple((first, name) for first, name in plan.get("path") or ())
     return Origin(
-        repository=_at(cloud, source, Credentials(keys["access_key"], keys["secret_key"]), cipher),
-        name=source.short_id,
-        backup=datastore.origin["backup"],
+        repository=where,
+        name=path[0][1] if path else short_id,
+        backup=plan["backup"],
         to=datetime.fromisoformat(to) if to not in (LATEST, AT_ONCE) else None,
         at_once=to == AT_ONCE,
-        point=datastore.origin.get("point", ""),
+        path=path if len(path) > 1 else (),
+        before_lsn=plan.get("before_lsn") or "",
+        before_xid=plan.get("before_xid"),
+        point=plan.get("point", ""),
     )
 
 

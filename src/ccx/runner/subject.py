@@ -11,6 +11,7 @@ from ccx import pki
 from ccx.clouds.base import Cloud, Tags
 from ccx.cmon.engines.base import Engine
 from ccx.cmon.spec import ClusterSecrets, ClusterSpec, NodeSpec
+from ccx.runner.branches import archive_name
 from ccx.runner.repositories import origin, repository
 from ccx.runner.services import Services
 from ccx.settings import InstanceType
@@ -57,10 +58,10 @@ class Subject:
 
     @property
     def image(self) -> str:
-        """What its nodes start from, as the cloud is set now: ``baked`` or ``stock``."""
+        """What its nodes start from, as the cloud is set now: ``stock``, or what the engine has its packages in."""
         cloud = self.services.settings.cloud(self.datastore.cloud)
         assert cloud is not None, f"the settings no longer have the cloud {self.datastore.cloud}"
-        return "stock" if cloud.stock else "baked"
+        return "stock" if cloud.stock else self.engine.image
 
     @property
     def firewall_name(self) -> str:
@@ -86,10 +87,11 @@ class Subject:
         """The cluster as engines see it, its secrets opened; of these members, or of the present ones."""
         ds = self.datastore
         members = nodes.members(ds) if members is None else members
+        branch = members[0].branch if members else ds.branch
         async with self.services.sessions() as tx:
             secrets = await self.secrets(tx, members)
             backup = await repository(tx, self.services, ds)
-            made_from = await origin(tx, self.services, ds)
+            made_from = await origin(tx, self.services, ds, branch)
         return ClusterSpec(
             id=str(ds.id),
             short_id=ds.short_id,
@@ -108,6 +110,8 @@ class Subject:
             secrets=secrets,
             backup=backup,
             origin=made_from,
+            branch=branch,
+            archive_name=archive_name(ds.short_id, branch),
         )
 
     async def secrets(self, tx: AsyncSession, members: list[Node]) -> ClusterSecrets:

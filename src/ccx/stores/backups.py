@@ -16,9 +16,10 @@ from ccx.stores.models import Backup, Datastore
 
 
 async def replace(tx: AsyncSession, datastore: Datastore, found: Sequence[dict[str, Any]]) -> None:
-    """Records that the store has exactly these of the datastore: rows' columns, by ``label``."""
-    labels = [row["label"] for row in found]
-    await tx.execute(delete(Backup).where(Backup.datastore_id == datastore.id, Backup.label.not_in(labels)))
+    """Records that the store has exactly these of the datastore's branch that they are of: columns, by ``label``."""
+    labels, branch = [row["label"] for row in found], found[0].get("branch", 0) if found else datastore.branch
+    own = (Backup.datastore_id == datastore.id) & (Backup.branch == branch)
+    await tx.execute(delete(Backup).where(own, Backup.label.not_in(labels)))
     owned = {"datastore_id": datastore.id, "owner_type": datastore.owner_type, "owner_id": datastore.owner_id}
     for row in found:
         statement = insert(Backup).values(id=new_id(), **owned, **row)

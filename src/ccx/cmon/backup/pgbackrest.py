@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
 from typing import Any
 
 from ccx.cmon.backup import restoring
+from ccx.cmon.backup.archiving import CONFIGURATION as CONFIGURATION
+from ccx.cmon.backup.archiving import FOLDER
+from ccx.cmon.backup.archiving import archiving as archiving
 from ccx.cmon.backup.base import Backup, Kind, Origin, Repository
 from ccx.cmon.engines.postgres.config import SOCKET
 from ccx.cmon.engines.postgres.layout import data_directory
@@ -15,8 +18,6 @@ from ccx.cmon.node_file import NodeFile
 from ccx.cmon.spec import ClusterSpec
 from ccx.network.hosts import parse_url
 
-FOLDER = PurePosixPath("/etc/ccx/pgbackrest")
-CONFIGURATION = f"{FOLDER}/pgbackrest.conf"
 _CA, _ORIGIN_CA = f"{FOLDER}/ca.crt", f"{FOLDER}/restore-ca.crt"
 _WORK = DATA / "pgbackrest"
 
@@ -32,21 +33,23 @@ def node_files(cluster: ClusterSpec, repository: Repository) -> list[NodeFile]:
 
 def restore_files(cluster: ClusterSpec, origin: Origin) -> list[NodeFile]:
     """What a new cluster's nodes need to be made from a backup of another one."""
-    config = _text(origin.name, cluster.version, origin.repository, _ORIGIN_CA)
+    names = [origin.name, *(name for _, name in origin.path if name != origin.name)]
+    config = _text(names, cluster.version, origin.repository, _ORIGIN_CA)
     data = data_directory(cluster.version)
     files = [
         NodeFile(str(restoring.CONFIGURED_BY), config, "0600", "postgres"),
         NodeFile(str(restoring.SCRIPT), restoring.script(origin, data), "0755"),
+        NodeFile(str(restoring.GET), restoring.get_script(origin), "0755"),
     ]
     return [*files, NodeFile(_ORIGIN_CA, origin.repository.ca)] if origin.repository.ca else files
 
 
 def configuration(cluster: ClusterSpec, repository: Repository) -> str:
     """The text of ``pgbackrest.conf``. Nothing of it has to stand in an argument or the environment."""
-    return _text(cluster.short_id, cluster.version, repository, _CA)
+    return _text([cluster.archive_name], cluster.version, repository, _CA)
 
 
-def _text(name: str, version: str, repository: Repository, ca: str) -> str:
+def _text(names: Sequence[str], version: str, repository: Repository, ca: str) -> str:
     where = repository.location
     address = parse_url(where.endpoint, field="s3_endpoint")
     common = {
@@ -79,19 +82,16 @@ def _text(name: str, version: str, repository: Repository, ca: str) -> str:
         "expire-auto": "n",
     }
     stanza = {"pg1-path": data_directory(version), "pg1-socket-path": SOCKET}
-    lines = ["[global]", *_lines(common), "", f"[{name}]", *_lines(stanza), ""]
+    lines = ["[global]", *_lines(common), ""]
+    for name in names:
+        lines += [f"[{name}]", *_lines(stanza), ""]
     return "\n".join(lines)
-
-
-def archiving(cluster: ClusterSpec) -> dict[str, Any]:
-    """The part of Patroni's configuration that sends the log to the store."""
-    command = f"pgbackrest --config={CONFIGURATION} --stanza={cluster.short_id} archive-push %p"
-    return {"postgresql": {"parameters": {"archive_command": command, "archive_timeout": "60s"}}}
 
 
 def backup_of(found: dict[str, Any]) -> Backup:
     """An entry of ``pgbackrest info --output=json``."""
-    log = found.get("archive") or {}
+    log, lsn = found.get("archive") or {}, found.get("lsn") or {}
+    xid = (found.get("annotation") or {}).get("ccx-xid")
     return Backup(
         id=found["label"],
         parent=found.get("prior"),
@@ -102,6 +102,8 @@ def backup_of(found: dict[str, Any]) -> Backup:
         stored=found["info"]["repository"]["delta"],
         good=not found.get("error"),
         log=(log["start"], log["stop"]) if log.get("start") and log.get("stop") else None,
+        lsn=lsn.get("stop"),
+        xid=int(xid) if xid else None,
     )
 
 

@@ -12,6 +12,7 @@ from ccx.cmon.etcd.layout import DATA
 
 CONFIGURED_BY = PurePosixPath("/etc/ccx/pgbackrest/restore.conf")
 SCRIPT = CONFIGURATION / "restore"
+GET = CONFIGURATION / "restore-get"
 _STATE = DATA / "pgbackrest" / "restore"
 
 # Once: what was restored and did not come up would not come up the next time either, and each time leaves a copy.
@@ -37,14 +38,30 @@ exit 1
 """
 
 
+_GET = """#!/bin/sh
+# PostgreSQL calls this for each file of the log that it replays: FILE TO. The file's name begins with its timeline.
+timeline=$((0x$(printf %.8s "$1")))
+stanza={stanza}
+{tests}
+exec pgbackrest --config={config} --stanza="$stanza" archive-get "$1" "$2"
+"""
+
+
 def script(origin: Origin, data: PurePosixPath) -> str:
     """The text of :data:`SCRIPT`. It may take hours, and tells how it went in a file beside the data."""
     return _SCRIPT.format(state=_STATE, config=CONFIGURED_BY, stanza=origin.name, backup=origin.backup, data=data)
 
 
+def get_script(origin: Origin) -> str:
+    """The text of :data:`GET`, which fetches one file of the log: from the branch that its timeline is of."""
+    first, *later = origin.path or ((0, origin.name),)
+    tests = [f'[ "$timeline" -ge {begin} ] && stanza={name}' for begin, name in later]
+    return _GET.format(config=CONFIGURED_BY, stanza=first[1], tests="\n".join(tests))
+
+
 def bootstrap(origin: Origin) -> dict[str, Any]:
     """The part of Patroni's ``bootstrap`` that has it call the script, and then recover as far as it shall."""
-    command = f'pgbackrest --config={CONFIGURED_BY} --stanza={origin.name} archive-get %f "%p"'
+    command = f'{GET} %f "%p"'
     return {
         "method": "restore",
         "restore": {
@@ -58,6 +75,12 @@ def bootstrap(origin: Origin) -> dict[str, Any]:
 def _target(origin: Origin) -> dict[str, str]:
     if origin.point:
         return {"recovery_target_name": origin.point, "recovery_target_action": "promote"}
+    if origin.before_lsn:
+        lsn = {"recovery_target_lsn": origin.before_lsn, "recovery_target_inclusive": "off"}
+        return {**lsn, "recovery_target_action": "promote"}
+    if origin.before_xid is not None:
+        xid = {"recovery_target_xid": str(origin.before_xid), "recovery_target_inclusive": "off"}
+        return {**xid, "recovery_target_action": "promote"}
     if origin.at_once:
         return {"recovery_target": "immediate", "recovery_target_action": "promote"}
     if origin.to is not None:

@@ -169,8 +169,9 @@ def look(services: Services, datastore_id: str) -> Action:
 
     async def action(step: Step) -> list[dict[str, Any]]:
         subject = await Subject.load(services, datastore_id)
-        found = await engine_of(subject).backups(services.channel, await subject.cluster())
-        return [as_json(backup) for backup in found]
+        cluster = await subject.cluster()
+        found = await engine_of(subject).backups(services.channel, cluster)
+        return [{**as_json(backup), "branch": cluster.branch} for backup in found]
 
     return action
 
@@ -251,7 +252,7 @@ def as_json(backup: Backup) -> dict[str, Any]:
     return {
         "id": backup.id, "parent": backup.parent, "kind": backup.kind.value, "started": backup.started.isoformat(),
         "ended": backup.ended.isoformat(), "size": backup.size, "stored": backup.stored, "good": backup.good,
-        "log": backup.log,
+        "log": backup.log, "lsn": backup.lsn, "xid": backup.xid,
     }  # fmt: skip
 
 
@@ -260,5 +261,6 @@ def _row(entry: dict[str, Any]) -> dict[str, Any]:
     return {
         "label": entry["id"], "parent": entry["parent"], "kind": entry["kind"], "good": entry["good"],
         "size": entry["size"], "stored": entry["stored"], "wal_first": first, "wal_last": last,
+        "lsn": entry.get("lsn"), "xid": entry.get("xid"), "branch": entry.get("branch", 0),
         "started_at": datetime.fromisoformat(entry["started"]), "ended_at": datetime.fromisoformat(entry["ended"]),
     }  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from ccx.cmon.backup import restoring
+from ccx.cmon.backup import archiving, restoring
 from ccx.cmon.engines.postgres import tuning
 from ccx.cmon.engines.postgres.layout import (
     CONFIGURATION,
@@ -150,6 +150,9 @@ def dynamic(cluster: ClusterSpec) -> dict[str, Any]:
     losing the replica must not stop the primary.
     """
     size = len(cluster.nodes)
+    # What goes on from its own datastore's backup has to be in the store from its first moment on.
+    archived = cluster.origin is not None and cluster.backup is not None and cluster.branch > 0
+    archive = archiving.parameters(cluster) if archived else {"archive_command": "/bin/true"}
     return {
         "ttl": 20,
         "loop_wait": 1,
@@ -169,7 +172,7 @@ def dynamic(cluster: ClusterSpec) -> dict[str, Any]:
                 "max_slot_wal_keep_size": "2GB",
                 # The mode can't be turned on without a restart; the command decides whether anything is kept.
                 "archive_mode": "on",
-                "archive_command": "/bin/true",
+                **archive,
             },
         },
     }

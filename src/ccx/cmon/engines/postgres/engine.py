@@ -143,13 +143,13 @@ class PostgresEngine:
     async def start_archiving(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
         primary = await self._primary(cluster)
         await patroni.change(self._clients.of(cluster).patroni, primary, pgbackrest.archiving(cluster))
-        await channel.call(primary, "backup-enable", {"stanza": cluster.short_id}, token=token, timeout=180)
+        await channel.call(primary, "backup-enable", {"stanza": cluster.archive_name}, token=token, timeout=180)
 
     async def back_up(
         self, channel: NodeChannel, cluster: ClusterSpec, name: str, kind: Kind, token: int, progress: Progress
     ) -> Backup:
         # The whole of it on one node: whoever is primary later has no half a backup to go on with.
-        primary, which = await self._primary(cluster), {"stanza": cluster.short_id, "name": name}
+        primary, which = await self._primary(cluster), {"stanza": cluster.archive_name, "name": name}
         await channel.call(primary, "backup-start", {**which, "kind": kind.value}, token=token, timeout=60)
         while (seen := await channel.call(primary, "backup-state", which, timeout=60))["state"] == "running":
             await progress({"done": seen["done"], "total": seen["total"], "unit": "bytes"})
@@ -160,12 +160,12 @@ class PostgresEngine:
         return pgbackrest.backup_of(seen["backup"])
 
     async def backups(self, channel: NodeChannel, cluster: ClusterSpec) -> list[Backup]:
-        args = {"stanza": cluster.short_id}
+        args = {"stanza": cluster.archive_name}
         found = await channel.call(await self._primary(cluster), "backups", args, timeout=60)
         return [pgbackrest.backup_of(one) for one in found["backups"]]
 
     async def expire(self, channel: NodeChannel, cluster: ClusterSpec, remove: Sequence[str], token: int) -> None:
-        args = {"stanza": cluster.short_id, "remove": list(remove)}
+        args = {"stanza": cluster.archive_name, "remove": list(remove)}
         await channel.call(await self._primary(cluster), "backup-expire", args, token=token, timeout=570)
 
     async def archive_now(self, channel: NodeChannel, cluster: ClusterSpec) -> None:
@@ -198,7 +198,7 @@ class PostgresEngine:
         self, channel: NodeChannel, cluster: ClusterSpec, backup: str | None, token: int, progress: Progress
     ) -> Findings:
         primary = await self._primary(cluster)
-        return await proving.read_through(channel, primary, cluster.short_id, backup, token, progress)
+        return await proving.read_through(channel, primary, cluster.archive_name, backup, token, progress)
 
     async def count(self, channel: NodeChannel, cluster: ClusterSpec, point: str, token: int) -> dict[str, Any]:
         counted = await proving.count(channel, await self._primary(cluster), point, token)
