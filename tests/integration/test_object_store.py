@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import boto3
@@ -16,7 +16,7 @@ from tests.store_conformance import StoreConformance, StoreUnderTest
 
 from ccx.pki import new_ca
 from ccx.storage.access import IamAccess
-from ccx.storage.base import Credentials, Location, NotAllowed, Unreachable
+from ccx.storage.base import Credentials, Location, NotAllowed, Unreachable, Unsupported
 from ccx.storage.check import check
 from ccx.storage.s3 import S3
 
@@ -153,6 +153,45 @@ async def test_a_bucket_with_object_lock_keeps_what_is_locked(weed: SeaweedFs) -
     assert "without object lock" in without["object lock"]
 
 
+async def test_what_is_locked_outlives_deletion_and_goes_when_its_time_is_over(weed: SeaweedFs) -> None:
+    await asyncio.to_thread(_make_locked_bucket, weed)
+    store = S3(replace(weed.location, bucket="locked", lock_days=7), weed.keys)
+    for key in ("kept/a", "kept/b", "kept/c"):
+        await store.put(key, b"1")
+    until = datetime.now(UTC) + timedelta(seconds=5)
+    await store.lock(["kept/a", "kept/b"], until)
+
+    await store.delete("kept/a")  # as anybody would: it only looks gone
+    assert await store.drop_old_versions("kept/", datetime.now(UTC) + timedelta(minutes=1)) == 0
+    assert await store.delete_all("kept/") == 2
+    assert [one.key for one in await store.list("kept/")] == ["kept/a", "kept/b"]
+
+    await asyncio.sleep((until - datetime.now(UTC)).total_seconds() + 1)
+    assert await store.delete_all("kept/") == 0
+    assert await store.list("kept/") == []
+    await store.close()
+
+
+async def test_what_was_replaced_and_deleted_goes_when_it_is_old_enough(weed: SeaweedFs) -> None:
+    await asyncio.to_thread(_make_locked_bucket, weed)
+    store = S3(replace(weed.location, bucket="locked"), weed.keys)
+    for data in (b"1", b"2", b"3"):
+        await store.put("old/a", data)
+    await store.put("old/b", b"1")
+    await store.delete("old/b")
+    assert await store.drop_old_versions("old/", datetime.now(UTC) - timedelta(minutes=1)) == 0
+    assert await store.drop_old_versions("old/", datetime.now(UTC) + timedelta(minutes=1)) == 4
+    assert await store.get("old/a") == b"3"
+    await store.close()
+
+
+async def test_a_lock_that_the_bucket_can_not_keep_is_refused(weed: SeaweedFs) -> None:
+    store = S3(weed.location, weed.keys)
+    with pytest.raises(Unsupported, match="without object lock"):
+        await store.lock(["anything"], datetime.now(UTC) + timedelta(days=1))
+    await store.close()
+
+
 async def test_a_store_that_was_killed_is_waited_for(tmp_path: Path) -> None:
     async with seaweedfs(tmp_path) as mortal:
         store = S3(mortal.location, mortal.keys, patience=60)
@@ -178,4 +217,7 @@ async def test_keys_of_one_bucket_do_not_open_another(weed: SeaweedFs) -> None:
 def _make_locked_bucket(weed: SeaweedFs) -> None:
     from ccx.storage.s3 import client
 
-    client("s3", weed.location, weed.keys, "").create_bucket(Bucket="locked", ObjectLockEnabledForBucket=True)
+    s3 = client("s3", weed.location, weed.keys, "")
+    if "locked" not in [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]]:
+        s3.create_bucket(Bucket="locked", ObjectLockEnabledForBucket=True)
+    s3.close()

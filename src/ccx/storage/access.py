@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from ccx.storage.base import Credentials, Location
 from ccx.storage.failures import translated
@@ -74,6 +74,17 @@ class IamAccess:
             _tolerating("NoSuchEntity", lambda: iam.delete_user(UserName=name))
 
         await self._call("remove a user", run)
+
+    async def close(self) -> None:
+        if self._made is not None:
+            await asyncio.to_thread(self._made.close)
+            self._made = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     async def _call(self, what: str, ask: Callable[[Any], _T]) -> _T:
         def run() -> _T:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -122,6 +122,24 @@ class ObjectStore(Protocol):
     async def delete_version(self, key: str, version: str) -> None:
         """Deletes what :meth:`put_locked` put. Raises :class:`Locked` before its time."""
 
+    async def delete_all(self, prefix: str) -> int:
+        """Deletes all objects whose keys begin with it, all their versions and unfinished uploads.
+
+        Returns how many versions stay, because they are locked.
+        """
+
+    async def lock(self, keys: Sequence[str], until: datetime) -> None:
+        """From now on nobody can delete these objects' current versions before; a lock is never shortened.
+
+        Raises :class:`Unsupported` in a bucket without object lock.
+        """
+
+    async def drop_old_versions(self, prefix: str, before: datetime) -> int:
+        """Deletes what deleting left: versions that were replaced or deleted, and are older; and marks of deletion.
+
+        What is locked stays. Returns how many went. Does nothing in a bucket without versions.
+        """
+
     async def clock(self) -> datetime:
         """The store's own time, to the second."""
 
@@ -140,3 +158,6 @@ class Access(Protocol):
 
     async def revoke(self, name: str) -> None:
         """From now on its keys open nothing. Succeeds where there are none."""
+
+    async def close(self) -> None:
+        """Releases connections."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -88,6 +88,32 @@ class S3:
 
     async def delete_version(self, key: str, version: str) -> None:
         await self._call("delete a locked object", lambda s3: s3.delete_object(**self._of(key), VersionId=version))
+
+    async def delete_all(self, prefix: str) -> int:
+        from ccx.storage import versions
+
+        bucket = self.location.bucket
+        left: int = await self._call("delete objects", lambda s3: versions.delete_all(s3, bucket, prefix))
+        return left
+
+    async def lock(self, keys: Sequence[str], until: datetime) -> None:
+        from ccx.storage import versions
+
+        if not await self.lock_enabled():
+            raise Unsupported(
+                f"the bucket {self.location.bucket} was made without object lock",
+                field="s3_lock_days",
+                remedy="Make a bucket with it and name that, or set s3_lock_days to 0",
+            )
+        bucket = self.location.bucket
+        await self._call("lock objects", lambda s3: versions.lock(s3, bucket, keys, until, _THREADS))
+
+    async def drop_old_versions(self, prefix: str, before: datetime) -> int:
+        from ccx.storage import versions
+
+        bucket = self.location.bucket
+        gone: int = await self._call("delete old versions", lambda s3: versions.drop_old(s3, bucket, prefix, before))
+        return gone
 
     async def clock(self) -> datetime:
         headers: dict[str, str] = await self._call("look at the bucket", self._headers)
