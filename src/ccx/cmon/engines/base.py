@@ -37,6 +37,8 @@ class Engine(Protocol):
     """One vendor. ``token`` is the job's claim, passed on to every node that is changed."""
 
     vendor: str
+    image: str
+    """What its nodes start from, on a cloud whose images we make: one that holds its packages."""
     ports: tuple[Port, ...]
     software: Software
     reserved_users: frozenset[str]

@@ -16,12 +16,10 @@ from ccx.cmon.etcd import leadership
 from ccx.cmon.etcd.layout import ETCD_CLIENT, ETCD_PEER, ETCD_UNIT, carries_etcd
 from ccx.cmon.etcd.members import etcd_of
 from ccx.cmon.node_channel import NodeChannel, Progress
+from ccx.cmon.peers import who_sees
 from ccx.cmon.spec import ClusterSpec, ClusterView, DatabaseInfo, DatabaseUser, NodeSpec, Role
 from ccx.errors import CcxError, Invalid, Transient
 from ccx.settings import Settings
-
-_PEERS = 3.0
-"""Seconds for a peer to say whether it sees a node; silence is no answer."""
 
 _LOOK_EVERY = 1.0
 """Seconds between two looks at a running backup or restore."""
@@ -36,6 +34,7 @@ class PostgresEngine:
     """Implements :class:`ccx.cmon.engines.base.Engine`. Keeps connections; one per process is enough."""
 
     vendor = "postgres"
+    image = "baked"
     ports = (
         Port(POSTGRES, "PostgreSQL", clients=True, peers=True),
         Port(PATRONI, "Patroni's REST API", peers=True, control=True),
@@ -121,19 +120,7 @@ class PostgresEngine:
         return await leadership.release(etcd, cluster.short_id, dead)
 
     async def peers_see(self, channel: NodeChannel, cluster: ClusterSpec, label: str) -> dict[str, bool]:
-        target = cluster.node(label).address
-        args = {"targets": [[target, PATRONI], [target, POSTGRES]], "limit": 1.0}
-
-        async def ask(peer: NodeSpec) -> tuple[str, bool] | None:
-            try:
-                async with asyncio.timeout(_PEERS):
-                    found = await channel.call(peer, "reachable", args, timeout=_PEERS)
-            except (Transient, CcxError, TimeoutError):
-                return None
-            return peer.label, any(seen for _, _, seen in found["reachable"])
-
-        votes = await asyncio.gather(*(ask(peer) for peer in cluster.nodes if peer.label != label))
-        return dict(vote for vote in votes if vote is not None)
+        return await who_sees(channel, cluster, label, (PATRONI, POSTGRES))
 
     async def switchover(self, cluster: ClusterSpec, to: str) -> None:
         leader = await self._primary(cluster)

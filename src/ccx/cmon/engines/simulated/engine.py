@@ -18,6 +18,7 @@ class SimulatedEngine:
     """``channel`` is for what real engines do over their own protocols: observation, leadership, switchover."""
 
     vendor = "simulated"
+    image = "baked"
     software = Software()
     ports: tuple[Port, ...] = (
         Port(5432, "database", clients=True, peers=True),
