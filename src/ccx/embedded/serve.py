@@ -129,6 +129,7 @@ def _runner(parts: Assembled, name: str | None) -> Role:
         apply_egress,
         apply_firewall,
         backup_datastore,
+        confirm_restore,
         create_datastore,
         delete_datastore,
         drill_datastore,
@@ -136,13 +137,16 @@ def _runner(parts: Assembled, name: str | None) -> Role:
         probe_network,
         replace_node,
         restore_datastore,
+        restore_in_place,
         rotate_certificates,
+        undo_restore,
         verify_backups,
     )
 
     operations = (
-        apply_egress, apply_firewall, backup_datastore, create_datastore, delete_datastore, drill_datastore,
-        order_drill, probe_network, replace_node, restore_datastore, rotate_certificates, verify_backups,
+        apply_egress, apply_firewall, backup_datastore, confirm_restore, create_datastore, delete_datastore,
+        drill_datastore, order_drill, probe_network, replace_node, restore_datastore, restore_in_place,
+        rotate_certificates, undo_restore, verify_backups,
     )  # fmt: skip
     log.debug("operations", names=[module.__name__ for module in operations])
     runner = jobs.Runner(parts.engine, parts.services, name=name)

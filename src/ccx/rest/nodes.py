@@ -56,7 +56,7 @@ async def list_nodes(datastore: OwnedDatastore, services: Context) -> Nodes:
     observed = ClusterView.from_json(datastore.observed) if datastore.observed else None
     members = {member.label: member for member in observed.members} if observed else {}
     port = client_port(services.engine(datastore.vendor))
-    views = [_view(datastore, node, members.get(node.label), port) for node in nodes.present(datastore)]
+    views = [_view(datastore, node, members.get(node.label), port) for node in nodes.own(datastore)]
     return Nodes(uuid=datastore.id, database_nodes=views)
 
 

@@ -37,7 +37,7 @@ class Window:
 
 async def window(services: Services, datastore: Datastore, backups: Sequence[Backup]) -> Window:
     """Of a datastore with these backups. Raises NotFound where there is none, Transient when the store is silent."""
-    start = min(backup.ended_at for backup in _usable(datastore, backups)) + _WHOLE
+    start = min(backup.ended_at for backup in usable(datastore, backups)) + _WHOLE
     if (broken_off := newest(datastore, backups).log_until) is not None:
         return Window(start, max(start, broken_off))
     # One that serves is asked to archive its log before anything else; of another, what is in the store is all.
@@ -47,10 +47,11 @@ async def window(services: Services, datastore: Datastore, backups: Sequence[Bac
 
 def newest(datastore: Datastore, backups: Sequence[Backup]) -> Backup:
     """The newest of the datastore's backups that are whole. Raises NotFound where there is none."""
-    return max(_usable(datastore, backups), key=lambda backup: backup.ended_at)
+    return max(usable(datastore, backups), key=lambda backup: backup.ended_at)
 
 
-def _usable(datastore: Datastore, backups: Sequence[Backup]) -> list[Backup]:
+def usable(datastore: Datastore, backups: Sequence[Backup]) -> list[Backup]:
+    """Those that can be restored, as far as is known. Raises NotFound where there is none."""
     usable = [backup for backup in backups if is_whole(backup, backups)]
     if not usable:
         raise NotFound(f"there is no backup of {datastore.name} to restore", remedy="Make one: ccx backup create")

@@ -189,6 +189,9 @@ class Settings(_Part):
     backup_keep_deleted_days: int = Field(
         default=14, ge=0, description="days for which a deleted datastore's backups are kept; 0: for ever"
     )
+    restore_keep_days: int = Field(
+        default=3, ge=1, description="days for which the data of before a restore in place are kept, if not confirmed"
+    )
     backup_verify: str = Field(
         default="30 2 * * 0", description="cron, UTC, of reading all of a datastore's backups and log; empty: never"
     )

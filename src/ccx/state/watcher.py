@@ -16,6 +16,7 @@ from ccx.cmon.backup import BacksUp
 from ccx.cmon.spec import ClusterSpec, ClusterView, Role
 from ccx.db import utc_now
 from ccx.errors import CcxError, Transient
+from ccx.runner import branches
 from ccx.runner.services import Services
 from ccx.runner.steps import network
 from ccx.runner.subject import Subject
@@ -157,6 +158,8 @@ class Watcher:
         self, subject: Subject, spec: ClusterSpec, node: Node, votes: dict[str, bool] | None = None
     ) -> None:
         """A node is believed lost: fence it if that is right, and follow what the cluster makes of it."""
+        if node.status is NodeStatus.KEPT or branches.state(subject.datastore) == branches.SWITCHING:
+            return  # whoever turns it off does so in good order, and may need it again in a moment
         evidence = await fence.fence(subject, spec, node, votes, self._fenced.get(node.label))
         self._fenced[node.label] = evidence.outcome
         self._only_we = node.label if evidence.outcome is fence.Outcome.ONLY_WE else None
@@ -178,6 +181,8 @@ class Watcher:
     async def _compare(self) -> bool:
         """Observes once, records what it means, and acts on it. True when all is well."""
         subject, spec = await self._load()
+        if branches.state(subject.datastore) == branches.SWITCHING:
+            return False
         members = nodes.members(subject.datastore)
         view = await subject.engine.observe(spec)
         off = await self._off(subject, members, view)
@@ -235,6 +240,8 @@ class Watcher:
             datastore = await datastores.get(tx, self._id, for_update=True)
             members = nodes.members(datastore)
             if {n.label for n in members} != {n.label for n in spec.nodes} or datastore.desired is Desired.ABSENT:
+                return False
+            if branches.state(datastore) == branches.SWITCHING:
                 return False
             for node in members:
                 if node.label in off:

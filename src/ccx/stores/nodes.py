@@ -48,6 +48,11 @@ def present(datastore: Datastore) -> list[Node]:
     return [n for n in datastore.nodes if n.status is not NodeStatus.RETIRED]
 
 
+def own(datastore: Datastore) -> list[Node]:
+    """Of those, the ones of the branch that serves: what its users know as the datastore's nodes."""
+    return [n for n in present(datastore) if n.branch == datastore.branch]
+
+
 def members(datastore: Datastore) -> list[Node]:
     """The nodes that make up the cluster now: addressed, and neither lost for good nor half-made."""
     return [n for n in datastore.nodes if n.status in (NodeStatus.ACTIVE, NodeStatus.LOST) and n.address]
@@ -55,7 +60,8 @@ def members(datastore: Datastore) -> list[Node]:
 
 def reachable(datastore: Datastore) -> list[Node]:
     """Those that reported that they are there, members or not yet, and can be asked."""
-    return [n for n in present(datastore) if n.phoned_home_at is not None and n.address and n.host_key]
+    running = [n for n in present(datastore) if n.status is not NodeStatus.KEPT]
+    return [n for n in running if n.phoned_home_at is not None and n.address and n.host_key]
 
 
 async def allow_enrolment(tx: AsyncSession, node: Node, token: str, valid: timedelta) -> None:

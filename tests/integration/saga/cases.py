@@ -13,13 +13,20 @@ from uuid import UUID
 from tests.cloud_conformance import eventually
 from tests.integration.saga.installation import CLOUD, SagaInstallation
 
+import ccx.runner.backup_datastore
+import ccx.runner.confirm_restore
 import ccx.runner.create_datastore
 import ccx.runner.delete_datastore
 import ccx.runner.probe_network
 import ccx.runner.replace_node
+import ccx.runner.restore_in_place
 import ccx.runner.rotate_certificates
+import ccx.runner.undo_restore
 from ccx import jobs
+from ccx.clouds.base import ServerState
+from ccx.db import utc_now
 from ccx.ids import new_id
+from ccx.runner import branches
 from ccx.runner.subject import Subject, datastore_scope, node_scope
 from ccx.stores import datastores, nodes
 from ccx.stores.models import Datastore, Desired, NodeStatus, Status
@@ -75,6 +82,8 @@ class Case:
     check_done: Check
     check_undone: Check | None
     """None: the operation has no way back from its first step on."""
+    slow: bool = False
+    """Its preparation takes long; all its tests are for a whole run."""
 
 
 async def new_saga(installation: SagaInstallation, size: int) -> Saga:
@@ -94,13 +103,14 @@ async def nothing(saga: Saga) -> None:
 async def serves(saga: Saga) -> None:
     """The stores, the cloud, the cluster and the names agree, and nothing was made twice."""
     datastore, installation = await saga.datastore(), saga.installation
-    present = nodes.present(datastore)
+    present = nodes.own(datastore)
     assert datastore.status is Status.STARTED, datastore.status_text
     assert sorted(n.index for n in present) == list(range(1, datastore.size + 1))
     assert {n.status for n in present} == {NodeStatus.ACTIVE}
+    assert {n.status for n in nodes.present(datastore) if n not in present} <= {NodeStatus.KEPT}
     assert await installation.on_cloud(saga.short_id) == await saga.wanted_on_cloud()
     assert await installation.made_twice(saga.short_id) == []
-    cluster = await installation.cluster(datastore.id)
+    cluster = await installation.cluster(datastore.id, datastore.branch)
     assert cluster is not None
     assert set(cluster["members"]) == {n.label for n in present}
     assert cluster["split_brains"] == 0
@@ -209,6 +219,68 @@ async def _certificates(saga: Saga) -> dict[str, str]:
     return {label: pair.certificate for label, pair in secrets.nodes.items()} | {"control": secrets.control.certificate}
 
 
+async def want_another_time(saga: Saga) -> None:
+    """As a request for a restore in place leaves it."""
+    async with saga.installation.services.sessions.begin() as tx:
+        datastore = await datastores.get(tx, saga.datastore_id)
+        number = branches.begin(datastore, datastore.branch, utc_now())
+        datastore.restoring = {"branch": number, "of": datastore.branch, "state": branches.PREPARING}
+    saga.args |= {"branch": number, "label": "JOB_TYPE_BACKUP"}
+    saga.notes |= {"before": {n.label for n in nodes.members(datastore)}, "branch": datastore.branch}
+
+
+async def is_restored(saga: Saga) -> None:
+    """The new nodes serve, and those of before are there, off."""
+    await serves(saga)
+    datastore = await saga.datastore()
+    kept = [n for n in datastore.nodes if n.status is NodeStatus.KEPT]
+    assert {n.label for n in kept} == saga.notes["before"]
+    assert await _running(saga) == {n.server for n in nodes.members(datastore)}
+    assert branches.state(datastore) == branches.KEPT
+    assert [branch for _, branch in datastore.served] == [datastore.branch]
+
+
+async def is_as_before(saga: Saga) -> None:
+    """Those who served do so, and nothing else is left."""
+    await serves(saga)
+    datastore = await saga.datastore()
+    assert {n.label for n in nodes.present(datastore)} == saga.notes["before"]
+    assert await _running(saga) == {n.server for n in nodes.members(datastore)}
+    assert (datastore.restoring, datastore.branch) == (None, saga.notes["branch"])
+
+
+async def restore(saga: Saga) -> None:
+    await want_another_time(saga)
+    services, key = saga.installation.services, str(saga.datastore_id)
+    async with services.sessions.begin() as tx:
+        restoring = await jobs.enqueue(tx, "restore_in_place", key=key, args=saga.args)
+
+    async def ended() -> bool:
+        async with services.sessions() as tx:
+            job = await jobs.get(tx, restoring)
+            return job is not None and job.status.is_final
+
+    await eventually(ended, within=60)
+    await is_restored(saga)
+    saga.args = {"datastore_id": key}
+
+
+async def is_confirmed(saga: Saga) -> None:
+    await serves(saga)
+    datastore = await saga.datastore()
+    assert nodes.present(datastore) == nodes.members(datastore)
+    assert (datastore.restoring, datastore.branch) == (None, 1)
+
+
+async def _running(saga: Saga) -> set[str]:
+    cloud = saga.installation.services.clouds[CLOUD]
+    found = {}
+    for kind, name in await saga.installation.on_cloud(saga.short_id):
+        if kind == "server":
+            found[name] = await cloud.get_server(name)
+    return {name for name, server in found.items() if server and server.state is ServerState.RUNNING}
+
+
 CASES = {
     case.kind: case
     for case in (
@@ -216,6 +288,9 @@ CASES = {
         Case("delete_datastore", 2, True, want_gone, is_deleted, None),
         Case("probe_network", 1, False, never_be, was_probed, is_deleted),
         Case("replace_node", 3, True, lose_primary, is_replaced, is_not_replaced),
+        Case("restore_in_place", 2, True, want_another_time, is_restored, is_as_before),
+        Case("undo_restore", 2, True, restore, is_as_before, is_restored, slow=True),
+        Case("confirm_restore", 1, True, restore, is_confirmed, is_restored, slow=True),
         Case("rotate_certificates", 1, True, know_certificates, has_new_certificates, serves),
     )
 }

@@ -164,9 +164,10 @@ class SagaInstallation:
                 made[call.name] = made.get(call.name, 0) + 1
         return [name for name, times in made.items() if times > 1]
 
-    async def cluster(self, datastore_id: UUID) -> dict[str, Any] | None:
+    async def cluster(self, datastore_id: UUID, branch: int = 0) -> dict[str, Any] | None:
         """The simulated database's own record of a datastore."""
-        return (await self.control.documents("cluster")).get(str(datastore_id))
+        name = f"{datastore_id}/{branch}" if branch else str(datastore_id)
+        return (await self.control.documents("cluster")).get(name)
 
 
 @asynccontextmanager

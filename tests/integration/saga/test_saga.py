@@ -5,11 +5,11 @@ The unmarked tests take a sample of the steps; those marked ``slow`` take all of
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from tests.integration.conftest import Database
@@ -31,7 +31,13 @@ HOW_MANY = [
     pytest.param(3, id="sample"),
     pytest.param(ALL, id="all", marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
 ]
-every_case = pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+
+
+def params(cases: Iterable[Case]) -> list[Any]:
+    return [pytest.param(c, id=c.kind, marks=[pytest.mark.slow] if c.slow else []) for c in cases]
+
+
+every_case = pytest.mark.parametrize("case", params(CASES.values()))
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +127,7 @@ async def test_a_job_whose_runner_is_killed_ends_as_if_nothing_had_happened(
     await judge(case, await suite.run_and_kill(case, sample(plans, size)), steps)
 
 
-@pytest.mark.parametrize("case", [c for c in CASES.values() if c.check_undone], ids=lambda c: c.kind)
+@pytest.mark.parametrize("case", params(c for c in CASES.values() if c.check_undone))
 @pytest.mark.parametrize("size", HOW_MANY)
 async def test_an_undo_whose_runner_is_killed_still_leaves_nothing(suite: Suite, case: Case, size: int) -> None:
     steps = await suite.steps(case)

@@ -34,6 +34,10 @@ class Database:
         cluster["leader"] = cluster["leader"] or label
         self._save(server, cluster)
 
+    def stop(self, name: str, server: Document, args: Args) -> None:
+        server["node"]["service"] = False
+        self._state.put("server", name, server)
+
     def join(self, name: str, server: Document, args: Args) -> Result:
         label, cluster = self._cluster_of(server)
         if not self._up(cluster, cluster["leader"]):
@@ -102,7 +106,7 @@ class Database:
             raise ValueError("the node is not configured")
         empty: Document = {
             "members": {}, "leader": None, "leader_down_since": None, "timeline": 1,
-            "users": {}, "databases": {}, "split_brains": 0,
+            "users": {}, "databases": {}, "backups": {}, "split_brains": 0,
         }  # fmt: skip
         return node["label"], self._state.get("cluster", node["cluster"]) or empty
 

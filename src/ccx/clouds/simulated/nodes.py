@@ -36,6 +36,7 @@ class Nodes:
             "probe": self._probe,
             "configure": database.configure,
             "start": database.start,
+            "stop": database.stop,
             "join": database.join,
             "forget": database.forget,
             "observe": database.observe,

@@ -118,6 +118,24 @@ class Proves(Protocol):
 
 
 @runtime_checkable
+class HandsOver(Protocol):
+    """An engine one of whose clusters can take another's place; needs the same as :class:`BacksUp`."""
+
+    async def stop(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
+        """Ends the engine on all nodes that answer, in an order in which nobody else becomes primary.
+
+        What was acknowledged is in the store's log then, if the store can be reached. A machine that is started again
+        starts the engine too.
+        """
+
+    async def start_again(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
+        """Starts it on a node where :meth:`stop` ended it."""
+
+    async def log_position(self, channel: NodeChannel, cluster: ClusterSpec) -> tuple[str, int]:
+        """Where the primary's log ends now, and the id that its next transaction gets."""
+
+
+@runtime_checkable
 class BacksUp(Protocol):
     """An engine that can. ``cluster.backup`` says where to; ``configure`` has been called since it does."""
 

@@ -41,12 +41,15 @@ async def certify_control(tx: AsyncSession, services: Services, datastore_id: UU
     await vault.put(tx, scope, "control.key", control.key)
 
 
-async def node(tx: AsyncSession, services: Services, datastore_id: UUID, index: int, zone: str = "") -> Node:
-    """Reserves a node: its names, its SSH host key, and its token to phone home."""
+async def node(
+    tx: AsyncSession, services: Services, datastore_id: UUID, index: int, zone: str = "", branch: int | None = None
+) -> Node:
+    """Reserves a node: its names, its SSH host key, and its token to phone home. Of the branch that serves, if none."""
     datastore = await datastores.get(tx, datastore_id)
     new = await nodes.reserve(tx, services.settings, datastore, index, zone)
     private, public = pki.new_ssh_key()
     token = secrets.token_urlsafe(32)
+    new.branch = datastore.branch if branch is None else branch
     new.host_key = public
     await services.vault.put(tx, node_scope(new.id), "ssh_host_key", private)
     await services.vault.put(tx, node_scope(new.id), "enrolment_token", token)

@@ -35,6 +35,17 @@ def mark(services: Services, datastore_id: str) -> Action:
     return action
 
 
+def mark_own(services: Services, datastore_id: str) -> Action:
+    """The same of the datastore itself, before it is restored in place."""
+
+    async def action(step: Step) -> None:
+        subject = await Subject.load(services, datastore_id)
+        if subject.datastore.status in (Status.STARTED, Status.DEGRADED):
+            await _mark(subject, _MARKED_WITHIN_S)
+
+    return action
+
+
 def last_mark(subject: Subject) -> Action:
     """Before the datastore goes: what was committed last shall be in its backups, if that takes but a moment."""
 

@@ -9,7 +9,7 @@ from typing import Any
 from ccx.cmon import egress
 from ccx.cmon.backup import Backup, Findings, Kind, pgbackrest, restoring
 from ccx.cmon.engines.base import Port, Software
-from ccx.cmon.engines.postgres import config, membership, observation, patroni, proving, renewal, tenants
+from ccx.cmon.engines.postgres import config, handover, membership, observation, patroni, proving, renewal, tenants
 from ccx.cmon.engines.postgres.clients import Clients
 from ccx.cmon.engines.postgres.layout import PATRONI, PATRONI_UNIT, POSTGRES, data_directory
 from ccx.cmon.etcd import leadership
@@ -198,6 +198,15 @@ class PostgresEngine:
     async def forget_origin(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
         empty = {"path": str(restoring.CONFIGURED_BY), "content": "", "mode": "0600", "owner": "postgres"}
         await channel.call(cluster.node(label), "write-files", {"files": [empty]}, token=token)
+
+    async def stop(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
+        await handover.stop(channel, cluster, await self.observe(cluster), token)
+
+    async def start_again(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
+        await handover.start_again(channel, cluster.node(label), token)
+
+    async def log_position(self, channel: NodeChannel, cluster: ClusterSpec) -> tuple[str, int]:
+        return await handover.log_position(channel, await self._primary(cluster))
 
     async def users(self, channel: NodeChannel, cluster: ClusterSpec) -> list[DatabaseUser]:
         return await tenants.users(channel, await self._primary(cluster))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ccx.cmon.engines.base import Port, Software
+from ccx.cmon.engines.simulated.backups import SimulatedBackups
 from ccx.cmon.node_channel import NodeChannel, NodeRefused, NodeUnreachable, Progress
 from ccx.cmon.spec import ClusterSpec, ClusterView, DatabaseInfo, DatabaseUser, MemberView, NodeSpec, Role
 from ccx.errors import Conflict, Invalid, Transient
@@ -14,7 +15,7 @@ _OBSERVE_SECONDS = 1
 _RELEASE_SECONDS = 2
 
 
-class SimulatedEngine:
+class SimulatedEngine(SimulatedBackups):
     """``channel`` is for what real engines do over their own protocols: observation, leadership, switchover."""
 
     vendor = "simulated"
@@ -36,7 +37,8 @@ class SimulatedEngine:
         return _PROMISES[size]
 
     async def configure(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
-        await channel.call(cluster.node(label), "configure", {"cluster": cluster.id, "label": label}, token=token)
+        name = f"{cluster.id}/{cluster.branch}" if cluster.branch else cluster.id
+        await channel.call(cluster.node(label), "configure", {"cluster": name, "label": label}, token=token)
 
     async def certify(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
         """It has no certificates; the node is asked, so that one that is gone is noticed."""
