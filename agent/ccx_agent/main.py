@@ -54,6 +54,12 @@ MODULES = {
     "postgres-databases": "postgres_tenants",
     "postgres-database-put": "postgres_tenants",
     "postgres-database-drop": "postgres_tenants",
+    "mariadb-users": "mariadb_tenants",
+    "mariadb-user-put": "mariadb_tenants",
+    "mariadb-user-drop": "mariadb_tenants",
+    "mariadb-databases": "mariadb_tenants",
+    "mariadb-database-put": "mariadb_tenants",
+    "mariadb-database-drop": "mariadb_tenants",
 }
 
 

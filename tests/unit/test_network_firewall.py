@@ -12,6 +12,7 @@ from ccx.network import CLIENTS, CONTROL_PLANE, NODES, PEERS, RESOLVER, Directio
 from ccx.network.plan import Plan, plan
 from ccx.runner.steps.network import rules
 from ccx.settings import Settings
+from ccx.settings.vendors import OFFERS
 
 SOURCE = "192.0.2.0/24"
 
@@ -37,6 +38,5 @@ def declared(found: Plan, settings: Settings) -> set[Rule]:
 
 @pytest.mark.parametrize("vendor", sorted(ENGINES))
 def test_a_datastores_firewall_is_what_the_contract_declares(vendor):
-    only = tuple(d for d in SETTINGS.databases if d.code == vendor)
-    settings = SETTINGS.model_copy(update={"databases": only})
+    settings = SETTINGS.model_copy(update={"databases": (OFFERS[vendor],)})
     assert set(rules(settings, get(vendor, settings), [SOURCE])) == declared(plan(settings), settings)

@@ -11,6 +11,7 @@ from ccx.settings import Settings
 
 # One line per engine: the vendor's code, and where its class is. Imported when asked for.
 ENGINES = {
+    "mariadb": "ccx.cmon.engines.mysql_family.mariadb.engine:MariaDbEngine",
     "postgres": "ccx.cmon.engines.postgres:PostgresEngine",
 }
 

@@ -77,6 +77,10 @@ class Etcd:
             if "lease not found" not in str(refused):
                 raise
 
+    async def put(self, key: str, value: str, limit: float = 2) -> None:
+        """Sets the key, which lives by no lease."""
+        await self._first("/v3/kv/put", {"key": _encoded(key), "value": _encoded(value)}, limit)
+
     async def delete(self, key: str, limit: float = 2) -> None:
         await self._first("/v3/kv/deleterange", {"key": _encoded(key)}, limit)
 

@@ -56,8 +56,6 @@ def _apt(
 
 
 _apt("s9s", "europe-apt.pkg.dev", "/projects/severalnines-public", "ccx agent packages", port=443)
-_apt("mariadb", "dlm.mariadb.com", "/repo/mariadb-server/", "MariaDB server packages", when=for_vendor("mariadb"),
-     source="specification, section 3; redirects to storage on a host not known: mirror it")  # fmt: skip
 for _version, _names in {
     "8.0": ("ps-80", "pxc-80", "pxb-80"),
     "8.4": ("ps-84-lts", "pxc-84-lts", "pxb-84-lts"),
@@ -85,8 +83,6 @@ _apt("ubuntu-ec2", _regional, "/ubuntu", "Ubuntu base packages, as AWS's images 
      when=on_cloud("aws"), reason=_BASE)  # fmt: skip
 
 _KEYS = "Repositories' signing keys come from hosts that the specification leaves out"
-_apt("key-mariadb", "supplychain.mariadb.com", "", "MariaDB's signing key", port=443, section=None,
-     when=for_vendor("mariadb") & VENDORS_KEYS, reason=_KEYS)  # fmt: skip
 _apt("key-fluentbit", "packages.fluentbit.io", "/fluentbit.key", "Fluent Bit's signing key", port=443, section=None,
      when=VENDORS_KEYS, reason=_KEYS)  # fmt: skip
 _apt("key-s9s", "europe-apt.pkg.dev", "/doc/repo-signing-key.gpg", "the agent packages' signing key", port=443,
@@ -103,9 +99,6 @@ _apt("percona-calls", "check.percona.com", "", "Percona's telemetry agent report
 repository(row="packages.s9s", suites=(), key="packages.key-s9s")
 repository(row="packages.fluentbit", path="{codename}", suites=("{codename}",), key="packages.key-fluentbit",
            distributions=("ubuntu",), packages={"": ("fluent-bit",)})  # fmt: skip
-repository(row="packages.mariadb", path="{version}/repo/{distribution}", suites=("{codename}",),
-           key="packages.key-mariadb", vendor="mariadb",
-           packages={"": ("mariadb-server", "mariadb-client", "mariadb-backup", "galera-4")})  # fmt: skip
 _BACKUP = {"8.0": "percona-xtrabackup-80", "8.4": "percona-xtrabackup-84"}
 for _version, _names in {
     "8.0": ("ps-80", "pxc-80", "pxb-80"),

@@ -1,0 +1,271 @@
+"""Keeps one node's server in its place: ``python3 -I keeper.py CONFIGURATION``, one on each node.
+
+Each turn it looks at its server and at etcd, and does what the rules say. The leadership lives by a lease; a keeper
+that can't renew it ends its server before the others may believe that it is gone. No control plane is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from pathlib import Path
+from threading import Event, Lock, Thread
+from typing import Any
+
+TTL = 10
+"""Seconds that a leadership lasts when it is not renewed."""
+MARGIN = 3.0
+"""Seconds before that, at which a leader that could not renew it ends its server."""
+MEMBER_TTL = 15
+CRASHED = 20.0
+"""Seconds without a server after which a leader lets others lead."""
+HANDING = 15.0
+"""Seconds for whom the leadership is handed to."""
+LEADING, FOLLOWING, ELECTING = 1.0, 0.5, 0.15
+"""Seconds between two turns."""
+ETCD_LIMIT = 1.0
+
+
+class Keeper:
+    """``told``: the configuration's content."""
+
+    def __init__(self, told: dict[str, Any]) -> None:
+        from ccx_agent.keeper_etcd import Etcd
+        from ccx_agent.keeper_web import client_context
+        from ccx_agent.mariadb_server import MariaDb
+
+        self.told = told
+        self.me: str = told["label"]
+        self.server = MariaDb(told)
+        self._prefix = f"/ccx/{told['scope']}/"
+        self._etcd = Etcd(list(told["etcd"]), client_context(told["tls"]), ETCD_LIMIT)
+        self._led_until = 0.0
+        self._down_since: float | None = None
+        self._member_lease, self._member_renewed = "0", 0.0
+        self._frozen = 0
+        """The term in which we receive no more."""
+        self._reported = ""
+        self._said = ""
+        self._admitted = False
+        self._turned = time.monotonic()
+        self._lock = Lock()
+        self._wake = Event()
+        self.shown: dict[str, Any] = {"label": self.me}
+
+    def alive(self) -> bool:
+        return time.monotonic() - self._turned < 15
+
+    def run(self) -> None:
+        from ccx_agent.keeper_etcd import EtcdSilent
+        from ccx_agent.mysql_wire import ServerRefused, ServerSilent
+
+        while True:
+            try:
+                with self._lock:
+                    pause = self.turn()
+            except EtcdSilent as silent:
+                pause = self._without_etcd(str(silent))
+            except (ServerSilent, ServerRefused, OSError, ValueError) as error:
+                self._say(f"{type(error).__name__}: {error}")
+                pause = ELECTING
+            self._turned = time.monotonic()
+            self._wake.wait(pause)
+            self._wake.clear()
+
+    def turn(self) -> float:
+        """One look, one decision, one act; the seconds until the next one."""
+        from ccx_agent.keeper_rules import Do, decide
+
+        look = self.server.look()
+        entries = self._etcd.everything(self._prefix)
+        seen = self._seen(entries)
+        leads = seen.leader == self.me
+        if leads and not self._renewed(entries["leader"].lease):
+            return 0
+        action = decide(look.server, seen)
+        self._show(look, seen, action)
+        if look.server.running:
+            self._down_since = None
+            if not self._admitted:
+                self.server.admit_replicas()
+                self._admitted = True
+        elif leads:
+            self._down_since = self._down_since or time.monotonic()
+            if time.monotonic() - self._down_since > CRASHED:
+                self._change({"leader": entries["leader"].revision}, {}, ["leader"])
+        self._report(look.server, seen)
+        if action.do is Do.WAIT:
+            return LEADING if leads else ELECTING if seen.leader is None else FOLLOWING
+        self._say(f"{action.do.value}: {action.why}")
+        self._act(action.do, look.server, seen, entries)
+        return 0 if action.do in (Do.STAND, Do.PROMOTE, Do.FREEZE) else ELECTING
+
+    def _act(self, do: Any, server: Any, seen: Any, entries: dict[str, Any]) -> None:
+        from ccx_agent.keeper_rules import Do
+
+        if do is Do.STAND:
+            self._stand(server, seen, entries)
+        elif do is Do.PROMOTE:
+            self.server.promote(lambda: self._renewed(entries["leader"].lease), semi_sync=len(seen.nodes) > 1)
+        elif do is Do.APPLY:
+            self.server.apply()
+        elif do is Do.FENCE:
+            self.server.fence()
+        elif do is Do.FOLLOW:
+            self.server.follow(seen.nodes[seen.leader], server)
+        elif do is Do.FREEZE:
+            self.server.freeze()
+            self._frozen = seen.term.number
+        elif do is Do.REBUILD:
+            self.server.rebuild()
+
+    def _seen(self, entries: dict[str, Any]) -> Any:
+        from ccx_agent.keeper_rules import Report, Seen, Term
+
+        def told(key: str) -> dict[str, Any]:
+            found: dict[str, Any] = json.loads(entries[key].value) if key in entries else {}
+            return found
+
+        members = {key.removeprefix("members/"): told(key) for key in entries if key.startswith("members/")}
+        term = told("term")
+        hand = told("hand")
+        return Seen(
+            me=self.me,
+            nodes=told("nodes"),
+            leader=entries["leader"].value if "leader" in entries else None,
+            term=Term(term["number"], term["leader"], term["start"]) if term else None,
+            frozen={
+                label: Report(member["frozen"], member["received"])
+                for label, member in members.items()
+                if member.get("frozen")
+            },
+            hand_to=hand.get("to", "") if hand and time.time() - hand["at"] < HANDING else "",
+        )
+
+    def _renewed(self, lease: str) -> bool:
+        began = time.monotonic()
+        if not self._etcd.renew(lease):
+            return False
+        self._led_until = began + TTL - MARGIN
+        return True
+
+    def _without_etcd(self, why: str) -> float:
+        """What is certain without it: until when we lead."""
+        look = self.server.look()
+        if look.server.writable and time.monotonic() > self._led_until:
+            self._say("fence: the leadership could not be renewed")
+            self.server.fence()
+        self.shown = {**self.shown, **look.shown, "running": look.server.running, "writable": look.server.writable,
+                      "note": why}  # fmt: skip
+        return ELECTING
+
+    def _stand(self, server: Any, seen: Any, entries: dict[str, Any]) -> None:
+        began, lease = time.monotonic(), self._etcd.grant(TTL)
+        term = seen.term.number + 1 if seen.term else 1
+        stated = json.dumps({"number": term, "leader": self.me, "start": server.received})
+        before = {"leader": 0, "term": entries["term"].revision if "term" in entries else 0}
+        if self._change(before, {"leader": (self.me, lease), "term": (stated, "0")}, ["hand"]):
+            self._led_until = began + TTL - MARGIN
+
+    def _report(self, server: Any, seen: Any) -> None:
+        """What others need to know of us, as long as we live."""
+        now, fresh = time.monotonic(), False
+        if now - self._member_renewed > MEMBER_TTL / 3:
+            if self._member_lease == "0" or not self._etcd.renew(self._member_lease):
+                self._member_lease, fresh = self._etcd.grant(MEMBER_TTL), True
+            self._member_renewed = now
+        frozen = self._frozen if seen.term is not None and self._frozen == seen.term.number and server.running else 0
+        text = json.dumps({"frozen": frozen, "received": server.received if frozen else 0})
+        if fresh or text != self._reported:
+            self._etcd.put(f"{self._prefix}members/{self.me}", text, self._member_lease)
+            self._reported = text
+
+    def _change(self, before: dict[str, int], puts: dict[str, tuple[str, str]], deletes: list[str]) -> bool:
+        return self._etcd.change(
+            {self._prefix + key: revision for key, revision in before.items()},
+            {self._prefix + key: value for key, value in puts.items()},
+            [self._prefix + key for key in deletes],
+        )
+
+    def hand_over(self, to: str) -> str:
+        """Gives the leadership to another, which has everything then. Empty, or why not."""
+        with self._lock:
+            entries = self._etcd.everything(self._prefix)
+            seen = self._seen(entries)
+            if seen.leader != self.me:
+                return f"{self.me} does not lead"
+            if to not in seen.nodes or to == self.me:
+                return f"{to} is no replica"
+            self.server.hold()
+            stated = json.dumps({"to": to, "at": time.time()})
+            gone = self._change({"leader": entries["leader"].revision}, {"hand": (stated, "0")}, ["leader"])
+        self._wake.set()
+        return "" if gone else f"{self.me} does not lead any more"
+
+    def renew_tls(self) -> None:
+        from ccx_agent.keeper_web import client_context
+
+        with self._lock:
+            self._etcd.forget_connection(client_context(self.told["tls"]))
+            self.server.renew_tls()
+
+    def _show(self, look: Any, seen: Any, action: Any) -> None:
+        server = look.server
+        self.shown = {
+            **look.shown,
+            "label": self.me,
+            "leader": seen.leader,
+            "term": seen.term.number if seen.term else 0,
+            "nodes": sorted(seen.nodes),
+            "running": server.running,
+            "writable": server.writable,
+            "receiving": server.receiving,
+            "applying": server.applying,
+            "received": server.received,
+            "applied": server.applied,
+            "source": server.source,
+            "note": action.why,
+            "copied": _number(self.told["progress_file"]),
+            "errant": sorted(path.name for path in Path(self.told["errant"]).glob("*.sql")),
+        }
+
+    def _say(self, words: str) -> None:
+        if words != self._said:
+            print(words, flush=True)
+            self._said = words
+
+
+def _number(path: str) -> int:
+    try:
+        return int(Path(path).read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def main(path: str) -> None:
+    from ccx_agent.keeper_web import Web, server_context
+
+    told = json.loads(Path(path).read_text())
+    keeper = Keeper(told)
+    web = Web(
+        (told["address"], told["port"]), server_context(told["tls"]), lambda: keeper.shown, keeper.alive,
+        keeper.hand_over, told["copy"],
+    )  # fmt: skip
+
+    def reload(*_: object) -> None:
+        def renew() -> None:
+            web.context = server_context(told["tls"])
+            keeper.renew_tls()
+
+        Thread(target=renew, daemon=True).start()
+
+    signal.signal(signal.SIGHUP, reload)
+    Thread(target=web.serve_forever, daemon=True).start()
+    keeper.run()
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    main(*sys.argv[1:])

@@ -1,0 +1,1 @@
+"""MariaDB: replication by GTID, semi-synchronous."""

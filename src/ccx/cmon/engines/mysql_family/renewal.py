@@ -1,0 +1,53 @@
+"""New certificates on a node that serves; connections that exist go on.
+
+etcd reads its files at every handshake; the keeper, and the server through it, when the keeper is told to reload.
+"""
+
+from __future__ import annotations
+
+import ssl
+
+from ccx.cmon.engines.mysql_family import config
+from ccx.cmon.engines.mysql_family.layout import KEEPER, KEEPER_UNIT
+from ccx.cmon.etcd.layout import ETCD_CLIENT, carries_etcd
+from ccx.cmon.node_channel import NodeChannel
+from ccx.cmon.spec import ClusterSpec
+from ccx.cmon.tls import client_context
+from ccx.network import Endpoint
+from ccx.settings import Settings
+
+_WITHIN_S = 3.0
+
+
+async def install(channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
+    """Writes the node's certificate and key, and has everything there read them again."""
+    files = [file.to_json() for file in config.tls_files(cluster, label)]
+    calls = [
+        {"verb": "write-files", "args": {"files": files}},
+        {"verb": "services", "args": {"reload": [KEEPER_UNIT]}},
+    ]
+    await channel.call(cluster.node(label), "sequence", {"calls": calls}, token=token, timeout=60)
+
+
+async def shown(settings: Settings, keeper: Endpoint, etcd: Endpoint, cluster: ClusterSpec, label: str) -> bool:
+    """Whether keeper and etcd on the node show the certificate of the cluster's secrets. Silence is no."""
+    ports = [(keeper, KEEPER)] + [(etcd, ETCD_CLIENT)] * carries_etcd(cluster, label)
+    wanted = ssl.PEM_cert_to_DER_cert(cluster.secrets.nodes[label].certificate)
+    return all([await _certificate(settings, cluster, label, *where) == wanted for where in ports])
+
+
+async def _certificate(
+    settings: Settings, cluster: ClusterSpec, label: str, endpoint: Endpoint, port: int
+) -> bytes | None:
+    trust = client_context(cluster.secrets.ca, cluster.secrets.control)
+    try:
+        _, writer = await endpoint.open_connection(
+            cluster.node(label).address, settings, port=port, within=_WITHIN_S, ssl=trust
+        )
+    except OSError:  # of TLS and timeouts, too
+        return None
+    try:
+        shown: bytes | None = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+        return shown
+    finally:
+        writer.close()

@@ -1,0 +1,77 @@
+"""The systemd units. Debian's own are not used: they know nothing of the volume, of our files and of the order."""
+
+from __future__ import annotations
+
+from ccx.cmon.engines.mysql_family.layout import CONFIGURATION, USER, Flavour
+from ccx.cmon.etcd.layout import DATA, ETCD_UNIT
+
+_AGENT = "/usr/lib/ccx-agent/ccx_agent"
+
+# Its data may have to be copied first, for as long as that takes. Ended by its keeper, it is back in a moment.
+_SERVER = """[Unit]
+Description=CCX: {name}
+After=network.target {etcd}
+RequiresMountsFor={data}
+StartLimitIntervalSec=0
+
+[Service]
+Type=notify
+User={user}
+RuntimeDirectory={run}
+RuntimeDirectoryMode=0750
+RuntimeDirectoryPreserve=yes
+UMask=0077
+ExecStartPre=/usr/bin/python3 -I {agent}/{prepare} {configuration}/keeper.json
+ExecStart={server} --defaults-file={configuration}/my.cnf
+Restart=always
+RestartSec=500ms
+TimeoutStartSec=infinity
+TimeoutStopSec=120
+OOMScoreAdjust=-600
+LimitNOFILE=65536
+PrivateTmp=yes
+NoNewPrivileges=yes
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+_KEEPER = """[Unit]
+Description=CCX: keeper, which says whether {name} here is the primary
+After=network.target {etcd}
+StartLimitIntervalSec=0
+
+[Service]
+Type=exec
+User={user}
+SyslogIdentifier=keeper
+RuntimeDirectory={run}
+RuntimeDirectoryMode=0750
+RuntimeDirectoryPreserve=yes
+ExecStart=/usr/bin/python3 -I {agent}/keeper.py {configuration}/keeper.json
+ExecReload=/bin/kill -s HUP $MAINPID
+Restart=always
+RestartSec=500ms
+OOMScoreAdjust=-600
+LimitNOFILE=65536
+PrivateTmp=yes
+NoNewPrivileges=yes
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def server_unit(flavour: Flavour) -> str:
+    return _SERVER.format(prepare=flavour.prepare, server=flavour.server, **_common(flavour))
+
+
+def keeper_unit(flavour: Flavour) -> str:
+    return _KEEPER.format(**_common(flavour))
+
+
+def _common(flavour: Flavour) -> dict[str, object]:
+    return {
+        "name": flavour.name, "etcd": ETCD_UNIT, "data": DATA, "user": USER, "run": flavour.run.name, "agent": _AGENT,
+        "configuration": CONFIGURATION,
+    }  # fmt: skip
