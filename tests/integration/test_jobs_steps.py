@@ -274,3 +274,42 @@ async def test_services_args_and_token_reach_the_operation(database: Database) -
     async with running(database, services=services):
         await ended(database, job_id)
     assert seen == [(services, {"colour": "red"}, "red", True, 1)]
+
+
+async def test_what_came_further_than_ever_before_it_failed_is_tried_again_however_long_it_took(
+    database: Database,
+) -> None:
+    """Two tries of half a second each, where a second try is granted for a fifth of a second only."""
+    tries = 0
+
+    async def copies(job: Job) -> None:
+        async def copy(step: Step) -> None:
+            nonlocal tries
+            tries += 1
+            for done in range(tries, tries + 10):
+                await step.progress(done)
+                await asyncio.sleep(0.05)
+            if tries < 3:
+                raise Transient("away")
+
+        await job.step("copy", copy, retry_for=0.2)
+
+    assert (await execute(database, define(copies))).status is JobStatus.DONE
+    assert tries == 3
+
+
+async def test_what_never_comes_further_is_given_up(database: Database) -> None:
+    tries = 0
+
+    async def copies(job: Job) -> None:
+        async def copy(step: Step) -> None:
+            nonlocal tries
+            tries += 1
+            await step.progress(10)
+            raise Transient("away")
+
+        await job.step("copy", copy, retry_for=0.2)
+
+    job = await execute(database, define(copies))
+    assert (job.status, job.error and job.error["err"]) == (JobStatus.FAILED, "the step 'copy' got no answer: away")
+    assert tries > 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -85,6 +86,40 @@ async def test_a_cancelled_job_ends_the_running_step_then_undoes_and_tells_its_h
     assert job.status is JobStatus.CANCELLED
     assert log == ["one", "undo one"]
     assert told == [(JobStatus.CANCELLED, "the job was cancelled")]
+
+
+async def test_a_step_that_reports_its_progress_ends_as_soon_as_its_job_is_cancelled(database: Database) -> None:
+    log, inside = Log(), asyncio.Event()
+
+    async def builds(job: Job) -> None:
+        async def works_for_ever(step: Step) -> None:
+            for done in count():
+                await step.progress(done)
+                inside.set()
+                await asyncio.sleep(0.05)
+
+        await job.step("one", works_for_ever, undo=log.action("undo one"))
+
+    job_id = await put(database, define(builds))
+    async with running(database):
+        await inside.wait()
+        async with database.sessions.begin() as tx:
+            assert await jobs.cancel(tx, job_id)
+        job = await ended(database, job_id)
+    assert (job.status, log) == (JobStatus.CANCELLED, ["undo one"])
+
+
+async def test_behind_the_pivot_progress_ends_nothing(database: Database) -> None:
+    async def builds(job: Job) -> None:
+        async def reports(step: Step) -> str:
+            async with database.sessions.begin() as tx:
+                await jobs.cancel(tx, job.id)
+            await step.progress(1)
+            return "whole"
+
+        await job.pivot("no way back", reports)
+
+    assert (await execute(database, define(builds))).status is JobStatus.DONE
 
 
 async def test_a_job_that_fails_while_it_is_cancelled_counts_as_cancelled(database: Database) -> None:

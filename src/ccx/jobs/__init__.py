@@ -7,7 +7,7 @@ from ccx.jobs.failures import StepFailed
 from ccx.jobs.history import active, flagged, get, history, prune, steps
 from ccx.jobs.job import Job
 from ccx.jobs.memory import TransactionBody
-from ccx.jobs.models import JobStatus, StepState
+from ccx.jobs.models import JobStatus, Lane, StepState
 from ccx.jobs.queue import cancel, cancel_key, enqueue, hold, next_token, release, wake
 from ccx.jobs.records import JobRecord, Owner, StepRecord
 from ccx.jobs.registry import Handler, operation
@@ -15,7 +15,7 @@ from ccx.jobs.runner import Runner
 from ccx.jobs.step import Step
 
 __all__ = [
-    "Handler", "Job", "JobRecord", "JobStatus", "Owner", "Runner", "Step", "StepFailed", "StepRecord", "StepState",
-    "TransactionBody", "active", "cancel", "cancel_key", "enqueue", "flagged", "get", "history", "hold", "next_token",
-    "operation", "prune", "release", "steps", "wake",
+    "Handler", "Job", "JobRecord", "JobStatus", "Lane", "Owner", "Runner", "Step", "StepFailed", "StepRecord",
+    "StepState", "TransactionBody", "active", "cancel", "cancel_key", "enqueue", "flagged", "get", "history", "hold",
+    "next_token", "operation", "prune", "release", "steps", "wake",
 ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -19,21 +20,38 @@ logger = structlog.get_logger(__name__)
 
 
 async def attempt(
-    ledger: Ledger, name: str, number: int, action: Action, limit_s: float
+    ledger: Ledger,
+    name: str,
+    number: int,
+    action: Action,
+    limit_s: float,
+    advanced: Callable[[float], None] = lambda _done: None,
 ) -> tuple[str | None, dict[str, Any] | None]:
-    """Call the action once. Returns its result as JSON, and its last progress."""
+    """Call the action once. Returns its result as JSON, and its last progress; tells ``advanced`` how far it gets."""
     async with asyncio.timeout(limit_s) as limit:
-        step = Step(name, ledger.record.token or 0, number, ledger, limit, limit_s)
+        step = Step(name, ledger.record.token or 0, number, ledger, limit, limit_s, advanced)
         value = await action(step)
     return encode(value), step.latest
 
 
 class Retrying:
-    """The tries of one step in this process; transient errors are tried again for ``retry_for`` seconds."""
+    """The tries of one step in this process; transient errors are tried again for ``retry_for`` seconds.
+
+    They are counted from when a try came further than any before: what took hours deserves them as well.
+    """
 
     def __init__(self, retry_for: float) -> None:
+        self._retry_for = retry_for
         self._until = asyncio.get_running_loop().time() + retry_for
+        self._furthest = 0.0
         self._tries = 0
+
+    def advanced(self, done: float) -> None:
+        """A try came that far, in the step's own measure."""
+        if done > self._furthest:
+            self._furthest = done
+            self._until = asyncio.get_running_loop().time() + self._retry_for
+            self._tries = 0
 
     async def again(self, exc: Exception, ledger: Ledger) -> bool:
         """Whether to try again; waits before it says so."""

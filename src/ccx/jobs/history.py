@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from ccx.jobs.models import Lane
 from ccx.jobs.records import JobRecord, StepRecord
 
 
@@ -20,10 +21,13 @@ async def get(session: AsyncSession, job_id: UUID) -> JobRecord | None:
     return JobRecord.of(row) if row else None
 
 
-async def active(session: AsyncSession, key: str) -> JobRecord | None:
-    """The job of that key that has begun and not ended, if there is one."""
+async def active(session: AsyncSession, key: str, lane: Literal[Lane.MAIN, Lane.SIDE] = Lane.MAIN) -> JobRecord | None:
+    """The job in that lane of the key that has begun and not ended, if there is one."""
     rows = await session.execute(
-        text("select * from jobs.job where key = :key and status in ('running', 'undoing')"), {"key": key}
+        text(
+            "select * from jobs.job where key = :key and status in ('running', 'undoing') and lane in (:lane, 'both')"
+        ),
+        {"key": key, "lane": lane.value},
     )
     row = rows.mappings().one_or_none()
     return JobRecord.of(row) if row else None

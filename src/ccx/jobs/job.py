@@ -72,7 +72,8 @@ class Job:
             action: ``async (step) -> JSON``.
             undo: takes back whatever the action may have begun; run if the job fails or is cancelled later.
             timeout: seconds that one try may take without progress.
-            retry_for: seconds during which transient errors are tried again, with growing pauses.
+            retry_for: seconds during which transient errors are tried again, with growing pauses; they begin anew when
+                a try comes further than all before.
 
         Raises:
             StepFailed: the action failed.
@@ -100,7 +101,9 @@ class Job:
             if pivot:
                 self._ledger.forced = True
             try:
-                result, progress = await attempt(self._ledger, name, begun["attempts"], action, limit_s)
+                result, progress = await attempt(
+                    self._ledger, name, begun["attempts"], action, limit_s, retrying.advanced
+                )
             except Exception as exc:
                 if self._ledger.forced or not await retrying.again(exc, self._ledger):
                     await self._fail(name, exc, begun["age_s"])

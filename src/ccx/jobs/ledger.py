@@ -109,9 +109,11 @@ class Ledger:
         await self.calm()
 
     async def progress(self, name: str, progress: Row, advanced: bool) -> None:
-        await self._write(
+        """Store it, or raise :class:`Interrupted` if the job is no longer wanted."""
+        row = await self._write(
             sql.PROGRESS, name=name, progress=encode(progress), advanced=advanced, deadline=self._deadline_s
         )
+        self._interrupt(row, name)
 
     async def calm(self) -> None:
         """What kept failing succeeds again: no flag, and short pauses the next time."""

@@ -35,6 +35,17 @@ class JobStatus(StrEnum):
         return self in (JobStatus.DONE, JobStatus.FAILED, JobStatus.CANCELLED)
 
 
+class Lane(StrEnum):
+    """Which of a key's two lanes a job takes. Jobs that share a lane never overlap; others run beside each other."""
+
+    MAIN = "main"
+    """What changes the subject."""
+    SIDE = "side"
+    """What takes long, and leaves the subject as it is."""
+    BOTH = "both"
+    """What nothing else may run beside."""
+
+
 class StepState(StrEnum):
     BEGUN = "begun"
     DONE = "done"
@@ -47,8 +58,19 @@ class JobRow(Base):
 
     __tablename__ = "job"
     __table_args__ = (
-        # At most one job of a key at a time, through crash and undo. A claim that violates it lost the race.
-        Index("uq_job_key_active", "key", unique=True, postgresql_where=text("status in ('running', 'undoing')")),
+        # At most one job in each lane of a key, through crash and undo. A claim that violates it lost the race.
+        Index(
+            "uq_job_key_main",
+            "key",
+            unique=True,
+            postgresql_where=text("status in ('running', 'undoing') and lane in ('main', 'both')"),
+        ),
+        Index(
+            "uq_job_key_side",
+            "key",
+            unique=True,
+            postgresql_where=text("status in ('running', 'undoing') and lane in ('side', 'both')"),
+        ),
         Index(
             "uq_job_kind_key_dedup", "kind", "key", unique=True, postgresql_where=text("status = 'queued' and dedup")
         ),
@@ -66,6 +88,8 @@ class JobRow(Base):
     args: Mapped[dict[str, Any]]
     owner_type: Mapped[str | None]
     owner_id: Mapped[UUID | None]
+    lane: Mapped[Lane] = mapped_column(default=Lane.MAIN, server_default=text("'main'"))
+    """Its operation's; known from the first claim on."""
     dedup: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     status: Mapped[JobStatus] = mapped_column(default=JobStatus.QUEUED)
 

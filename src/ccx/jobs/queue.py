@@ -45,7 +45,7 @@ async def enqueue(
 
     Args:
         kind: the operation's name.
-        key: jobs of one key run one at a time, in the order of their queueing.
+        key: jobs of one key and lane run one at a time, in the order of their queueing.
         args: the operation's keyword arguments: JSON, and never a secret.
         owner: whose job it is.
         label: the kind in the API's words; the kind itself if empty.

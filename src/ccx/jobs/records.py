@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from ccx.jobs.models import JobStatus, StepState
+from ccx.jobs.models import JobStatus, Lane, StepState
 
 Owner = tuple[str, UUID]
 """``("user", uuid)`` or ``("org", uuid)``."""
@@ -19,7 +19,8 @@ class JobRecord:
     """A job as it stood when it was read.
 
     Attributes:
-        key: what it serialises on; jobs of one key never overlap.
+        key: what it serialises on; jobs of one key and lane never overlap.
+        lane: ``main`` until it is claimed, and then its operation's.
         label: the kind in the API's words (``JOB_TYPE_DEPLOY_DATASTORE``).
         attempt: 1, and one more for each runner that died over it.
         flagged: why an operator should look, if something that can't be given up keeps failing.
@@ -33,6 +34,7 @@ class JobRecord:
     args: dict[str, Any]
     owner: Owner | None
     status: JobStatus
+    lane: Lane
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
@@ -53,7 +55,7 @@ class JobRecord:
     def of(cls, row: Mapping[Any, Any]) -> JobRecord:
         """From a row of ``jobs.job``."""
         owner = (row["owner_type"], row["owner_id"]) if row["owner_type"] is not None else None
-        special: dict[str, Any] = {"owner": owner, "status": JobStatus(row["status"])}
+        special: dict[str, Any] = {"owner": owner, "status": JobStatus(row["status"]), "lane": Lane(row["lane"])}
         return cls(**special, **{name: row[name] for name in cls.__dataclass_fields__ if name not in special})
 
 
@@ -62,7 +64,7 @@ class StepRecord:
     """A step of a job.
 
     Attributes:
-        progress: ``{done, total, unit, note, at}``, where the step reports it.
+        progress: ``{done, total, unit, note, rate, at}``, where the step reports it.
         error: ``{err, field, remedy, step}`` of a failed step.
     """
 

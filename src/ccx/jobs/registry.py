@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from ccx.jobs.models import Lane
 from ccx.jobs.records import JobRecord
 
 Handler = Callable[[AsyncSession, JobRecord, dict[str, Any] | None], Awaitable[None]]
@@ -24,6 +25,7 @@ class Operation:
     kind: str
     function: Callable[..., Awaitable[Any]]
     deadline: timedelta
+    lane: Lane = Lane.MAIN
     on_failed: Handler | None = None
     on_done: Handler | None = None
 
@@ -32,7 +34,12 @@ _operations: dict[str, Operation] = {}
 
 
 def operation(
-    kind: str, *, deadline: timedelta, on_failed: Handler | None = None, on_done: Handler | None = None
+    kind: str,
+    *,
+    deadline: timedelta,
+    lane: Lane = Lane.MAIN,
+    on_failed: Handler | None = None,
+    on_done: Handler | None = None,
 ) -> Callable[[F], F]:
     """Register ``async def f(job, **args)`` as the operation ``kind``.
 
@@ -40,6 +47,7 @@ def operation(
         kind: its name in ``enqueue``. It is stored with each job, so it never changes its meaning.
         deadline: how long a job may go without advancing: counted from its start, and again from each progress that a
             step reports. A job that is late is undone, unless it is past its pivot.
+        lane: which other jobs of its key it excludes: those of its lane, or all of them.
         on_failed: called in the final status' transaction when the job has failed or was cancelled, after its undo.
         on_done: called in the final status' transaction when the job is done.
     """
@@ -51,7 +59,7 @@ def operation(
             function.__qualname__,
         ):
             raise ValueError(f"two operations are called {kind!r}")
-        _operations[kind] = Operation(kind, function, deadline, on_failed, on_done)
+        _operations[kind] = Operation(kind, function, deadline, lane, on_failed, on_done)
         return function
 
     return register

@@ -200,6 +200,7 @@ class Runner:
             return 0
         values = {
             "kinds": [operation.kind for operation in operations],
+            "lanes": [operation.lane for operation in operations],
             "deadlines": [operation.deadline.total_seconds() for operation in operations],
             "judge": self._pulse.may_judge(),
             "runner": self.name,

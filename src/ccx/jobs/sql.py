@@ -11,17 +11,25 @@ mine as (
 )"""
 """Locks the job's row, so that nobody can claim the job between the check of the token and the write."""
 
+# Of a queued job that this runner doesn't know nobody here can say which lane it takes: it counts as both.
 CLAIM = """
-with due as (
-    select j.id
-    from jobs.job j
-    where j.status in ('queued', 'running', 'undoing') and j.run_at <= now() and j.kind = any(%(kinds)s)
+with kind as (
+    select * from unnest(%(kinds)s::text[], %(lanes)s::text[], %(deadlines)s::float8[]) as k(kind, lane, deadline_s)
+), due as (
+    select j.id, k.lane, k.deadline_s
+    from jobs.job j join kind k on k.kind = j.kind
+    where j.status in ('queued', 'running', 'undoing') and j.run_at <= now()
       and case when j.status = 'queued' then
-            not exists (select from jobs.job a where a.key = j.key and a.status in ('running', 'undoing'))
+            not exists (
+                select from jobs.job a
+                where a.key = j.key and a.status in ('running', 'undoing')
+                  and (a.lane = k.lane or 'both' in (a.lane, k.lane))
+            )
             and not exists (
-                select from jobs.job q
+                select from jobs.job q left join kind o on o.kind = q.kind
                 where q.key = j.key and q.status = 'queued' and q.run_at <= now()
                   and (q.run_at, q.id) < (j.run_at, j.id)
+                  and (o.lane = k.lane or 'both' in (coalesce(o.lane, 'both'), k.lane))
             )
           else
             j.lease_until is null
@@ -32,19 +40,18 @@ with due as (
     order by j.run_at
     limit %(slots)s
     for update of j skip locked
-), kind as (
-    select * from unnest(%(kinds)s::text[], %(deadlines)s::float8[]) as k(kind, deadline_s)
 )
 update jobs.job j
 set status = case when j.status = 'queued' then 'running' else j.status end,
+    lane = case when j.status = 'queued' then due.lane else j.lane end,
     token = nextval('jobs.token'),
     runner = %(runner)s,
     lease_until = now() + make_interval(secs => %(lease)s),
     attempt = j.attempt + case when j.status = 'queued' or j.lease_until is not null then 1 else 0 end,
     started_at = coalesce(j.started_at, now()),
-    deadline = coalesce(j.deadline, now() + make_interval(secs => kind.deadline_s))
-from due, kind
-where j.id = due.id and kind.kind = j.kind
+    deadline = coalesce(j.deadline, now() + make_interval(secs => due.deadline_s))
+from due
+where j.id = due.id
 returning j.*
 """
 
@@ -142,7 +149,7 @@ with {MINE}, extended as (
     where id in (select id from mine) and %(advanced)s::boolean
 )
 update jobs.step s set progress = %(progress)s::jsonb from mine where s.job_id = mine.id and s.name = %(name)s
-returning s.name
+returning mine.cancel, mine.late and not %(advanced)s::boolean as late
 """
 
 LOOK = """
