@@ -135,6 +135,7 @@ def _runner(parts: Assembled, name: str | None) -> Role:
         drill_datastore,
         order_drill,
         probe_network,
+        remove_backups,
         replace_node,
         restore_datastore,
         restore_in_place,
@@ -145,7 +146,7 @@ def _runner(parts: Assembled, name: str | None) -> Role:
 
     operations = (
         apply_egress, apply_firewall, backup_datastore, confirm_restore, create_datastore, delete_datastore,
-        drill_datastore, order_drill, probe_network, replace_node, restore_datastore, restore_in_place,
+        drill_datastore, order_drill, probe_network, remove_backups, replace_node, restore_datastore, restore_in_place,
         rotate_certificates, undo_restore, verify_backups,
     )  # fmt: skip
     log.debug("operations", names=[module.__name__ for module in operations])

@@ -12,6 +12,7 @@ from starlette.staticfiles import StaticFiles
 from ccx.rest import (
     admin,
     auth,
+    backup_proof,
     backups,
     clusters,
     connection,
@@ -35,7 +36,7 @@ from ccx.rest.middleware import Bodies, Envelope
 
 _RESOURCES = (
     auth, oauth2, deploy_wizard, clusters, data_stores, nodes, jobs, connection, firewalls, userdb, admin, probes,
-    network, enrolment, health, storage, backups, restores,
+    network, enrolment, health, storage, backups, restores, backup_proof,
 )  # fmt: skip
 
 

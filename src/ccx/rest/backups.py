@@ -10,11 +10,12 @@ from pydantic import BaseModel
 from ccx import jobs
 from ccx.cmon.backup import Kind
 from ccx.errors import Conflict
+from ccx.rest import names
 from ccx.rest.deps import ActingFor, AnyDatastore, Context, OwnedDatastore, Paging, Transaction
-from ccx.rest.job_labels import BACKUP
+from ccx.rest.job_labels import BACKUP, REMOVE
 from ccx.rest.routing import OwnerRoute
 from ccx.rest.routing import router as make_router
-from ccx.rest.schema import Body, When
+from ccx.rest.schema import AnyText, Body, When
 from ccx.runner.steps import backups
 from ccx.runner.subject import Subject
 from ccx.stores import backups as stored
@@ -31,7 +32,17 @@ class BackupView(BaseModel):
     """The tool that made it."""
     backup_type: Kind
     status: str
-    """``completed``, or ``damaged``: pages with wrong checksums were found while it was made."""
+    """``completed``; ``damaged``: pages with wrong checksums were found as it was made; ``unusable``: see ``err``."""
+    err: str
+    """Why it can't be restored, as verification found: the object, and what is wrong with it."""
+    verified_at: When | None
+    """When all of its objects were last read."""
+    log_until: When | None
+    """The log has a gap: no later time can be restored from it; null: there is none."""
+    locked_until: When | None
+    """Until then nobody can delete it from the object store."""
+    rows: int | None
+    """That were counted when it was made; a drill compares."""
     size: int
     """Bytes of the database."""
     stored: int
@@ -45,9 +56,17 @@ class BackupView(BaseModel):
     def of(cls, backup: Backup) -> BackupView:
         return cls(
             backup_id=backup.label, parent_id=backup.parent, backup_method="pgbackrest", backup_type=Kind(backup.kind),
-            status="completed" if backup.good else "damaged", size=backup.size, stored=backup.stored,
+            status=_status(backup), size=backup.size, stored=backup.stored,
+            err=backup.unusable or "", verified_at=backup.verified_at, log_until=backup.log_until,
+            locked_until=backup.locked_until, rows=sum(backup.counts["rows"].values()) if backup.counts else None,
             started_at=backup.started_at, ended_at=backup.ended_at, drill=backup.drill,
         )  # fmt: skip
+
+
+def _status(backup: Backup) -> str:
+    if backup.unusable is not None:
+        return "unusable"
+    return "completed" if backup.good else "damaged"
 
 
 class Backups(BaseModel):
@@ -67,6 +86,11 @@ class OwnedBackups(BaseModel):
 
 class NewBackup(Body):
     backup_type: Kind = Kind.INCREMENTAL
+
+
+class Removed(BaseModel):
+    removed_at: When
+    """From when on they can be restored no more."""
 
 
 class Begun(BaseModel):
@@ -92,6 +116,26 @@ async def list_backups(datastore: AnyDatastore, tx: Transaction, page: Paging) -
     """The complete backups of a datastore, newest first, as the newest of them found them; of a deleted one too."""
     found, total = await stored.of(tx, datastore.id, limit=page.limit, offset=page.offset)
     return Backups(backups=[BackupView.of(one) for one in found], total=total)
+
+
+@router.delete("/{datastore_id}")
+async def delete_backups(datastore: AnyDatastore, tx: Transaction, confirm: AnyText = "") -> Removed:
+    """Removes the backups of a deleted datastore before their time; ``confirm`` is its name. Nothing brings them back.
+
+    Locked ones go as soon as they are no longer.
+    """
+    if datastore.status is not Status.DELETED:
+        raise Conflict(
+            f"the datastore is {datastore.status}: its backups are removed as their policy says",
+            remedy="Delete them with it: ccx datastore delete --delete-backups; or change the policy",
+        )
+    names.check_confirmed(datastore.name, confirm)
+    await tx.refresh(datastore, with_for_update=True)
+    until = await backups.remove_soon(tx, datastore)
+    key, owner = str(datastore.id), (datastore.owner_type, datastore.owner_id)
+    args = {"datastore_id": key}
+    await jobs.enqueue(tx, "remove_backups", key=key, args=args, owner=owner, label=REMOVE, dedup=True)
+    return Removed(removed_at=until)
 
 
 @router.post("/{datastore_id}", status_code=202)

@@ -8,14 +8,15 @@ from pydantic import BaseModel
 
 from ccx import jobs
 from ccx.errors import Conflict
-from ccx.rest import cluster_changes
+from ccx.rest import cluster_changes, names
 from ccx.rest.cluster_changes import Changes
 from ccx.rest.cluster_orders import Order, place
 from ccx.rest.deps import ActingFor, Context, OwnedDatastore, Transaction
 from ccx.rest.job_labels import CERTIFICATES, DEPLOY, DESTROY
 from ccx.rest.routing import OwnerRoute
 from ccx.rest.routing import router as make_router
-from ccx.rest.schema import Done
+from ccx.rest.schema import AnyText, Done
+from ccx.runner.steps import backups
 from ccx.stores import datastores
 from ccx.stores.models import Status
 
@@ -69,11 +70,20 @@ async def rotate_certificates(datastore: OwnedDatastore, tx: Transaction) -> Rot
 
 
 @router.delete("/cluster/{datastore_id}")
-async def delete_cluster(datastore: OwnedDatastore, tx: Transaction) -> Done:
-    """Deletes the datastore, in any state: what runs is cancelled and undone first. Repeating it changes nothing."""
+async def delete_cluster(
+    datastore: OwnedDatastore, tx: Transaction, delete_backups: bool = False, confirm: AnyText = ""
+) -> Done:
+    """Deletes the datastore, in any state: what runs is cancelled and undone first. Repeating it changes nothing.
+
+    Its backups stay for their retention; with ``delete_backups``, and its name in ``confirm``, they go too.
+    """
     key = str(datastore.id)
+    if delete_backups:
+        names.check_confirmed(datastore.name, confirm)
     await jobs.hold(tx, key)
     await tx.refresh(datastore, with_for_update=True)
+    if delete_backups:
+        await backups.remove_soon(tx, datastore)
     recent, _ = await jobs.history(tx, key, limit=10)
     if any(job.kind == "delete_datastore" and not job.status.is_final for job in recent):
         return Done()

@@ -21,6 +21,16 @@ RESERVED_USERS = frozenset({"cmon", "ccx", "ccxdb", "backupuser", "root", "defau
 """In addition to what the engine reserves."""
 
 
+def check_confirmed(name: str, typed: str) -> None:
+    """Raises Invalid unless somebody typed the name of what is to be destroyed."""
+    if typed != name:
+        raise Invalid(
+            f"what is destroyed has to be named: {typed!r} is not {name!r}" if typed else "its name has to be typed",
+            field="confirm",
+            remedy="Give the datastore's name; nothing was deleted",
+        )
+
+
 def check_datastore(name: str, field: str) -> None:
     """Raises Invalid for a datastore's name that is too long, of other characters, or reserved."""
     if not name:

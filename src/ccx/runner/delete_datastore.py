@@ -37,6 +37,7 @@ async def delete_datastore(job: Job, datastore_id: str) -> None:
         for node in datastore.nodes:
             await reserve.release_node(tx, services, node.id)
         await backups.unschedule(tx, datastore)
+        await backups.keep_for_a_while(tx, services, datastore)
         await services.vault.forget(tx, datastore_scope(datastore.id))
         datastores.set_status(tx, datastore, Status.DELETED)
 

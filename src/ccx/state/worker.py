@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from ccx.clouds.base import Cloud, ServerState, Unavailable
 from ccx.errors import CcxError, Transient
 from ccx.runner.services import Services
-from ccx.state import forgetting, observing
+from ccx.state import expiring, forgetting, observing
 from ccx.state.watcher import Watcher
 from ccx.stores import datastores
 
@@ -49,6 +49,7 @@ class StateWorker:
                             group.create_task(self._listen())
                             group.create_task(self._observe())
                             group.create_task(self._forget())
+                            group.create_task(self._expire())
                             for cloud in self._services.clouds.values():
                                 group.create_task(self._follow(cloud))
             except* (SQLAlchemyError, OSError) as errors:
@@ -109,6 +110,11 @@ class StateWorker:
             if dropped := await forgetting.forget(self._services):
                 log.info("forgot ended jobs", jobs=dropped)
             await asyncio.sleep(forgetting.EVERY)
+
+    async def _expire(self) -> None:
+        while True:
+            await expiring.expire(self._services)
+            await asyncio.sleep(expiring.EVERY)
 
     async def _follow(self, cloud: Cloud) -> None:
         """A machine that the cloud reports as stopped needs no probe to be believed lost."""

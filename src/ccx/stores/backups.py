@@ -26,6 +26,12 @@ async def replace(tx: AsyncSession, datastore: Datastore, found: Sequence[dict[s
         await tx.execute(statement.on_conflict_do_update(index_elements=["datastore_id", "label"], set_=row))
 
 
+async def forget(tx: AsyncSession, datastore_id: UUID) -> int:
+    """Of a datastore: they can be restored no more. Returns how many there were."""
+    gone = await tx.scalars(delete(Backup).where(Backup.datastore_id == datastore_id).returning(Backup.id))
+    return len(gone.all())
+
+
 async def drilled(tx: AsyncSession, datastore_id: UUID, label: str, outcome: dict[str, Any]) -> None:
     """Records what a drill found of a backup, if it is still there."""
     one = (Backup.datastore_id == datastore_id) & (Backup.label == label)

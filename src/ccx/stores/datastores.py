@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -78,6 +79,18 @@ async def watched(tx: AsyncSession) -> Sequence[Datastore]:
         Datastore.desired == Desired.PRESENT, Datastore.status.not_in((Status.CREATING, Status.DELETING, *GONE))
     )
     return (await tx.scalars(settled.order_by(Datastore.id))).all()
+
+
+async def with_backups_due(tx: AsyncSession, moment: datetime) -> Sequence[Datastore]:
+    """Deleted ones whose backups' time is over by then."""
+    due = select(Datastore).where(Datastore.status == Status.DELETED, Datastore.backups_until <= moment)
+    return (await tx.scalars(due.order_by(Datastore.id))).all()
+
+
+async def made_from(tx: AsyncSession, datastore_id: UUID) -> Sequence[UUID]:
+    """Those that were made, or are being made, from its backups: the throw-away ones of drills too."""
+    made = select(Datastore.id).where(Datastore.origin["datastore"].astext == str(datastore_id))
+    return (await tx.scalars(made)).all()
 
 
 async def living(tx: AsyncSession) -> Sequence[Datastore]:

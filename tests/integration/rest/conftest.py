@@ -92,6 +92,9 @@ class Api:
     async def patch(self, path: str, body: Any, **headers: str) -> httpx.Response:
         return await self("PATCH", path, body, **headers)
 
+    async def put(self, path: str, body: Any, **headers: str) -> httpx.Response:
+        return await self("PUT", path, body, **headers)
+
     async def delete(self, path: str, body: Any = None, **headers: str) -> httpx.Response:
         return await self("DELETE", path, body, **headers)
 

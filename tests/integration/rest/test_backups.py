@@ -8,10 +8,13 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import text
-from tests.integration.rest.conftest import Api
+from tests.integration.rest.conftest import Api, eventually
 
+import ccx.runner.remove_backups  # noqa: F401
+from ccx import jobs
 from ccx.runner.services import Services
 from ccx.runner.steps import backups as steps
+from ccx.state import expiring
 from ccx.stores import backups, datastores
 
 PATH = "/backup/api/v1/backups"
@@ -72,7 +75,8 @@ async def test_somebody_elses_backups_are_absent(user: Api, other: Api, services
 async def scheduled(services: Services, uuid: str) -> list[tuple[str, str]]:
     async with services.sessions() as tx:
         rows = await tx.execute(
-            text("select cron, args->>'kind' from jobs.schedule where key = :key order by 2"), {"key": uuid}
+            text("select cron, coalesce(args->>'kind', kind) from jobs.schedule where key = :key order by 2"),
+            {"key": uuid},
         )
         return [(cron, kind) for cron, kind in rows]
 
@@ -90,9 +94,152 @@ async def test_what_was_backed_up_once_is_backed_up_by_itself_until_it_is_delete
     ]  # fmt: skip
     async with services.sessions.begin() as tx:
         await steps.record(services, uuid, found)(tx)
-    assert await scheduled(services, uuid) == [("0 4 * * *", "full"), ("0 * * * *", "incremental")]
+    assert await scheduled(services, uuid) == [
+        ("0 4 * * *", "full"),
+        ("0 * * * *", "incremental"),
+        ("0 6 * * 6", "order_drill"),
+        ("30 2 * * 0", "verify_backups"),
+    ]
     assert (await user.get(f"{PATH}/{uuid}")).json()["total"] == 1
 
     await user.delete(f"/prov/api/v2/cluster/{uuid}")
     await user.finished(uuid, "JOB_TYPE_DESTROY_DATASTORE")
     assert await scheduled(services, uuid) == []
+
+
+async def until(services: Services, uuid: str) -> datetime | None:
+    async with services.sessions() as tx:
+        return (await datastores.get(tx, UUID(uuid))).backups_until
+
+
+async def with_backups(user: Api, services: Services, name: str, **changed: Any) -> str:
+    """A datastore with one backup in the records, and a cipher."""
+    uuid = await user.started(general={"cluster_name": name})
+    await record(services, uuid, row("1F", **changed))
+    async with services.sessions.begin() as tx:
+        await services.vault.put(tx, f"backups:{uuid}", "cipher", "sealed")
+    return uuid
+
+
+async def cipher(services: Services, uuid: str) -> dict[str, str]:
+    async with services.sessions() as tx:
+        return await services.vault.get_all(tx, f"backups:{uuid}")
+
+
+async def test_backups_of_a_deleted_datastore_are_kept_for_their_retention_and_then_removed_for_good(
+    user: Api, services: Services
+) -> None:
+    uuid = await with_backups(user, services, "kept")
+    await user.put(f"/backup/api/v1/policies/{uuid}", {"keep_deleted_days": 3})
+    await user.delete(f"/prov/api/v2/cluster/{uuid}")
+    await user.finished(uuid, "JOB_TYPE_DESTROY_DATASTORE")
+    due = await until(services, uuid)
+    assert due is not None
+    assert timedelta(days=2.9) < due - datetime.now(UTC) <= timedelta(days=3)
+    await expiring.expire(services)
+    assert (await user.get(f"{PATH}/{uuid}")).json()["total"] == 1
+
+    async with services.sessions.begin() as tx:
+        (await datastores.get(tx, UUID(uuid))).backups_until = datetime.now(UTC)
+    await expiring.expire(services)
+    await user.finished(uuid, "JOB_TYPE_REMOVE_BACKUPS")
+    assert (await user.get(f"{PATH}/{uuid}")).json()["total"] == 0
+    assert await cipher(services, uuid) == {}
+    assert await until(services, uuid) is None
+
+
+async def test_what_is_restored_just_now_is_not_removed(user: Api, services: Services) -> None:
+    uuid = await with_backups(user, services, "read")
+    await user.delete(f"/prov/api/v2/cluster/{uuid}")
+    await user.finished(uuid, "JOB_TYPE_DESTROY_DATASTORE")
+    async with services.sessions.begin() as tx:
+        source = await datastores.get(tx, UUID(uuid))
+        source.backups_until = datetime.now(UTC)
+        made = await datastores.never(
+            tx, (source.owner_type, source.owner_id), name="drill", vendor="postgres", version="17", size=1,
+            cluster_type="", cloud="north", region="osl", instance_size="small", volume_type="ssd", volume_size=20,
+            origin={"datastore": uuid, "backup": "1F", "to": "backup"},
+        )  # fmt: skip
+        reading = await jobs.enqueue(
+            tx, "not_here", key=str(made.id), owner=(source.owner_type, source.owner_id), label="READS"
+        )
+    await expiring.expire(services)
+    await user.finished(uuid, "JOB_TYPE_REMOVE_BACKUPS")
+    assert (await user.get(f"{PATH}/{uuid}")).json()["total"] == 1
+    assert await cipher(services, uuid)
+
+    async with services.sessions.begin() as tx:
+        await tx.execute(
+            text("update jobs.job set status = 'done', finished_at = now() where id = :id"), {"id": reading}
+        )
+
+    async def removed() -> bool:
+        await expiring.expire(services)
+        return bool((await user.get(f"{PATH}/{uuid}")).json()["total"] == 0)
+
+    await eventually(removed)
+
+
+async def test_deleting_backups_too_wants_the_name_and_leaves_none(user: Api, services: Services) -> None:
+    uuid = await with_backups(user, services, "all-of-it")
+    for confirm in ("", "&confirm=all-of", "&confirm=ALL-OF-IT"):
+        refused = await user.delete(f"/prov/api/v2/cluster/{uuid}?delete_backups=true{confirm}")
+        assert (refused.status_code, refused.json()["field"]) == (422, "confirm")
+    assert (await user.get(f"/deployment/v3/data-stores/{uuid}")).json()["cluster_status"] == "STARTED"
+
+    assert (await user.delete(f"/prov/api/v2/cluster/{uuid}?delete_backups=true&confirm=all-of-it")).status_code == 200
+    await user.finished(uuid, "JOB_TYPE_DESTROY_DATASTORE")
+    await expiring.expire(services)
+    await user.finished(uuid, "JOB_TYPE_REMOVE_BACKUPS")
+    assert (await user.get(f"{PATH}/{uuid}")).json()["total"] == 0
+
+
+async def test_locked_backups_are_removed_when_they_no_longer_are(user: Api, services: Services) -> None:
+    locked = datetime.now(UTC) + timedelta(days=5)
+    uuid = await with_backups(user, services, "locked", locked_until=locked)
+    await user.delete(f"/prov/api/v2/cluster/{uuid}?delete_backups=true&confirm=locked")
+    await user.finished(uuid, "JOB_TYPE_DESTROY_DATASTORE")
+    assert await until(services, uuid) == locked
+    again = await user.delete(f"{PATH}/{uuid}?confirm=locked")
+    assert datetime.fromisoformat(again.json()["removed_at"]) == locked
+    assert (await user.get(f"{PATH}/{uuid}")).json()["total"] == 1
+
+
+async def test_the_policy_is_the_installations_until_the_datastore_has_its_own(user: Api, services: Services) -> None:
+    uuid = await with_backups(user, services, "own")
+    path = f"/backup/api/v1/policies/{uuid}"
+    assert (await user.get(path)).json() == {
+        "full": "0 4 * * *", "incremental": "0 * * * *", "verify": "30 2 * * 0", "drill": "0 6 * * 6",
+        "keep_days": 14, "keep_full": 2, "keep_deleted_days": 14, "own": [],
+    }  # fmt: skip
+    changed = (await user.put(path, {"keep_days": 30, "drill": "", "full": "15 1 * * *"})).json()
+    assert (changed["keep_days"], changed["drill"], changed["own"]) == (30, "", ["drill", "full", "keep_days"])
+    assert await scheduled(services, uuid) == [
+        ("15 1 * * *", "full"),
+        ("0 * * * *", "incremental"),
+        ("30 2 * * 0", "verify_backups"),
+    ]
+    for field, bad in (("full", "often"), ("keep_days", -1), ("keep_full", "many")):
+        refused = await user.put(path, {field: bad})
+        assert (refused.status_code, refused.json()["field"]) == (422, field)
+
+
+async def test_the_proof_tells_what_is_known_and_what_failed(user: Api, services: Services) -> None:
+    uuid = await with_backups(user, services, "proved")
+    await record(
+        services,
+        uuid,
+        row("1F", drill={"at": YESTERDAY.isoformat(), "proved": True, "seconds": 41.5}),
+        row("2F", hours=2, drill={"at": datetime.now(UTC).isoformat(), "proved": False, "err": "t has 1 rows"}),
+        row("3F", hours=3, unusable="3F/bundle/1 is missing"),
+    )
+    found = (await user.get(f"/backup/api/v1/proof/{uuid}")).json()
+    assert (found["backups"], found["usable"], found["proved_backup_id"]) == (3, 2, "1F")
+    assert (found["recovery_seconds"], found["drill_err"]) == (41.5, "t has 1 rows")
+    assert datetime.fromisoformat(found["newest_at"]) == YESTERDAY + timedelta(hours=2)
+    listed = (await user.get(f"{PATH}/{uuid}")).json()["backups"]
+    assert [(one["status"], one["err"]) for one in listed] == [
+        ("unusable", "3F/bundle/1 is missing"),
+        ("completed", ""),
+        ("completed", ""),
+    ]

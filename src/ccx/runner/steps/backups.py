@@ -244,6 +244,22 @@ async def unschedule(tx: AsyncSession, datastore: Datastore) -> None:
         await schedules.remove(tx, _name(datastore, one))
 
 
+async def keep_for_a_while(tx: AsyncSession, services: Services, datastore: Datastore) -> None:
+    """Says when the backups of a datastore that goes are removed, if it was not said that they go with it."""
+    days = policy(services.settings, datastore).keep_deleted_days
+    ever = await services.vault.get_all(tx, repositories.scope(datastore.id))
+    if datastore.backups_until is None and days and ever:
+        datastore.backups_until = utc_now() + timedelta(days=days)
+
+
+async def remove_soon(tx: AsyncSession, datastore: Datastore) -> datetime:
+    """Has a datastore's backups removed as soon as it is gone, or as they are no longer locked; returns when."""
+    known, _ = await stored.of(tx, datastore.id)
+    locked = [one.locked_until for one in known if one.locked_until is not None]
+    datastore.backups_until = max([utc_now(), *locked])
+    return datastore.backups_until
+
+
 def _name(datastore: Datastore, routine: _Routine) -> str:
     return f"backup {routine.name} {datastore.id}"
 
