@@ -128,13 +128,21 @@ def mark(args: Args, progress: Progress) -> dict[str, object]:
 
 
 def archive(args: Args, _progress: Progress) -> dict[str, object]:
-    """``waiting``: how many segments of the log in ``data`` have not arrived in the store; ``oldest``: for seconds."""
+    """``waiting``: how many segments of the log in ``data`` have not arrived in the store; ``oldest``: for seconds.
+
+    ``newest``: when the last one arrived, as PostgreSQL knows it; null: none has since its counters began.
+    """
     ready = Path(text(args, "data"), "pg_wal/archive_status").glob("*.ready")
     since = []
     for entry in ready:
         with contextlib.suppress(FileNotFoundError):  # it arrived just now
             since.append(entry.stat().st_mtime)
-    return {"waiting": len(since), "oldest": max(0.0, time.time() - min(since)) if since else 0.0}
+    arrived = sql("select extract(epoch from last_archived_time) from pg_stat_archiver;")
+    return {
+        "waiting": len(since),
+        "oldest": max(0.0, time.time() - min(since)) if since else 0.0,
+        "newest": float(arrived) if arrived else None,
+    }
 
 
 def _find(args: Args, name: str) -> dict[str, Any] | None:

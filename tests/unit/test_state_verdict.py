@@ -104,3 +104,13 @@ def test_a_cluster_that_only_the_control_plane_cant_reach_at_all_is_unknown_and_
     assert found.status is Status.UNKNOWN
     assert "only the control plane can't reach n1g1" in found.why
     assert judge(silent, size=3, certificates=VALID, now=NOW).status is Status.FAILURE
+
+
+def test_a_first_backup_that_failed_is_a_reason_until_there_is_one_and_a_later_failure_is_not() -> None:
+    failed = {"at": "2026-03-01T12:00:00+00:00", "err": "no bucket", "again": "2026-03-01T12:15:00+00:00"}
+    found = judge(WHOLE, size=3, certificates=VALID, now=NOW, backup_failed=failed)
+    assert found.status is Status.DEGRADED
+    assert found.why == (
+        "the first backup failed, so nothing can be restored: no bucket; it is tried again at 12:15 UTC"
+    )
+    assert judge(WHOLE, size=3, certificates=VALID, now=NOW, backup_failed={**failed, "again": None}).why == ""

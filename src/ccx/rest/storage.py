@@ -86,6 +86,7 @@ async def _check(config: CloudConfig, services: Services) -> StoreView:
             tried = await check(store, access)
         finally:
             await store.close()
+            await access.close()
     return StoreView(
         cloud=config.code, endpoint=endpoint, bucket=bucket,
         ok=all(one.ok or not one.needed for one in tried),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from ccx.cmon.spec import ClusterView, Role
 from ccx.stores.models import Status
@@ -30,12 +31,14 @@ def judge(
     now: datetime,
     only_we: str | None = None,
     archive_waits: float = 0,
+    backup_failed: Mapping[str, Any] | None = None,
 ) -> Verdict:
     """STARTED only while a primary accepts writes, replicas stream, a synchronous copy exists, certificates are valid.
 
     ``size`` is the number of nodes that there shall be, ``certificates`` each node's expiry by label. ``only_we`` is
     a node that the control plane alone can't reach: what the cluster says of it counts, not its silence to us.
     ``archive_waits``: the seconds for which the oldest part of the log has been waiting to get into the object store.
+    ``backup_failed``: how the last backup failed, if it did; while there is none at all, that is a reason.
     """
     reasons = [*view.problems, *_certificates(certificates, now)]
     if archive_waits > ARCHIVE_LATE:
@@ -43,6 +46,11 @@ def judge(
         reasons.append(
             f"the log has not got into the object store for {since}: what was written since can't be restored, "
             "and the volume fills"
+        )
+    if backup_failed is not None and backup_failed["again"]:
+        reasons.append(
+            f"the first backup failed, so nothing can be restored: {backup_failed['err']}; "
+            f"it is tried again at {datetime.fromisoformat(backup_failed['again']):%H:%M} UTC"
         )
     if only_we is not None:
         reasons.append(f"only the control plane can't reach {only_we}: its peers do, so nothing is changed")

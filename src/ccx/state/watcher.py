@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ccx import jobs, pki
 from ccx.clouds.base import ServerState
-from ccx.cmon.backup import BacksUp
+from ccx.cmon.backup import ArchiveState, BacksUp
 from ccx.cmon.spec import ClusterSpec, ClusterView, Role
 from ccx.db import utc_now
 from ccx.errors import CcxError, Transient
@@ -58,7 +58,7 @@ class Watcher:
         """When machines were started again, by node."""
         self._turn = 0
         """Which replica is probed next."""
-        self._archive_asked, self._archive_waited = float("-inf"), 0.0
+        self._archive_asked, self._archive = float("-inf"), ArchiveState(0)
         self._archive_asking: asyncio.Task[None] | None = None
         self._spec: ClusterSpec | None = None
         self._subject: Subject | None = None
@@ -189,7 +189,7 @@ class Watcher:
         expiries = {label: pki.expires_at(pair.certificate) for label, pair in spec.secrets.nodes.items()}
         found = verdict.judge(
             view, size=subject.datastore.size, certificates=expiries, now=utc_now(), only_we=self._only_we,
-            archive_waits=self._archive_waits(subject, spec, view),
+            archive_waits=self._archive_waits(subject, spec, view), backup_failed=subject.datastore.backup_failed,
         )  # fmt: skip
         if not await self._record(spec, view, found, off):
             return False
@@ -208,15 +208,15 @@ class Watcher:
         if view.primary is not None and clock() - self._archive_asked >= ARCHIVE_EVERY:
             self._archive_asked = clock()
             self._archive_asking = asyncio.create_task(self._ask_archive(engine, spec))
-        return self._archive_waited
+        return self._archive.waits
 
     async def _ask_archive(self, engine: BacksUp, spec: ClusterSpec) -> None:
         with contextlib.suppress(CcxError, Transient, TimeoutError):
             async with asyncio.timeout(ARCHIVE_WITHIN):
-                waits = await engine.archive_waits(self._services.channel, spec)
-            if (waits > verdict.ARCHIVE_LATE) != (self._archive_waited > verdict.ARCHIVE_LATE):
+                found = await engine.archive_state(self._services.channel, spec)
+            if (found.waits > verdict.ARCHIVE_LATE) != (self._archive.waits > verdict.ARCHIVE_LATE):
                 self.look()
-            self._archive_waited = waits
+            self._archive = found
 
     async def _off(self, subject: Subject, members: list[Node], view: ClusterView) -> set[str]:
         """Labels of the members that do not serve: off by the cloud's word, or silent to the cluster and to us.
@@ -249,6 +249,7 @@ class Watcher:
                 else:
                     node.status, node.lost_since = NodeStatus.ACTIVE, None
             datastore.observed, datastore.observed_at = view.to_json(), utc_now()
+            datastore.archived_at = self._archive.newest or datastore.archived_at
             if datastores.set_status(tx, datastore, found.status, found.why):
                 log.info("status", datastore=datastore.short_id, status=found.status.value, why=found.why)
         return True

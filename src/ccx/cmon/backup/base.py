@@ -97,6 +97,14 @@ class Findings:
     """What is wrong with a segment of the log, by its name."""
 
 
+@dataclass(frozen=True)
+class ArchiveState:
+    waits: float
+    """For how many seconds the oldest finished part of the log has been waiting to get into the store."""
+    newest: datetime | None = None
+    """When the newest part came there; None: not known."""
+
+
 @runtime_checkable
 class Proves(Protocol):
     """An engine whose backups can be proved good; needs the same as :class:`BacksUp`."""
@@ -156,8 +164,8 @@ class BacksUp(Protocol):
     async def archive_now(self, channel: NodeChannel, cluster: ClusterSpec) -> None:
         """Returns when everything that is committed now can be restored, to any time up to now."""
 
-    async def archive_waits(self, channel: NodeChannel, cluster: ClusterSpec) -> float:
-        """For how many seconds the oldest finished part of the log has been waiting to get into the store."""
+    async def archive_state(self, channel: NodeChannel, cluster: ClusterSpec) -> ArchiveState:
+        """How far behind the log's way into the store is."""
 
     async def follow_restore(self, channel: NodeChannel, cluster: ClusterSpec, progress: Progress) -> None:
         """After ``start`` of a cluster with an origin: returns when its primary serves. CcxError when it never will."""

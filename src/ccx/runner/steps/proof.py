@@ -14,7 +14,7 @@ from ccx.cmon.backup import Findings, Kind, Proves
 from ccx.db import utc_now
 from ccx.errors import CcxError, Invalid, Transient
 from ccx.jobs import Step, TransactionBody
-from ccx.runner import repositories, soundness
+from ccx.runner import branches, repositories, soundness
 from ccx.runner.services import Services
 from ccx.runner.steps.servers import Action
 from ccx.runner.subject import Subject
@@ -115,7 +115,8 @@ async def _ends(subject: Subject, found: Findings) -> dict[str, str]:
         return {}
     store = open_store(cloud, services.settings)
     try:
-        objects = await store.list(f"{repositories.prefix(datastore)}archive/")
+        archive = branches.archive_name(datastore.short_id, datastore.branch)
+        objects = await store.list(f"{repositories.prefix(datastore)}archive/{archive}/")
     finally:
         await store.close()
     return {

@@ -73,9 +73,9 @@ def grant(services: Services, datastore_id: str) -> Action:
     async def action(step: Step) -> None:
         subject = await Subject.load(services, datastore_id)
         source = await _source(subject)
-        access = open_access(_cloud(source), services.settings)
         name = repositories.origin_user(services, subject.datastore)
-        keys = await access.grant(name, repositories.prefix(source.datastore), read_only=True)
+        async with open_access(_cloud(source), services.settings) as access:
+            keys = await access.grant(name, repositories.prefix(source.datastore), read_only=True)
         own = repositories.origin_scope(subject.datastore.id)
         async with services.sessions.begin() as tx:
             await services.vault.put(tx, own, "secret_key", keys.secret_key)
@@ -89,8 +89,8 @@ def revoke(services: Services, datastore_id: str) -> Action:
 
     async def action(step: Step) -> None:
         subject = await Subject.load(services, datastore_id)
-        access = open_access(_cloud(await _source(subject)), services.settings)
-        await access.revoke(repositories.origin_user(services, subject.datastore))
+        async with open_access(_cloud(await _source(subject)), services.settings) as access:
+            await access.revoke(repositories.origin_user(services, subject.datastore))
         async with services.sessions.begin() as tx:
             await services.vault.forget(tx, repositories.origin_scope(subject.datastore.id))
 

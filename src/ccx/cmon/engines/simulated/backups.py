@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from ccx.cmon.backup import Backup, Kind
+from ccx.cmon.backup import ArchiveState, Backup, Kind
 from ccx.cmon.node_channel import NodeChannel, NodeUnreachable, Progress
 from ccx.cmon.spec import ClusterSpec, ClusterView, NodeSpec
 from ccx.db import utc_now
@@ -49,8 +49,8 @@ class SimulatedBackups:
     async def archive_now(self, channel: NodeChannel, cluster: ClusterSpec) -> None:
         await channel.call(await self._leader(cluster), "ping")
 
-    async def archive_waits(self, channel: NodeChannel, cluster: ClusterSpec) -> float:
-        return 0
+    async def archive_state(self, channel: NodeChannel, cluster: ClusterSpec) -> ArchiveState:
+        return ArchiveState(0)
 
     async def follow_restore(self, channel: NodeChannel, cluster: ClusterSpec, progress: Progress) -> None:
         await self._leader(cluster)
