@@ -9,10 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-from ccx.embedded import host_names, kernel_view, namespace, outside, outside_names, record
+from ccx.embedded import chores, host_names, kernel_view, namespace, outside, record
 from ccx.embedded.cloud import CloudDaemon
 from ccx.embedded.control_plane import ControlPlane
-from ccx.embedded.files import Files
 from ccx.embedded.host_names import HostNames
 from ccx.embedded.layout import Layout, remembered
 from ccx.embedded.nats import Nats
@@ -100,13 +99,14 @@ async def _renew(layout: Layout, report: Report) -> None:
     while True:
         await asyncio.sleep(_RENEW_EVERY_S)
         try:
-            await asyncio.to_thread(Files(layout).certificates)
-        except (CcxError, OSError, ValueError) as error:
+            await chores.do("certificates", layout)
+        except (CcxError, OSError) as error:
             report.line(f"  certificate     {error}")
 
 
 async def _follow(layout: Layout, report: Report) -> None:
     """Loads the contract only where it is needed: the supervisor stays small."""
+    from ccx.embedded import outside_names
     from ccx.network.plan import plan
     from ccx.settings import load
 

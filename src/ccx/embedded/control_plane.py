@@ -6,8 +6,7 @@ import asyncio
 import signal
 import sys
 
-from ccx.embedded import namespace
-from ccx.embedded.files import Files
+from ccx.embedded import chores, namespace
 from ccx.embedded.layout import HTTP_PORT, Layout
 from ccx.embedded.sandbox import Sandbox
 from ccx.embedded.sockets import Sockets
@@ -27,7 +26,7 @@ class ControlPlane:
 
     async def start(self) -> asyncio.subprocess.Process:
         # After an update it is newer code that starts here, and nodes must get the agent that it knows.
-        await asyncio.to_thread(Files(self._layout).packages)
+        await chores.do("packages", self._layout)
         return await self._sandbox.start(
             [
                 sys.executable, "-I", "-B", "-m", "ccx.embedded.serve", "--instance", self._layout.instance,

@@ -157,15 +157,6 @@ def _is_ours(host: str, layout: Layout) -> bool:
     return isinstance(network, IPv4Network) and network.subnet_of(layout.subnet)
 
 
-def unreachable(destination: Destination, reason: str, layout: Layout) -> CcxError:
-    """The error for a destination that this machine itself reaches, and the control plane doesn't."""
-    return CcxError(
-        f"{destination.needed_by}: {destination.host}:{destination.port} does not answer the control plane: {reason}",
-        remedy=f"Let this machine's firewall forward from {layout.outside_link} ({layout.outside}), if it has one",
-        status=503,
-    )
-
-
 def hosts_of(found: Iterable[Destination]) -> tuple[str, ...]:
     """Their names, without those that are addresses."""
     return tuple(dict.fromkeys(d.host for d in found if not is_address(d.host)))

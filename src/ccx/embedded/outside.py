@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 from ccx.clouds.local.locks import one_at_a_time
 from ccx.clouds.local.place import OUTSIDE_LINKS
-from ccx.embedded.external import Destination, unreachable
 from ccx.embedded.layout import Layout
-from ccx.embedded.namespace import connection_error
 from ccx.embedded.shell import ToolFailed, run
 from ccx.errors import CcxError
 
@@ -61,25 +59,6 @@ async def _turn() -> AsyncIterator[None]:
     with ExitStack() as stack:
         await asyncio.to_thread(stack.enter_context, one_at_a_time(_EVERYBODYS))
         yield
-
-
-async def check(layout: Layout, destinations: Iterable[Destination]) -> dict[Destination, CcxError]:
-    """Those that do not answer, from here or from the namespace."""
-    asked = list(destinations)
-    answers = await asyncio.gather(*(_problem(layout, one) for one in asked))
-    return {one: problem for one, problem in zip(asked, answers, strict=True) if problem is not None}
-
-
-async def _problem(layout: Layout, one: Destination) -> CcxError | None:
-    if (reason := await connection_error((one.host, one.port))) is not None:
-        return CcxError(
-            f"{one.needed_by}: {one.host}:{one.port} does not answer: {reason}",
-            remedy=f"Start it, or correct {layout.etc / 'ccx.yaml'}",
-            status=503,
-        )
-    if (reason := await connection_error((one.host, one.port), layout.namespace_file)) is not None:
-        return unreachable(one, reason, layout)
-    return None
 
 
 def rules(layout: Layout) -> str:

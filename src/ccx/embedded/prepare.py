@@ -11,7 +11,7 @@ from pathlib import Path
 import ccx
 from ccx.clouds.local.network import attach_control_plane
 from ccx.db.postgres_binaries import installed
-from ccx.embedded import external, namespace, outside, outside_names, packages
+from ccx.embedded import external, namespace, outside, outside_names, packages, reachable
 from ccx.embedded.files import Files
 from ccx.embedded.layout import Layout
 from ccx.errors import Conflict
@@ -67,7 +67,7 @@ async def _network(layout: Layout, wanted: Plan) -> list[str]:
     await namespace.enforce(layout, layout.egress_rules)  # before there is a way out
     if abroad:
         await outside.ensure(layout)
-        silent = await outside.check(layout, (one for one in abroad if one not in unknown))
+        silent = await reachable.check(layout, (one for one in abroad if one not in unknown))
         return external.settle(abroad, {**unknown, **silent})
     await outside.remove(layout)
     return []

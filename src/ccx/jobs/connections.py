@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
 import psycopg
@@ -22,6 +22,26 @@ def parameters(engine: AsyncEngine) -> dict[str, Any]:
     """What psycopg needs in order to connect as the engine does."""
     _, keywords = engine.dialect.create_connect_args(engine.url)
     return {**keywords, "autocommit": True, "application_name": "ccx-jobs"}
+
+
+async def notices(connection: Connection) -> AsyncIterator[str]:
+    """The payloads that the server notifies this connection of, for ever. Raises psycopg.OperationalError.
+
+    It sleeps until the socket says something. The library's own generator looks ten times a second, for
+    interactive use, and a control plane that nobody asks anything would spend half of its processor time on that.
+    """
+    loop, readable = asyncio.get_running_loop(), asyncio.Event()
+    socket = connection.fileno()
+    loop.add_reader(socket, readable.set)
+    try:
+        while True:
+            while (notice := connection.pgconn.notifies()) is not None:
+                yield notice.extra.decode()
+            readable.clear()
+            await readable.wait()
+            connection.pgconn.consume_input()
+    finally:
+        loop.remove_reader(socket)
 
 
 class Connections:

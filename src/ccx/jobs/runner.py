@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from ccx.db import make_session_factory
 from ccx.jobs import registry, schedules, sql
-from ccx.jobs.connections import Connections, parameters
+from ccx.jobs.connections import Connections, notices, parameters
 from ccx.jobs.execution import Execution
 from ccx.jobs.failures import is_database_trouble
 from ccx.jobs.ledger import Ledger
@@ -161,8 +161,8 @@ class Runner:
                     await connection.execute(f"listen {CHANNEL}")
                     self._pulse.answered()
                     self._look.set()
-                    async for notice in connection.notifies():
-                        self._heard(notice.payload)
+                    async for key in notices(connection):
+                        self._heard(key)
             except psycopg.OperationalError:
                 pass
             self._pulse.disconnected()

@@ -7,14 +7,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import delete, exists, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ccx.db import utc_now
 from ccx.stores.models import Outbox
-
-CHANNEL = "ccx_outbox"
-"""PostgreSQL NOTIFY channel that wakes the relay."""
 
 
 def emit(tx: AsyncSession, datastore_id: UUID, what: str, payload: dict[str, Any] | None = None) -> None:
@@ -25,6 +22,11 @@ def emit(tx: AsyncSession, datastore_id: UUID, what: str, payload: dict[str, Any
             payload={"datastore": str(datastore_id), "what": what, "at": utc_now().isoformat(), **(payload or {})},
         )
     )
+
+
+async def waits(tx: AsyncSession) -> bool:
+    """Whether an event is unpublished."""
+    return bool(await tx.scalar(select(exists().where(Outbox.published_at.is_(None)))))
 
 
 async def pending(tx: AsyncSession, limit: int = 100) -> Sequence[Outbox]:
