@@ -22,6 +22,7 @@ from ccx.rest import (
     firewalls,
     health,
     jobs,
+    metrics,
     network,
     nodes,
     oauth2,
@@ -36,7 +37,7 @@ from ccx.rest.middleware import Bodies, Envelope
 
 _RESOURCES = (
     auth, oauth2, deploy_wizard, clusters, data_stores, nodes, jobs, connection, firewalls, userdb, admin, probes,
-    network, enrolment, health, storage, backups, restores, backup_proof,
+    network, enrolment, health, storage, backups, restores, backup_proof, metrics,
 )  # fmt: skip
 
 

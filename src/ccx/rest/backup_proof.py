@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -112,13 +112,9 @@ async def proof_of(tx: Transaction, datastore: Datastore) -> ProofView:
         backups=found.backups, usable=found.usable, newest_at=found.newest, verified_at=found.verified,
         proved_backup_id=found.proved_backup, proved_at=found.proved, recovery_seconds=found.recovery_seconds,
         drilled_at=found.drilled, drill_err=found.drill_err, recovery_point=found.recovery_point,
-        failed_at=_when(failed.get("at")), failed_err=failed.get("err"), again_at=_when(failed.get("again")),
-        kept_until=datastore.backups_until,
+        failed_at=reports.when(failed.get("at")), failed_err=failed.get("err"),
+        again_at=reports.when(failed.get("again")), kept_until=datastore.backups_until,
     )  # fmt: skip
-
-
-def _when(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None
 
 
 @router.get("/policies/{datastore_id}")

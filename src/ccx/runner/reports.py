@@ -60,6 +60,11 @@ def report(datastore: Datastore, backups: Sequence[Backup]) -> Report:
     )
 
 
+def when(text: str | None) -> datetime | None:
+    """A time as JSON keeps it."""
+    return datetime.fromisoformat(text) if text else None
+
+
 def _drill(backup: Backup) -> tuple[datetime, str, dict[str, Any]]:
     assert backup.drill is not None
     return datetime.fromisoformat(backup.drill["at"]), backup.label, backup.drill

@@ -81,7 +81,8 @@ class Api:
 
     async def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> httpx.Response:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return await self.http.request(method, f"/api{path}", json=body, headers={**self.headers, **named})
+        where = path if path == "/metrics" else f"/api{path}"
+        return await self.http.request(method, where, json=body, headers={**self.headers, **named})
 
     async def get(self, path: str, **headers: str) -> httpx.Response:
         return await self("GET", path, **headers)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 from sqlalchemy import text
 from tests.integration.rest.conftest import Api, eventually
@@ -243,3 +244,19 @@ async def test_the_proof_tells_what_is_known_and_what_failed(user: Api, services
         ("completed", ""),
         ("completed", ""),
     ]
+
+
+async def test_metrics_tell_operators_what_is_proved(
+    user: Api, operator: Api, services: Services, http: httpx.AsyncClient
+) -> None:
+    uuid = await with_backups(user, services, "measured")
+    proved = {"at": YESTERDAY.isoformat(), "proved": True, "seconds": 41.5}
+    await record(services, uuid, row("1F", drill=proved), row("2F", hours=2, unusable="2F/bundle/1 is missing"))
+    text = (await http.get("/metrics", headers=operator.headers)).text
+    lines = [line for line in text.splitlines() if uuid in line]
+    for name, value in {
+        "datastore_started": 1, "backups": 2, "backups_unusable": 1, "recovery_seconds": 41.5,
+        "backup_proved_timestamp_seconds": YESTERDAY.timestamp(),
+    }.items():  # fmt: skip
+        assert [float(line.split()[-1]) for line in lines if line.startswith(f"ccx_{name}{{")] == [value]
+    assert not [line for line in lines if line.startswith("ccx_recovery_point")]

@@ -79,6 +79,7 @@ POLICY: dict[tuple[str, str], tuple[Expected, Callable[[], Any] | None]] = {
     ("GET", "/api/backup/api/v1/policies/{datastore_id}"): (READ, None),
     ("PUT", "/api/backup/api/v1/policies/{datastore_id}"): (WRITE, lambda: {"keep_days": 3}),
     ("POST", "/api/admin/storage/check"): ((401, 403, 403, 404), None),
+    ("GET", "/metrics"): (OPERATOR, None),
     ("GET", "/api/admin/datastores"): (OPERATOR, None),
     ("GET", "/api/admin/cloud/inventory"): (OPERATOR, None),
     ("GET", "/api/admin/network/observed"): (OPERATOR, None),
@@ -114,7 +115,8 @@ async def test_each_caller_gets_what_the_policy_says(
     seen = tuple(answers[name].status_code for name in ("nobody", "owner", "other", "operator"))
     assert seen == expected
     for answer in answers.values():
-        assert answer.headers["content-type"] == "application/json"
+        as_text = path == "/metrics" and answer.is_success
+        assert answer.headers["content-type"].startswith("text/plain" if as_text else "application/json")
         if answer.status_code >= 400:
             assert answer.json()["code"] == answer.status_code
             assert answer.json()["err"]
