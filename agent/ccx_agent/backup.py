@@ -9,12 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from . import task
+from .data import MOUNT, prepare_data
 from .errors import AgentError
+from .files import write_files
 from .postgres import sql
 from .process import output
-from .verb import Args, Progress, Verb, number, text, texts
+from .verb import SIDE, Args, Progress, Verb, number, text, texts
 
-CONFIGURATION = "/etc/ccx/pgbackrest/pgbackrest.conf"
+FOLDER = "/etc/ccx/pgbackrest"
+CONFIGURATION = f"{FOLDER}/pgbackrest.conf"
+LOCKS = MOUNT / "pgbackrest" / "lock"
+SHARE = ("-p", "User=postgres", "-p", "CPUWeight=20", "-p", "IOWeight=20", "-p", "Nice=10")
+"""What a backup gets of the node: all that nobody else wants, and a fifth of the usual where others do."""
 _KINDS = {"full": "full", "incremental": "incr"}
 
 
@@ -45,14 +51,24 @@ def enable(args: Args, progress: Progress) -> dict[str, object]:
     return {}
 
 
+def configure(args: Args, progress: Progress) -> dict[str, object]:
+    """Puts the way to the store where pgBackRest looks for it: ``directories`` on the volume, and ``files``."""
+    for file in args.get("files", []):
+        if not text(file, "path").startswith(f"{FOLDER}/"):
+            raise AgentError(f"{file['path']} is not below {FOLDER}", "write other files by write-files")
+    prepare_data({"directories": args.get("directories", [])}, progress)
+    return write_files({"files": args.get("files", [])}, progress)
+
+
 def start(args: Args, _progress: Progress) -> dict[str, object]:
     """Starts the backup ``name`` of that ``kind``, unless it runs or is in the store already."""
     name, kind = text(args, "name"), _KINDS.get(text(args, "kind"))
     if kind is None:
         raise AgentError(f"kind must be one of {', '.join(_KINDS)}")
-    if _find(args, name) is None:
+    # The task first: it is here, and the store may be away.
+    if task.check(f"backup-{name}") == "absent" and _find(args, name) is None:
         words = command(args, "backup", f"--type={kind}", f"--annotation=ccx={name}")
-        task.start(f"backup-{name}", ["-p", "User=postgres", "-p", "CPUWeight=20", "-p", "IOWeight=20", *words])
+        task.start(f"backup-{name}", [*SHARE, *words])
     return {}
 
 
@@ -62,12 +78,24 @@ def state(args: Args, _progress: Progress) -> dict[str, object]:
     unit = f"backup-{name}"
     how = task.check(unit)
     if how == "running":
-        lock = _info(args).get("status", {}).get("lock", {}).get("backup", {})
-        return {"state": "running", "done": lock.get("size-cplt", 0), "total": lock.get("size")}
+        return {"state": "running", **running(text(args, "stanza"))}
     backup = _find(args, name)
     if backup is not None:
         return {"state": "done", "backup": _dated(args, backup)}
     return {"state": "failed", "err": task.last_words(unit) if how == "failed" else f"there is no backup {name}"}
+
+
+def running(stanza: str, folder: Path = LOCKS) -> dict[str, object]:
+    """How far the backup is by its own notes here, in ``done`` and ``total`` bytes of the database.
+
+    It is what ``pgbackrest info`` tells too, but that asks the store, which may be what the backup waits for.
+    """
+    for lock in folder.glob(f"{stanza}-backup*.lock"):
+        with contextlib.suppress(OSError, ValueError):  # it ended just now, or writes just now
+            _, brace, rest = lock.read_text().partition("{")
+            noted = json.loads(brace + rest)
+            return {"done": int(noted.get("szCplt", 0)), "total": noted.get("sz")}
+    return {"done": 0, "total": None}
 
 
 def _dated(args: Args, backup: dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +120,7 @@ def listed(args: Args, _progress: Progress) -> dict[str, object]:
 
 
 def clear(args: Args, _progress: Progress) -> dict[str, object]:
-    """Forgets the ended task of the backup ``name``."""
+    """Forgets the task of the backup ``name``; one that runs is ended, and what it has is no backup."""
     task.clean(f"backup-{text(args, 'name')}")
     return {}
 
@@ -152,12 +180,13 @@ def _find(args: Args, name: str) -> dict[str, Any] | None:
 
 
 VERBS = {
-    "backup-enable": Verb(enable, mutates=True),
-    "backup-start": Verb(start, mutates=True),
+    "backup-enable": Verb(enable, mutates=True, lane=SIDE),
+    "backup-configure": Verb(configure, mutates=True, lane=SIDE),
+    "backup-start": Verb(start, mutates=True, lane=SIDE),
     "backup-state": Verb(state, mutates=False),
-    "backup-clear": Verb(clear, mutates=True),
+    "backup-clear": Verb(clear, mutates=True, lane=SIDE),
     "archive-state": Verb(archive, mutates=False),
-    "backup-expire": Verb(expire, mutates=True),
+    "backup-expire": Verb(expire, mutates=True, lane=SIDE),
     "backup-mark": Verb(mark, mutates=False),
     "log-position": Verb(position, mutates=False),
     "backups": Verb(listed, mutates=False),

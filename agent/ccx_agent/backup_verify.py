@@ -9,7 +9,7 @@ from . import task
 from .backup import command
 from .data import MOUNT
 from .errors import AgentError
-from .verb import Args, Progress, Verb, text
+from .verb import SIDE, Args, Progress, Verb, text
 
 _PRINTED = MOUNT / "pgbackrest" / "verify"
 _TELLING = ("file missing", "invalid ", "wal start", "backup: ", "manifest")
@@ -62,7 +62,7 @@ def _unit(args: Args) -> str:
 
 
 VERBS = {
-    "backup-verify-start": Verb(start, mutates=True),
+    "backup-verify-start": Verb(start, mutates=True, lane=SIDE),
     "backup-verify-state": Verb(state, mutates=False),
-    "backup-verify-clear": Verb(clear, mutates=True),
+    "backup-verify-clear": Verb(clear, mutates=True, lane=SIDE),
 }

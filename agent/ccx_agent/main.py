@@ -30,6 +30,7 @@ MODULES = {
     "task-check": "task",
     "task-clean": "task",
     "backup-enable": "backup",
+    "backup-configure": "backup",
     "backup-start": "backup",
     "backup-state": "backup",
     "backup-clear": "backup",
@@ -111,7 +112,7 @@ def run(name: str, request: dict[str, Any], out: TextIO) -> dict[str, Any]:
     args = request.get("args", {})
     if not verb.mutates:
         return verb.run(args, progress)
-    with claimed(request.get("token")):
+    with claimed(request.get("token"), lane=verb.lane):
         return verb.run(args, progress)
 
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from .errors import AgentError
 from .postgres import query
 from .postgres_session import Session
-from .verb import Args, Progress, Verb, number, text, texts
+from .verb import SIDE, Args, Progress, Verb, number, text, texts
 
 _DATABASES = "select json_agg(datname order by datname) from pg_database where datallowconn and not datistemplate;"
 _BEGIN = "begin isolation level repeatable read read only; select pg_current_snapshot();"
@@ -85,4 +85,4 @@ def recount(args: Args, progress: Progress) -> dict[str, object]:
     return {"rows": rows}
 
 
-VERBS = {"postgres-count": Verb(count, mutates=True), "postgres-recount": Verb(recount, mutates=False)}
+VERBS = {"postgres-count": Verb(count, mutates=True, lane=SIDE), "postgres-recount": Verb(recount, mutates=False)}

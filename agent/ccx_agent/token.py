@@ -1,7 +1,8 @@
 """Tokens: a job that lost its claim must not change a node that a later job already touched.
 
-The highest token seen is kept on disk. While a verb runs it holds the lock shared; a higher token is written under the
-exclusive lock. So once a new job's first verb is accepted, no verb of an older job still runs.
+The highest token seen is kept on disk, for each lane of jobs one. While a verb runs it holds the lock shared; a higher
+token is written under the exclusive lock. So once a new job's first verb is accepted, no verb of an older job of its
+lane still runs.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from .durable import replace
 from .errors import AgentError
+from .verb import MAIN
 
 STATE = Path(os.environ.get("CCX_AGENT_STATE", "/var/lib/ccx-agent"))
 PATIENCE = 30.0
@@ -22,17 +24,18 @@ PATIENCE = 30.0
 
 
 @contextmanager
-def claimed(token: object, state: Path = STATE, patience: float = PATIENCE) -> Iterator[None]:
-    """Runs its body under ``token``; refuses one that is missing or lower than the highest seen."""
+def claimed(token: object, state: Path = STATE, patience: float = PATIENCE, *, lane: str = MAIN) -> Iterator[None]:
+    """Runs its body under ``token``; refuses one that is missing or lower than the highest seen in its lane."""
     if isinstance(token, bool) or not isinstance(token, int) or token < 0:
         raise AgentError("this verb changes the node and needs the job's token")
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(state / "token.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    kept = state / ("token" if lane == MAIN else f"token-{lane}")
+    lock = os.open(kept.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + patience
     try:
         while True:
             _lock(lock, fcntl.LOCK_SH, deadline)
-            seen = _read(state)
+            seen = _read(kept)
             if token < seen:
                 raise AgentError(
                     f"token {token} is older than {seen}, which this node has already seen",
@@ -43,16 +46,16 @@ def claimed(token: object, state: Path = STATE, patience: float = PATIENCE) -> I
                 return
             fcntl.flock(lock, fcntl.LOCK_UN)
             _lock(lock, fcntl.LOCK_EX, deadline)
-            if token > _read(state):
-                replace(state / "token", str(token).encode(), mode=0o600, uid=0, gid=0)
+            if token > _read(kept):
+                replace(kept, str(token).encode(), mode=0o600, uid=0, gid=0)
             fcntl.flock(lock, fcntl.LOCK_UN)
     finally:
         os.close(lock)
 
 
-def _read(state: Path) -> int:
+def _read(kept: Path) -> int:
     try:
-        return int((state / "token").read_text())
+        return int(kept.read_text())
     except FileNotFoundError:
         return -1
 

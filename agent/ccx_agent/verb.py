@@ -8,6 +8,9 @@ from typing import Any
 
 from .errors import AgentError
 
+MAIN, SIDE = "main", "side"
+"""What changes what the node does; and what backs it up meanwhile."""
+
 Args = dict[str, Any]
 Progress = Callable[[dict[str, Any]], None]
 
@@ -17,6 +20,8 @@ class Verb:
     run: Callable[[Args, Progress], dict[str, Any]]
     mutates: bool
     """Needs the job's token. What only looks needs none."""
+    lane: str = MAIN
+    """Which jobs may call it. The token is compared with those of this lane: jobs of two lanes run side by side."""
 
 
 def text(args: Args, name: str, default: str | None = None) -> str:

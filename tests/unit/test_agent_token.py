@@ -77,3 +77,12 @@ def test_a_verb_that_does_not_end_makes_the_newer_job_try_again_later(tmp_path: 
         pytest.fail("ran beside an older job's verb")
     with claimed(1, tmp_path):
         pass
+
+
+def test_jobs_of_another_lane_make_nobody_stale(tmp_path: Path) -> None:
+    with claimed(7, tmp_path), claimed(9, tmp_path, lane="side"):
+        pass
+    with claimed(8, tmp_path):
+        pass
+    with pytest.raises(AgentError, match="token 8 is older than 9"), claimed(8, tmp_path, lane="side"):
+        pytest.fail("ran under a stale token")

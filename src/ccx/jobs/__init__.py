@@ -4,7 +4,7 @@
 """
 
 from ccx.jobs.failures import StepFailed
-from ccx.jobs.history import active, flagged, get, history, prune, steps
+from ccx.jobs.history import active, flagged, get, history, last_token, prune, steps
 from ccx.jobs.job import Job
 from ccx.jobs.memory import TransactionBody
 from ccx.jobs.models import JobStatus, Lane, StepState
@@ -17,5 +17,5 @@ from ccx.jobs.step import Step
 __all__ = [
     "Handler", "Job", "JobRecord", "JobStatus", "Lane", "Owner", "Runner", "Step", "StepFailed", "StepRecord",
     "StepState", "TransactionBody", "active", "cancel", "cancel_key", "enqueue", "flagged", "get", "history", "hold",
-    "next_token", "operation", "prune", "release", "steps", "wake",
+    "last_token", "next_token", "operation", "prune", "release", "steps", "wake",
 ]  # fmt: skip

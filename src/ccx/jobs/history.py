@@ -47,6 +47,14 @@ async def history(
     return [JobRecord.of(row) for row in rows.mappings()], int(total or 0)
 
 
+async def last_token(session: AsyncSession, key: str) -> int:
+    """The token of the newest claim in the main lane of a key; 0 if there was none."""
+    found = await session.scalar(
+        text("select max(token) from jobs.job where key = :key and lane <> 'side'"), {"key": key}
+    )
+    return int(found or 0)
+
+
 async def flagged(session: AsyncSession, limit: int = 100) -> list[JobRecord]:
     """Jobs that an operator should look at, the longest flagged last seen first."""
     rows = await session.execute(
@@ -68,15 +76,16 @@ async def steps(session: AsyncSession, job_id: UUID) -> list[StepRecord]:
 
 
 async def prune(session: AsyncSession, before: datetime, limit: int = 1000) -> int:
-    """Drops jobs that ended before a moment, with their steps, but for the newest of each key. At most ``limit``.
+    """Drops jobs that ended before a moment, with their steps, but for the newest of each key and lane.
 
-    Returns how many.
+    Returns how many, which is at most ``limit``.
     """
     rows = await session.execute(
         text(
             "delete from jobs.job where id in (select id from jobs.job old"
             " where status in ('done', 'failed', 'cancelled') and finished_at < :before and exists (select 1 from"
-            " jobs.job newer where newer.key = old.key and (newer.created_at, newer.id) > (old.created_at, old.id))"
+            " jobs.job newer where newer.key = old.key and newer.lane = old.lane"
+            " and (newer.created_at, newer.id) > (old.created_at, old.id))"
             " order by finished_at limit :limit for update skip locked) returning id"
         ),
         {"before": before, "limit": limit},

@@ -22,8 +22,8 @@ _STATUS = {
 
 _LONGEST = {
     "create_datastore": (10, 4), "delete_datastore": (4, 2), "replace_node": (13, 0), "apply_firewall": (1, 0),
-    "apply_egress": (1, 0), "rotate_certificates": (1, 3), "probe_network": (8, 0),
-    "backup_datastore": (9, 1), "restore_datastore": (15, 5), "drill_datastore": (18, 3),
+    "apply_egress": (2, 0), "rotate_certificates": (1, 3), "probe_network": (8, 0),
+    "backup_datastore": (10, 0), "restore_datastore": (15, 5), "drill_datastore": (18, 3),
     "restore_in_place": (20, 6), "undo_restore": (11, 4), "confirm_restore": (4, 2),
 }  # fmt: skip
 """Steps of an operation: fixed ones, and for each node. Only for percentages: a step more makes them less smooth."""
@@ -52,7 +52,7 @@ class StepView(BaseModel):
     finished_at: When | None
     attempts: int
     progress: dict[str, Any] | None
-    """``{done, total, unit, note}``, where the step reports it."""
+    """``{done, total, unit, note, rate, at}``, where the step reports it; ``rate``: units a second, of late."""
     error: str | None
 
 

@@ -169,8 +169,7 @@ async def _reach(tx: AsyncSession, services: Services, datastore: Datastore) -> 
             remedy="Wait until it is STARTED: ccx datastore show",
             detail={"job_id": str(running.id)} if running else None,
         )
-    recent, _ = await jobs.history(tx, key, limit=20)
-    token = max((job.token for job in recent if job.token is not None), default=0)
+    token = await jobs.last_token(tx, key)
     await tx.commit()
     subject = Subject(services, datastore)
     return _Target(subject.engine, await subject.cluster(), token)

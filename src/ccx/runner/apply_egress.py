@@ -5,13 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 
 from ccx.jobs import Job, operation
-from ccx.runner.steps import cluster
+from ccx.runner.steps import cluster, network
 from ccx.runner.subject import Subject
 
 
 @operation("apply_egress", deadline=timedelta(minutes=10))
 async def apply_egress(job: Job, datastore_id: str) -> None:
-    """One step: each node loads its rules as a whole. One that is away is asked again with a later observation."""
+    """On the cloud, and on each node, which loads its rules as a whole.
+
+    One that is away is asked again with a later observation.
+    """
     subject = await Subject.load(job.services, datastore_id)
     if not subject.datastore.is_gone:
+        await job.step("firewall", network.put_firewall(subject))
         await job.step("apply", cluster.renew_egress(job.services, datastore_id))

@@ -11,12 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ccx import jobs
 from ccx.cmon.backup import Kind
 from ccx.db import utc_now
-from ccx.jobs import Job, JobRecord, operation
+from ccx.jobs import Job, JobRecord, Lane, operation
 from ccx.runner.services import Services
-from ccx.runner.steps import backups, network, proof
+from ccx.runner.steps import backups, proof
 from ccx.runner.subject import Subject
 from ccx.stores import backups as stored
-from ccx.stores import datastores, nodes
+from ccx.stores import datastores
 from ccx.stores.models import Desired
 
 _FIRST_AGAIN = timedelta(minutes=15)
@@ -40,29 +40,32 @@ async def failed(tx: AsyncSession, job: JobRecord, error: dict[str, Any] | None)
         )  # fmt: skip
 
 
-@operation("backup_datastore", deadline=timedelta(hours=12), on_failed=failed)
+@operation("backup_datastore", deadline=timedelta(hours=12), lane=Lane.SIDE, on_failed=failed)
 async def backup_datastore(job: Job, datastore_id: str, kind: str) -> None:
-    """Everything before the backup itself finds its work done, but for the first time and after a node was replaced."""
+    """Everything before the backup itself finds its work done, but for the first time and after a node was replaced.
+
+    Nodes may be lost and replaced meanwhile, so it works with those that there are at each step; and it changes
+    nothing on the cloud, where its token would make that of the repair stale.
+    """
     services: Services = job.services
     subject = await Subject.load(services, datastore_id)
     if subject.datastore.is_gone:
         return
-    members = nodes.members(subject.datastore)
 
     await job.step("keys", backups.grant(services, datastore_id))
-    await job.step("firewall", network.put_firewall(subject))
-    ids = [node.id for node in members]
-    await job.gather(
-        *(job.step(f"configure {n.label}", backups.configure(services, datastore_id, ids, n.id)) for n in members)
-    )
-    await job.step("archive", backups.archive(services, datastore_id), timeout=240)
+    await job.step("way", backups.configure(services, datastore_id), retry_for=600)
+    await job.step("archive", backups.archive(services, datastore_id), timeout=240, retry_for=600)
     made = await job.step(
-        "backup", backups.back_up(services, datastore_id, str(job.id), Kind(kind)), timeout=600, retry_for=600
+        "backup",
+        backups.back_up(services, datastore_id, str(job.id), Kind(kind)),
+        undo=backups.end(services, datastore_id, str(job.id)),
+        timeout=600,
+        retry_for=600,
     )
     # Before anything is removed for its sake, it is seen whether it is good.
     counted = await job.step("count", proof.count(services, datastore_id, f"ccx-{job.id}"), timeout=120)
     read = await job.step("read back", proof.read_back(services, datastore_id, made), timeout=900)
     await job.step("expire", backups.expire(services, datastore_id), timeout=600)
-    found = await job.step("list", backups.look(services, datastore_id))
+    found = await job.step("list", backups.look(services, datastore_id), timeout=200, retry_for=600)
     await job.transaction("record", backups.record(services, datastore_id, found, made["id"], counted))
     await job.transaction("verified", proof.record(services, datastore_id, read))

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ccx.jobs import Job, operation
+from ccx.jobs import Job, Lane, operation
 from ccx.runner.services import Services
 from ccx.runner.steps import backups, network, reserve, restores, servers
 from ccx.runner.subject import Subject, datastore_scope
@@ -15,7 +15,7 @@ from ccx.stores import datastores
 from ccx.stores.models import Datastore, Node, Status
 
 
-@operation("delete_datastore", deadline=timedelta(hours=24))
+@operation("delete_datastore", deadline=timedelta(hours=24), lane=Lane.BOTH)
 async def delete_datastore(job: Job, datastore_id: str) -> None:
     """Names first, so that nobody is sent to what is going; the log's end to the backups; last the secrets."""
     services: Services = job.services

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from ccx import jobs
 from ccx.cmon.backup import Kind
-from ccx.jobs import Job, operation
+from ccx.jobs import Job, Lane, operation
 from ccx.runner import branches
 from ccx.runner.create_datastore import certify, machine, set_up
 from ccx.runner.restore_datastore import FORM
@@ -20,7 +20,7 @@ from ccx.stores import datastores
 from ccx.stores.models import Node
 
 
-@operation("restore_in_place", deadline=timedelta(hours=24), on_failed=takeover.give_up)
+@operation("restore_in_place", deadline=timedelta(hours=24), lane=Lane.BOTH, on_failed=takeover.give_up)
 async def restore_in_place(job: Job, datastore_id: str, branch: int, label: str) -> None:
     """``branch``: the one to begin, as ``datastore.restoring`` says. A backup follows, called ``label`` in the API.
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ccx import jobs
-from ccx.jobs import Job, operation
+from ccx.jobs import Job, Lane, operation
 from ccx.runner import branches
 from ccx.runner.restore_in_place import hand_over
 from ccx.runner.services import Services
@@ -18,7 +18,7 @@ from ccx.stores import datastores
 from ccx.stores.models import Node
 
 
-@operation("undo_restore", deadline=timedelta(hours=1))
+@operation("undo_restore", deadline=timedelta(hours=1), lane=Lane.BOTH)
 async def undo_restore(job: Job, datastore_id: str) -> None:
     """What was written since the restore goes with it, but for what is in the store: that can still be restored."""
     services: Services = job.services

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from ccx.jobs import Job, operation
+from ccx.jobs import Job, Lane, operation
 from ccx.runner.services import Services
 from ccx.runner.steps import backups, proof
 from ccx.runner.subject import Subject
 
 
-@operation("verify_backups", deadline=timedelta(hours=24))
+@operation("verify_backups", deadline=timedelta(hours=24), lane=Lane.SIDE)
 async def verify_backups(job: Job, datastore_id: str) -> None:
     """It is done when everything was read, whatever that found."""
     services: Services = job.services

@@ -45,6 +45,9 @@ class Nodes:
             "list": database.list_objects,
             "put": database.put_object,
             "drop": database.drop_object,
+            "backup-ping": self._ping,
+            "backup-put": database.put_object,
+            "backup-drop": database.drop_object,
         }
 
     def at(self, address: str) -> tuple[str, Document]:
@@ -57,12 +60,13 @@ class Nodes:
         raise NodeUnreachable(f"nothing answers at {address}")
 
     def run(self, address: str, verb: str, args: Args, token: int | None) -> Result:
-        """Runs a verb there. A token lower than the last that the node saw is refused, also after a restart."""
+        """Runs a verb there. A token lower than the last that the node saw of its lane is refused, also after a restart."""
         name, server = self.at(address)
         if token is not None:
-            if token < server["node"]["token"]:
-                raise NodeRefused(f"token {token} is older than {server['node']['token']}")
-            server["node"]["token"] = token
+            lane = "side_token" if verb.startswith("backup-") else "token"
+            if token < (seen := server["node"].get(lane, 0)):
+                raise NodeRefused(f"token {token} is older than {seen}")
+            server["node"][lane] = token
             self._state.put("server", name, server)
         if verb not in self._verbs:
             raise NodeRefused(f"unknown verb {verb}")

@@ -145,7 +145,13 @@ class HandsOver(Protocol):
 
 @runtime_checkable
 class BacksUp(Protocol):
-    """An engine that can. ``cluster.backup`` says where to; ``configure`` has been called since it does."""
+    """An engine that can. ``cluster.backup`` says where to.
+
+    What it does to nodes with a token is for jobs of the side lane: others change the same cluster meanwhile.
+    """
+
+    async def configure_backups(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
+        """Gives a node its way to the store, and changes nothing else on it. ``configure`` does so too."""
 
     async def start_archiving(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
         """From now on the log goes to the store, every 60 seconds at least. Returns when some has arrived there."""
@@ -153,7 +159,14 @@ class BacksUp(Protocol):
     async def back_up(
         self, channel: NodeChannel, cluster: ClusterSpec, name: str, kind: Kind, token: int, progress: Progress
     ) -> Backup:
-        """Makes a backup, or finds the one that an earlier call with this ``name`` made or is making."""
+        """Makes a backup, or finds the one that an earlier call with this ``name`` made or is making.
+
+        ``progress`` tells ``done`` and ``total`` bytes. Raises :class:`~ccx.cmon.backup.trouble.StoreTrouble`, with
+        cause and remedy, for what may be over later.
+        """
+
+    async def end_backup(self, channel: NodeChannel, cluster: ClusterSpec, name: str, token: int) -> None:
+        """Ends a backup that is being made, wherever that is; nothing of it looks complete. Nodes may be away."""
 
     async def backups(self, channel: NodeChannel, cluster: ClusterSpec) -> list[Backup]:
         """All that are complete in the store, oldest first."""

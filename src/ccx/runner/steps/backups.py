@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,7 +22,6 @@ from ccx.runner import repositories, windows
 from ccx.runner.policies import policy
 from ccx.runner.retention import removable
 from ccx.runner.services import Services
-from ccx.runner.steps import cluster
 from ccx.runner.steps.servers import Action
 from ccx.runner.subject import Subject
 from ccx.storage.opened import location_of, open_access
@@ -91,14 +91,23 @@ def revoke(subject: Subject) -> Action:
     return action
 
 
-def configure(services: Services, datastore_id: str, members: list[UUID], node_id: UUID) -> Action:
-    """Gives the node its way to the store. One that is away gets it with the next backup: it must not keep this one."""
+def configure(services: Services, datastore_id: str) -> Action:
+    """Gives the nodes their way to the store. One that is away gets it with the next backup: it must not keep this one.
+
+    The primary's is made sure of once more when it backs up: it may be another one by then.
+    """
 
     async def action(step: Step) -> None:
-        try:
-            await cluster.configure(services, datastore_id, members, node_id)(step)
-        except NodeUnreachable as error:
-            log.warning("a node did not get its way to the object store", node=str(node_id), reason=str(error))
+        subject = await Subject.load(services, datastore_id)
+        spec, engine = await subject.cluster(), engine_of(subject)
+
+        async def one(label: str) -> None:
+            try:
+                await engine.configure_backups(services.channel, spec, label, step.token)
+            except NodeUnreachable as error:
+                log.warning("a node did not get its way to the object store", node=label, reason=str(error))
+
+        await asyncio.gather(*(one(node.label) for node in spec.nodes))
 
     return action
 
@@ -121,10 +130,21 @@ def back_up(services: Services, datastore_id: str, name: str, kind: Kind) -> Act
         wanted = kind if not known or windows.is_whole(known[0], known) else Kind.FULL
 
         async def report(progress: dict[str, Any]) -> None:
-            await step.progress(progress.get("done") or 0, progress.get("total"), progress.get("unit"))
+            await step.progress(progress["done"], progress.get("total"), progress.get("unit"), progress.get("note"))
 
         spec = await subject.cluster()
         return as_json(await engine_of(subject).back_up(services.channel, spec, name, wanted, step.token, report))
+
+    return action
+
+
+def end(services: Services, datastore_id: str, name: str) -> Action:
+    """Undo of :func:`back_up`: whichever node makes it makes it no more. What is complete already stays."""
+
+    async def action(step: Step) -> None:
+        subject = await Subject.load(services, datastore_id)
+        if not subject.datastore.is_gone:
+            await engine_of(subject).end_backup(services.channel, await subject.cluster(), name, step.token)
 
     return action
 

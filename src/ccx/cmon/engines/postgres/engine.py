@@ -10,7 +10,17 @@ from typing import Any
 from ccx.cmon import egress
 from ccx.cmon.backup import ArchiveState, Backup, Findings, Kind, pgbackrest, restoring
 from ccx.cmon.engines.base import Port, Software
-from ccx.cmon.engines.postgres import config, handover, membership, observation, patroni, proving, renewal, tenants
+from ccx.cmon.engines.postgres import (
+    backing_up,
+    config,
+    handover,
+    membership,
+    observation,
+    patroni,
+    proving,
+    renewal,
+    tenants,
+)
 from ccx.cmon.engines.postgres.clients import Clients
 from ccx.cmon.engines.postgres.layout import PATRONI, PATRONI_UNIT, POSTGRES, data_directory
 from ccx.cmon.etcd import leadership
@@ -128,33 +138,34 @@ class PostgresEngine:
         if leader.label != to:
             await patroni.switchover(self._clients.of(cluster).patroni, leader, cluster.node(to))
 
+    async def configure_backups(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
+        await backing_up.configure(channel, cluster, label, token)
+
     async def start_archiving(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
         primary = await self._primary(cluster)
         await patroni.change(self._clients.of(cluster).patroni, primary, pgbackrest.archiving(cluster))
-        await channel.call(primary, "backup-enable", {"stanza": cluster.archive_name}, token=token, timeout=180)
+        args = {"stanza": cluster.archive_name}
+        await backing_up.ask(channel, primary, "backup-enable", args, "archive the log", token=token, timeout=180)
 
     async def back_up(
         self, channel: NodeChannel, cluster: ClusterSpec, name: str, kind: Kind, token: int, progress: Progress
     ) -> Backup:
-        # The whole of it on one node: whoever is primary later has no half a backup to go on with.
-        primary, which = await self._primary(cluster), {"stanza": cluster.archive_name, "name": name}
-        await channel.call(primary, "backup-start", {**which, "kind": kind.value}, token=token, timeout=60)
-        while (seen := await channel.call(primary, "backup-state", which, timeout=60))["state"] == "running":
-            await progress({"done": seen["done"], "total": seen["total"], "unit": "bytes"})
-            await asyncio.sleep(_LOOK_EVERY)
-        await channel.call(primary, "backup-clear", which, token=token)
-        if seen["state"] != "done":
-            raise Transient(f"the backup failed on {primary.label}: {seen['err']}")
-        return pgbackrest.backup_of(seen["backup"])
+        primary = await self._primary(cluster)
+        await backing_up.configure(channel, cluster, primary.label, token)
+        return await backing_up.back_up(channel, cluster, primary, name, kind, token, progress)
+
+    async def end_backup(self, channel: NodeChannel, cluster: ClusterSpec, name: str, token: int) -> None:
+        await backing_up.end(channel, cluster, name, token)
 
     async def backups(self, channel: NodeChannel, cluster: ClusterSpec) -> list[Backup]:
         args = {"stanza": cluster.archive_name}
-        found = await channel.call(await self._primary(cluster), "backups", args, timeout=60)
+        found = await backing_up.ask(channel, await self._primary(cluster), "backups", args, "list the backups")
         return [pgbackrest.backup_of(one) for one in found["backups"]]
 
     async def expire(self, channel: NodeChannel, cluster: ClusterSpec, remove: Sequence[str], token: int) -> None:
         args = {"stanza": cluster.archive_name, "remove": list(remove)}
-        await channel.call(await self._primary(cluster), "backup-expire", args, token=token, timeout=570)
+        primary = await self._primary(cluster)
+        await backing_up.ask(channel, primary, "backup-expire", args, "remove old backups", token=token, timeout=570)
 
     async def archive_now(self, channel: NodeChannel, cluster: ClusterSpec) -> None:
         await channel.call(await self._primary(cluster), "backup-mark", {"limit": 60}, timeout=90)

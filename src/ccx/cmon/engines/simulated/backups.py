@@ -21,8 +21,11 @@ class SimulatedBackups:
     async def observe(self, cluster: ClusterSpec) -> ClusterView:
         raise NotImplementedError
 
+    async def configure_backups(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
+        await channel.call(cluster.node(label), "backup-ping", token=token)
+
     async def start_archiving(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
-        await channel.call(await self._leader(cluster), "ping", token=token)
+        await channel.call(await self._leader(cluster), "backup-ping", token=token)
 
     async def back_up(
         self, channel: NodeChannel, cluster: ClusterSpec, name: str, kind: Kind, token: int, progress: Progress
@@ -34,8 +37,15 @@ class SimulatedBackups:
         value = {"parent": parent, "kind": (kind if parent else Kind.FULL).value, "at": utc_now().isoformat()}
         await progress({"done": _BYTES, "total": _BYTES, "unit": "bytes"})
         args = {"kind": "backups", "name": name, "value": value}
-        await channel.call(await self._leader(cluster), "put", args, token=token)
+        await channel.call(await self._leader(cluster), "backup-put", args, token=token)
         return _backup(name, value)
+
+    async def end_backup(self, channel: NodeChannel, cluster: ClusterSpec, name: str, token: int) -> None:
+        for node in cluster.nodes:
+            try:
+                await channel.call(node, "backup-ping", token=token)
+            except NodeUnreachable:
+                continue
 
     async def backups(self, channel: NodeChannel, cluster: ClusterSpec) -> list[Backup]:
         found = await channel.call(await self._leader(cluster), "list", {"kind": "backups"})
@@ -44,7 +54,7 @@ class SimulatedBackups:
     async def expire(self, channel: NodeChannel, cluster: ClusterSpec, remove: Sequence[str], token: int) -> None:
         for name in remove:
             args = {"kind": "backups", "name": name}
-            await channel.call(await self._leader(cluster), "drop", args, token=token)
+            await channel.call(await self._leader(cluster), "backup-drop", args, token=token)
 
     async def archive_now(self, channel: NodeChannel, cluster: ClusterSpec) -> None:
         await channel.call(await self._leader(cluster), "ping")

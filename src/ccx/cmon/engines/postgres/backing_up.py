@@ -1,0 +1,73 @@
+"""Backups on a cluster's nodes: which node makes one, how far it is, why it failed, how it is ended."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import structlog
+
+from ccx.cmon.backup import Backup, Kind, pgbackrest
+from ccx.cmon.backup.trouble import why
+from ccx.cmon.node_channel import NodeChannel, NodeRefused, NodeUnreachable, Progress
+from ccx.cmon.spec import ClusterSpec, NodeSpec
+
+_LOOK_EVERY_S = 1.0
+_ENDED_WITHIN_S = 20.0
+
+log = structlog.get_logger()
+
+
+async def ask(
+    channel: NodeChannel,
+    node: NodeSpec,
+    verb: str,
+    args: dict[str, Any],
+    what: str,
+    *,
+    token: int | None = None,
+    timeout: float = 150,  # noqa: ASYNC109 - the limit travels to the node as well
+) -> dict[str, Any]:
+    """Has pgBackRest do something on the node. Raises StoreTrouble (which may pass) or StoreRefusal, with the cause."""
+    try:
+        return await channel.call(node, verb, args, token=token, timeout=timeout)
+    except NodeRefused as refused:
+        if "token" in refused.err:
+            raise
+        raise why(refused.err, f"{what} on {node.label}") from refused
+
+
+async def configure(channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
+    """The node's way to the store, and nothing else that is on it."""
+    assert cluster.backup is not None
+    files = [file.to_json() for file in pgbackrest.node_files(cluster, cluster.backup)]
+    args = {"directories": pgbackrest.DIRECTORIES, "files": files}
+    await channel.call(cluster.node(label), "backup-configure", args, token=token, timeout=60)
+
+
+async def back_up(
+    channel: NodeChannel, cluster: ClusterSpec, node: NodeSpec, name: str, kind: Kind, token: int, progress: Progress
+) -> Backup:
+    """The whole of it on one node: whoever is primary later has no half a backup to go on with."""
+    which, what = {"stanza": cluster.archive_name, "name": name}, "back up"
+    await ask(channel, node, "backup-start", {**which, "kind": kind.value}, what, token=token)
+    while (seen := await ask(channel, node, "backup-state", which, what))["state"] == "running":
+        note = "copying" if seen["done"] else "waiting for a checkpoint, or reading what there is"
+        await progress({"done": seen["done"], "total": seen["total"], "unit": "bytes", "note": note})
+        await asyncio.sleep(_LOOK_EVERY_S)
+    await channel.call(node, "backup-clear", which, token=token)
+    if seen["state"] != "done":
+        raise why(seen["err"], f"{what} on {node.label}")
+    return pgbackrest.backup_of(seen["backup"])
+
+
+async def end(channel: NodeChannel, cluster: ClusterSpec, name: str, token: int) -> None:
+    """Ends the backup of that name, whichever node makes it. One that is away makes none that could be completed."""
+
+    async def one(node: NodeSpec) -> None:
+        try:
+            await channel.call(node, "backup-clear", {"name": name}, token=token, timeout=_ENDED_WITHIN_S)
+        except NodeUnreachable as error:
+            log.info("a node was not told to end its backup", node=node.label, reason=str(error))
+
+    await asyncio.gather(*(one(node) for node in cluster.nodes))
