@@ -12,7 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ccx import jobs, pki
 from ccx.clouds.base import ServerState
-from ccx.cmon.backup import ArchiveState, BacksUp
+from ccx.cmon.backup import ArchiveState, BacksUp, Kind
 from ccx.cmon.spec import ClusterSpec, ClusterView, Role
 from ccx.db import utc_now
 from ccx.errors import CcxError, Transient
@@ -20,7 +20,7 @@ from ccx.runner import branches
 from ccx.runner.services import Services
 from ccx.runner.steps import network
 from ccx.runner.subject import Subject
-from ccx.state import fence, renewal, repair, verdict
+from ccx.state import archive, fence, renewal, repair, verdict
 from ccx.stores import audit, datastores, nodes
 from ccx.stores.models import Desired, Node, NodeStatus, Status
 
@@ -60,6 +60,8 @@ class Watcher:
         """Which replica is probed next."""
         self._archive_asked, self._archive = float("-inf"), ArchiveState(0)
         self._archive_asking: asyncio.Task[None] | None = None
+        self._filling = archive.Filling()
+        self._full_in: float | None = None
         self._spec: ClusterSpec | None = None
         self._subject: Subject | None = None
 
@@ -83,6 +85,8 @@ class Watcher:
         while True:
             self._awake.clear()
             try:
+                if self._subject is None:
+                    await self._recall()
                 if self._stopped:
                     await self._machine_stopped(self._stopped.pop())
                 elif self._due or clock() >= next_look:
@@ -98,6 +102,13 @@ class Watcher:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(PROBE_EVERY):
                         await self._awake.wait()
+
+    async def _recall(self) -> None:
+        """Goes by what was seen last, so that a primary which died before our first look is missed all the same."""
+        subject, _ = await self._load()
+        seen = subject.datastore.observed
+        primary = ClusterView.from_json(seen).primary if seen else None
+        self._primary = primary.label if primary is not None else None
 
     async def _machine_stopped(self, server: str) -> None:
         subject, spec = await self._load()
@@ -189,7 +200,7 @@ class Watcher:
         expiries = {label: pki.expires_at(pair.certificate) for label, pair in spec.secrets.nodes.items()}
         found = verdict.judge(
             view, size=subject.datastore.size, certificates=expiries, now=utc_now(), only_we=self._only_we,
-            archive_waits=self._archive_waits(subject, spec, view), backup_failed=subject.datastore.backup_failed,
+            archive=self._archive_reasons(subject, spec, view), backup_failed=subject.datastore.backup_failed,
         )  # fmt: skip
         if not await self._record(spec, view, found, off):
             return False
@@ -200,23 +211,41 @@ class Watcher:
         await self._renew([*expiries.values(), pki.expires_at(spec.secrets.control.certificate)])
         return found.status is Status.STARTED
 
-    def _archive_waits(self, subject: Subject, spec: ClusterSpec, view: ClusterView) -> float:
+    def _archive_reasons(self, subject: Subject, spec: ClusterSpec, view: ClusterView) -> list[str]:
         """What was seen last of the log's archive. It is asked for beside all this, which must not wait for a node."""
         clock, engine = asyncio.get_running_loop().time, subject.engine
         if spec.backup is None or not isinstance(engine, BacksUp):
-            return 0
+            return []
         if view.primary is not None and clock() - self._archive_asked >= ARCHIVE_EVERY:
             self._archive_asked = clock()
             self._archive_asking = asyncio.create_task(self._ask_archive(engine, spec))
-        return self._archive.waits
+        return archive.reasons(self._archive, self._full_in)
 
     async def _ask_archive(self, engine: BacksUp, spec: ClusterSpec) -> None:
         with contextlib.suppress(CcxError, Transient, TimeoutError):
             async with asyncio.timeout(ARCHIVE_WITHIN):
                 found = await engine.archive_state(self._services.channel, spec)
-            if (found.waits > verdict.ARCHIVE_LATE) != (self._archive.waits > verdict.ARCHIVE_LATE):
+            before, self._archive = self._archive, found
+            self._full_in = self._filling.after(asyncio.get_running_loop().time(), found.free)
+            if bool(archive.reasons(before)) != bool(archive.reasons(found)):
                 self.look()
-            self._archive = found
+            if found.given_up and found.waits <= archive.LATE:
+                await self._make_up_for_log()
+
+    async def _make_up_for_log(self) -> None:
+        """The store takes the log again, and parts of it are missing: a full backup, and then what can be restored."""
+        key = str(self._id)
+        async with self._services.sessions.begin() as tx:
+            datastore = await datastores.get(tx, self._id)
+            if datastore.desired is Desired.ABSENT or await jobs.active(tx, key, jobs.Lane.SIDE) is not None:
+                return
+            owner = (datastore.owner_type, datastore.owner_id)
+            audit.record(tx, "ccx-state-worker", "back up after a gap in the log", self._id)
+            for kind, args in (("backup_datastore", {"kind": Kind.FULL.value}), ("verify_backups", {})):
+                await jobs.enqueue(
+                    tx, kind, key=key, args={"datastore_id": key, **args}, owner=owner,
+                    label="JOB_TYPE_SCHEDULED_BACKUP", dedup=True,
+                )  # fmt: skip
 
     async def _off(self, subject: Subject, members: list[Node], view: ClusterView) -> set[str]:
         """Labels of the members that do not serve: off by the cloud's word, or silent to the cluster and to us.

@@ -81,6 +81,24 @@ async def test_what_stays_as_it_is_about_a_lost_primary_is_audited_once(
             await watching
 
 
+async def test_a_primary_that_died_before_anybody_watched_is_missed_all_the_same(
+    installation: SagaInstallation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watcher, "PROBE_EVERY", 0.01)
+    saga = await _started(installation, 2)
+    for node in nodes.members(await saga.datastore()):
+        await installation.control.kill(node.server)
+    engine = Counting(installation.services.channel)
+    services = replace(installation.services, engine=lambda vendor: engine)
+    watching = asyncio.create_task(watcher.Watcher(services, saga.datastore_id).run())
+    try:
+        await eventually(lambda: _tried_in_vain(engine, 1), 15)
+    finally:
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+
+
 async def test_a_datastore_whose_watcher_failed_is_watched_again(
     installation: SagaInstallation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
