@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -185,6 +186,46 @@ def test_delete_with_no_wait_tells_a_script_its_state(api: Recorded, capsys: pyt
     api.on("DELETE", f"{CLUSTER}/{ORDERS}")
     assert run(["datastore", "delete", "orders", "-y", "--no-wait", "-o", "json"]) == Exit.OK
     assert json.loads(capsys.readouterr().out)["cluster_status"] == "DELETING"
+
+
+BACKED_UP = {
+    "backup_id": "1F", "status": "completed", "err": "", "verified_at": "2026-03-01T12:00:00Z", "log_until": None,
+    "locked_until": None, "stored": 2**30, "ended_at": "2026-03-01T11:00:00Z",
+}  # fmt: skip
+TORN = {**BACKED_UP, "backup_id": "2F", "status": "unusable", "err": "2F/bundle/1 is missing"}
+
+
+def test_deleting_backups_too_says_what_goes_and_wants_the_name(
+    api: Recorded, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.on("GET", f"/backup/api/v1/backups/{ORDERS}", {"backups": [TORN, BACKED_UP], "total": 2})
+    api.on("DELETE", f"{CLUSTER}/{ORDERS}")
+    wish = ["datastore", "delete", "orders", "--delete-backups", "--no-wait"]
+    assert run([*wish, "--yes"]) == Exit.USAGE  # that the datastore may go says nothing of its backups
+    assert "--confirm orders" in capsys.readouterr().err
+
+    monkeypatch.setattr("sys.stdin", Terminal("orders\n"))
+    assert run(wish) == Exit.OK
+    asked = capsys.readouterr().err
+    assert "2 backups (2.0 GiB in the object store), from 2026-03-01T11:00:00Z to 2026-03-01T11:00:00Z" in asked
+    assert run([*wish, "--confirm", "orders"]) == Exit.OK
+    assert [r.query for r in api.requests if r.method == "DELETE"] == ["delete_backups=true&confirm=orders"] * 2
+
+
+def test_verification_names_what_is_damaged_and_fails(api: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
+    path = f"/backup/api/v1/backups/{ORDERS}"
+    api.on("POST", f"{path}/verify", {"job_id": JOB})
+    api.on("GET", f"{JOBS}/{JOB}", job("JOB_STATUS_FINISHED"))
+    api.on("GET", path, {"backups": [TORN, BACKED_UP], "total": 2})
+    assert run(["backup", "verify", "orders"]) == Exit.FAILED
+    assert "2F/bundle/1 is missing" in capsys.readouterr().out
+    api.on("GET", path, {"backups": [BACKED_UP], "total": 1})
+    assert run(["backup", "verify", "orders"]) == Exit.OK
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 def test_rename_and_tag_change_only_what_they_say(api: Recorded, capsys: pytest.CaptureFixture[str]) -> None:

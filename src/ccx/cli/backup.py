@@ -7,14 +7,12 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from ccx.cli import output, progress, resolve
+from ccx.cli import backup_proof, output, progress, resolve
+from ccx.cli.backup_proof import ALL, path, source, status
 from ccx.cli.datastore import Timeout, Wait, Wanted
 from ccx.cli.options import DEFAULT, Common, Output
-from ccx.errors import NotFound
 
 app = App(name="backup", help="The backups of a datastore.", help_epilogue="")
-
-_ALL = "/backup/api/v1/backups"
 
 
 @app.command
@@ -38,7 +36,7 @@ def create(
     with common.api() as api:
         uuid = resolve.identity(api, datastore)
         body = {"backup_type": "full" if full else "incremental"}
-        job = api.post_once(_path(uuid), body)["job_id"]
+        job = api.post_once(path(uuid), body)["job_id"]
         if wait:
             progress.follow(api, f"{progress.jobs_of(uuid)}/{job}", timeout=timeout)
     if common.output is not Output.TABLE:
@@ -61,8 +59,8 @@ def list_(
       ccx backup list orders
     """
     with common.api() as api:
-        path = _path(_source(api, datastore)) if datastore else _ALL
-        found = api.get(path, limit=100)["backups"]
+        where = path(source(api, datastore)) if datastore else ALL
+        found = api.get(where, limit=100)["backups"]
     whose: list[output.Column] = [] if datastore else [("DATASTORE", "datastore_name"), ("IS", "datastore_status")]
     output.rows(
         found,
@@ -70,7 +68,7 @@ def list_(
             *whose,
             ("ID", "backup_id"),
             ("TYPE", "backup_type"),
-            ("STATUS", "status"),
+            ("STATUS", status),
             ("STARTED", "started_at"),
             ("ENDED", "ended_at"),
             ("PROVED", lambda one: _proved(one["drill"])),
@@ -118,8 +116,8 @@ def restore(
         "volume_size": volume_size, "dry_run": dry_run,
     }  # fmt: skip
     with common.api() as api:
-        path = f"{_path(_source(api, datastore))}/restore"
-        made = api.post_once(path, {field: value for field, value in wish.items() if value})
+        where = f"{path(source(api, datastore))}/restore"
+        made = api.post_once(where, {field: value for field, value in wish.items() if value})
         if uuid := made["uuid"]:
             output.say(f"{name} is {uuid}")
             for rule in rules:
@@ -160,11 +158,11 @@ def drill(
       ccx backup drill orders
     """
     with common.api() as api:
-        uuid = _source(api, datastore)
-        begun = api.post_once(f"{_path(uuid)}/drill", {})
+        uuid = source(api, datastore)
+        begun = api.post_once(f"{path(uuid)}/drill", {})
         if wait:
             progress.follow(api, f"{progress.jobs_of(begun['drill_uuid'])}/{begun['job_id']}", timeout=timeout)
-        found = api.get(_path(uuid), limit=100)["backups"]
+        found = api.get(path(uuid), limit=100)["backups"]
     outcome = next((one["drill"] for one in found if one["backup_id"] == begun["backup_id"]), None) or {}
     output.record(
         {**begun, "drill": outcome},
@@ -175,20 +173,10 @@ def drill(
             ("it took", lambda one: progress.duration(one["drill"].get("seconds"))),
             ("databases", lambda one: one["drill"].get("databases")),
             ("tables", lambda one: one["drill"].get("tables")),
+            ("rows compared", lambda one: one["drill"].get("rows")),
         ],
         common.output,
     )
-
-
-def _source(api: Any, wanted: str) -> str:
-    """The uuid of the datastore called ``wanted``; of the newest deleted one of that name that has backups."""
-    try:
-        return resolve.identity(api, wanted)
-    except NotFound:
-        for backup in api.get(_ALL, limit=100)["backups"]:
-            if backup["datastore_name"] == wanted or backup["datastore_uuid"] == wanted:
-                return str(backup["datastore_uuid"])
-        raise
 
 
 def _proved(drill: Mapping[str, Any] | None) -> str:
@@ -197,5 +185,5 @@ def _proved(drill: Mapping[str, Any] | None) -> str:
     return str(drill["at"])[:10] if drill["proved"] else f"no: {drill.get('err', '')}"
 
 
-def _path(uuid: str) -> str:
-    return f"{_ALL}/{uuid}"
+for _command in (backup_proof.show, backup_proof.verify, backup_proof.policy, backup_proof.delete):
+    app.command(_command)

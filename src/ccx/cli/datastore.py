@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from cyclopts import App, Parameter
@@ -33,6 +33,17 @@ _COLUMNS: list[output.Column] = [
     ("TAGS", "tags"),
 ]
 
+
+def _proof(what: str, otherwise: str = "") -> Callable[[Mapping[str, Any]], str]:
+    """A time of what is proved of the backups, or what there is instead."""
+
+    def shown(store: Mapping[str, Any]) -> str:
+        at = (store.get("backup_proof") or {}).get(what)
+        return output.age(at) if at else otherwise
+
+    return shown
+
+
 _FIELDS: list[output.Column] = [
     ("name", "cluster_name"),
     ("uuid", "uuid"),
@@ -48,6 +59,9 @@ _FIELDS: list[output.Column] = [
     ("replicas", "replica_url"),
     ("tags", "tags"),
     ("created", lambda s: output.age(s.get("created_at"))),
+    ("backup", _proof("newest_at", "never: ccx backup create")),
+    ("proved", _proof("proved_at", "never: ccx backup drill")),
+    ("archived", _proof("recovery_point")),
     ("job", lambda s: _running(s.get("current_job"))),
 ]
 
@@ -148,6 +162,10 @@ def delete(
     /,
     *,
     yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative=(), help="Don't ask for the name.")] = False,
+    delete_backups: Annotated[
+        bool, Parameter(negative=(), help="Its backups too; without, they stay for their retention.")
+    ] = False,
+    confirm: Annotated[str, Parameter(help="With --delete-backups: its name, instead of being asked for it.")] = "",
     wait: Wait = True,
     timeout: Timeout = None,
     common: Common = DEFAULT,
@@ -157,13 +175,20 @@ def delete(
     Try:
       ccx datastore delete orders
       ccx datastore delete orders --yes --no-wait
+      ccx datastore delete orders --delete-backups --confirm orders
     """
     with common.api() as api:
         found = resolve.datastore(api, datastore)
         uuid, name = found["uuid"], found["cluster_name"]
-        if not yes:
+        doomed: dict[str, str | int] = {}
+        if delete_backups:
+            from ccx.cli import backup_proof
+
+            lost = [f"This deletes {name} and all its data.", backup_proof.destroyed(api, uuid)]
+            doomed = {"delete_backups": "true", "confirm": confirm or backup_proof.asked(name, lost)}
+        elif not yes:
             _confirm(name)
-        api.delete(f"{_CLUSTER}/{uuid}")
+        api.call("DELETE", f"{_CLUSTER}/{uuid}", params=doomed)
         if wait:
             _follow(api, uuid, "JOB_TYPE_DESTROY_DATASTORE", timeout, gone_is_done=True)
     output.say(f"{name} is {'deleted' if wait else 'being deleted'}")

@@ -11,6 +11,7 @@ from ccx import jobs
 from ccx.auth import Identity
 from ccx.errors import NotFound
 from ccx.rest import job_views
+from ccx.rest.backup_proof import ProofView, proof_of
 from ccx.rest.deps import ActingFor, Caller, Context, OwnedDatastore, Paging, Transaction
 from ccx.rest.routing import OwnerRoute
 from ccx.rest.routing import router as make_router
@@ -97,6 +98,8 @@ class DatastoreView(BaseModel):
     notifications: NotificationsView
     created_at: When
     updated_at: When
+    backup_proof: ProofView | None = None
+    """Whether it could be restored, how much would be lost; in the single read only."""
     db_account: Account | None
     """In the single read of its owner only."""
 
@@ -131,6 +134,7 @@ async def get_data_store(
 ) -> DatastoreView:
     """One datastore, with its first user's password if the caller owns it."""
     view = await view_of(tx, services, datastore)
+    view.backup_proof = await proof_of(tx, datastore)
     view.db_account = await _account(tx, services, caller, datastore) if view.primary_url else None
     return view
 
