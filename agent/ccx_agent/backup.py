@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from .verb import SIDE, Args, Progress, Verb, number, text, texts
 FOLDER = "/etc/ccx/pgbackrest"
 CONFIGURATION = f"{FOLDER}/pgbackrest.conf"
 LOCKS = MOUNT / "pgbackrest" / "lock"
+GIVEN_UP = MOUNT / "pgbackrest" / "given-up"
+"""The archive script's notes: time and segment, a line each."""
 SHARE = ("-p", "User=postgres", "-p", "CPUWeight=20", "-p", "IOWeight=20", "-p", "Nice=10")
 """What a backup gets of the node: all that nobody else wants, and a fifth of the usual where others do."""
 _KINDS = {"full": "full", "incremental": "incr"}
@@ -120,8 +123,13 @@ def listed(args: Args, _progress: Progress) -> dict[str, object]:
 
 
 def clear(args: Args, _progress: Progress) -> dict[str, object]:
-    """Forgets the task of the backup ``name``; one that runs is ended, and what it has is no backup."""
+    """Forgets the task of the backup ``name``; one that runs is ended, and what it has is no backup.
+
+    ``healed``: the first segment of the log that counts from now on.
+    """
     task.clean(f"backup-{text(args, 'name')}")
+    if healed := text(args, "healed", ""):
+        forget_given_up(healed)
     return {}
 
 
@@ -158,6 +166,9 @@ def mark(args: Args, progress: Progress) -> dict[str, object]:
 def archive(args: Args, _progress: Progress) -> dict[str, object]:
     """``waiting``: how many segments of the log in ``data`` have not arrived in the store; ``oldest``: for seconds.
 
+    ``volume`` and ``free``: bytes of the volume that they lie on. ``given_up``: how many were given up instead of
+    filling it, since when.
+
     ``newest``: when the last one arrived, as PostgreSQL knows it; null: none has since its counters began.
     """
     ready = Path(text(args, "data"), "pg_wal/archive_status").glob("*.ready")
@@ -165,12 +176,30 @@ def archive(args: Args, _progress: Progress) -> dict[str, object]:
     for entry in ready:
         with contextlib.suppress(FileNotFoundError):  # it arrived just now
             since.append(entry.stat().st_mtime)
+    room, lost = os.statvfs(MOUNT), given_up()
     arrived = sql("select extract(epoch from last_archived_time) from pg_stat_archiver;")
     return {
         "waiting": len(since),
         "oldest": max(0.0, time.time() - min(since)) if since else 0.0,
         "newest": float(arrived) if arrived else None,
+        "volume": room.f_frsize * room.f_blocks,
+        "free": room.f_frsize * room.f_bavail,
+        "given_up": len(lost),
+        "given_up_since": lost[0][0] if lost else None,
     }
+
+
+def given_up(noted: Path = GIVEN_UP) -> list[tuple[str, str]]:
+    """When, and the name, of each segment of the log that the archive script gave up, as it noted them."""
+    lines = noted.read_text().splitlines() if noted.exists() else []
+    return [(at, name) for at, _, name in (line.partition(" ") for line in lines) if name]
+
+
+def forget_given_up(before: str, noted: Path = GIVEN_UP) -> None:
+    """Forgets those of before the segment ``before``, whose place on a later timeline is as good."""
+    left = [(at, name) for at, name in given_up(noted) if name[8:] >= before[8:]]
+    if noted.exists():
+        noted.write_text("".join(f"{at} {name}\n" for at, name in left))
 
 
 def _find(args: Args, name: str) -> dict[str, Any] | None:

@@ -12,9 +12,6 @@ from ccx.stores.models import Status
 
 CERTIFICATE_WARNING = timedelta(days=7)
 
-ARCHIVE_LATE = 45.0
-"""Seconds that a part of the log may wait for the object store before we speak of it: one that restarts takes 24."""
-
 
 @dataclass(frozen=True)
 class Verdict:
@@ -30,23 +27,17 @@ def judge(
     certificates: dict[str, datetime],
     now: datetime,
     only_we: str | None = None,
-    archive_waits: float = 0,
+    archive: Sequence[str] = (),
     backup_failed: Mapping[str, Any] | None = None,
 ) -> Verdict:
     """STARTED only while a primary accepts writes, replicas stream, a synchronous copy exists, certificates are valid.
 
     ``size`` is the number of nodes that there shall be, ``certificates`` each node's expiry by label. ``only_we`` is
     a node that the control plane alone can't reach: what the cluster says of it counts, not its silence to us.
-    ``archive_waits``: the seconds for which the oldest part of the log has been waiting to get into the object store.
+    ``archive``: what is wrong with the log's way into the object store.
     ``backup_failed``: how the last backup failed, if it did; while there is none at all, that is a reason.
     """
-    reasons = [*view.problems, *_certificates(certificates, now)]
-    if archive_waits > ARCHIVE_LATE:
-        since = f"{archive_waits // 60:.0f} min" if archive_waits >= 60 else f"more than {ARCHIVE_LATE:.0f} s"
-        reasons.append(
-            f"the log has not got into the object store for {since}: what was written since can't be restored, "
-            "and the volume fills"
-        )
+    reasons = [*view.problems, *_certificates(certificates, now), *archive]
     if backup_failed is not None and backup_failed["again"]:
         reasons.append(
             f"the first backup failed, so nothing can be restored: {backup_failed['err']}; "

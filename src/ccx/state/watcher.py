@@ -18,7 +18,7 @@ from ccx.db import utc_now
 from ccx.errors import CcxError, Transient
 from ccx.runner import branches
 from ccx.runner.services import Services
-from ccx.runner.steps import network
+from ccx.runner.steps import backups, network
 from ccx.runner.subject import Subject
 from ccx.state import archive, fence, renewal, repair, verdict
 from ccx.stores import audit, datastores, nodes
@@ -241,11 +241,12 @@ class Watcher:
                 return
             owner = (datastore.owner_type, datastore.owner_id)
             audit.record(tx, "ccx-state-worker", "back up after a gap in the log", self._id)
-            for kind, args in (("backup_datastore", {"kind": Kind.FULL.value}), ("verify_backups", {})):
-                await jobs.enqueue(
-                    tx, kind, key=key, args={"datastore_id": key, **args}, owner=owner,
-                    label="JOB_TYPE_SCHEDULED_BACKUP", dedup=True,
-                )  # fmt: skip
+            for kind, args, label in (
+                ("backup_datastore", {"kind": Kind.FULL.value}, backups.SCHEDULED),
+                ("verify_backups", {}, backups.VERIFIED),
+            ):
+                args = {"datastore_id": key, **args}
+                await jobs.enqueue(tx, kind, key=key, args=args, owner=owner, label=label, dedup=True)
 
     async def _off(self, subject: Subject, members: list[Node], view: ClusterView) -> set[str]:
         """Labels of the members that do not serve: off by the cloud's word, or silent to the cluster and to us.

@@ -60,7 +60,7 @@ class Nodes:
         raise NodeUnreachable(f"nothing answers at {address}")
 
     def run(self, address: str, verb: str, args: Args, token: int | None) -> Result:
-        """Runs a verb there. A token lower than the last that the node saw of its lane is refused, also after a restart."""
+        """Runs a verb there. A token lower than the last that it saw of that lane is refused, also after a restart."""
         name, server = self.at(address)
         if token is not None:
             lane = "side_token" if verb.startswith("backup-") else "token"

@@ -103,6 +103,15 @@ class ArchiveState:
     """For how many seconds the oldest finished part of the log has been waiting to get into the store."""
     newest: datetime | None = None
     """When the newest part came there; None: not known."""
+    waiting: int = 0
+    """Bytes of the log that wait on the primary's volume."""
+    volume: int = 0
+    """Size of that volume in bytes; 0: not known."""
+    free: int = 0
+    """Of which so many are free."""
+    given_up: int = 0
+    """Segments that were given up, so that the volume doesn't fill; 0 again after the next full backup."""
+    given_up_since: datetime | None = None
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ from typing import Any
 
 from ccx.cmon.backup import restoring
 from ccx.cmon.backup.archiving import CONFIGURATION as CONFIGURATION
-from ccx.cmon.backup.archiving import FOLDER
+from ccx.cmon.backup.archiving import FOLDER, SCRIPT, script
 from ccx.cmon.backup.archiving import archiving as archiving
 from ccx.cmon.backup.base import Backup, Kind, Origin, Repository
 from ccx.cmon.engines.postgres.config import SOCKET
@@ -27,7 +27,10 @@ DIRECTORIES = [{"path": "pgbackrest", "owner": "postgres", "mode": "0700"}]
 
 def node_files(cluster: ClusterSpec, repository: Repository) -> list[NodeFile]:
     """Its settings, which hold the keys and are for PostgreSQL's user alone, and the store's CA."""
-    files = [NodeFile(CONFIGURATION, configuration(cluster, repository), "0600", "postgres")]
+    files = [
+        NodeFile(CONFIGURATION, configuration(cluster, repository), "0600", "postgres"),
+        NodeFile(str(SCRIPT), script(), "0755"),
+    ]
     return [*files, NodeFile(_CA, repository.ca)] if repository.ca else files
 
 

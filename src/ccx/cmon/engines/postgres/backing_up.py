@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
-from ccx.cmon.backup import Backup, Kind, pgbackrest
+from ccx.cmon.backup import ArchiveState, Backup, Kind, pgbackrest
 from ccx.cmon.backup.trouble import why
 from ccx.cmon.node_channel import NodeChannel, NodeRefused, NodeUnreachable, Progress
 from ccx.cmon.spec import ClusterSpec, NodeSpec
+
+SEGMENT = 16 * 2**20
+"""Bytes of a segment of the log."""
 
 _LOOK_EVERY_S = 1.0
 _ENDED_WITHIN_S = 20.0
@@ -55,10 +59,27 @@ async def back_up(
         note = "copying" if seen["done"] else "waiting for a checkpoint, or reading what there is"
         await progress({"done": seen["done"], "total": seen["total"], "unit": "bytes", "note": note})
         await asyncio.sleep(_LOOK_EVERY_S)
-    await channel.call(node, "backup-clear", which, token=token)
-    if seen["state"] != "done":
+    made = pgbackrest.backup_of(seen["backup"]) if seen["state"] == "done" else None
+    # From a full one on, nobody needs the log of before it: what was given up of that is no more to be regretted.
+    healed = made.log[0] if made and made.log and made.kind is Kind.FULL else ""
+    await channel.call(node, "backup-clear", {**which, "healed": healed}, token=token)
+    if made is None:
         raise why(seen["err"], f"{what} on {node.label}")
-    return pgbackrest.backup_of(seen["backup"])
+    return made
+
+
+def archive_state(found: dict[str, Any]) -> ArchiveState:
+    """From what ``archive-state`` answers."""
+    newest, since = found.get("newest"), found.get("given_up_since")
+    return ArchiveState(
+        waits=float(found["oldest"]),
+        newest=datetime.fromtimestamp(newest, UTC) if newest else None,
+        waiting=found["waiting"] * SEGMENT,
+        volume=found["volume"],
+        free=found["free"],
+        given_up=found["given_up"],
+        given_up_since=datetime.fromisoformat(since) if since else None,
+    )
 
 
 async def end(channel: NodeChannel, cluster: ClusterSpec, name: str, token: int) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from ccx.cmon import egress
@@ -173,8 +172,7 @@ class PostgresEngine:
     async def archive_state(self, channel: NodeChannel, cluster: ClusterSpec) -> ArchiveState:
         args = {"data": str(data_directory(cluster.version))}
         found = await channel.call(await self._primary(cluster), "archive-state", args, timeout=5)
-        newest = found.get("newest")
-        return ArchiveState(float(found["oldest"]), datetime.fromtimestamp(newest, UTC) if newest else None)
+        return backing_up.archive_state(found)
 
     async def follow_restore(self, channel: NodeChannel, cluster: ClusterSpec, progress: Progress) -> None:
         while (await self.observe(cluster)).primary is None:
