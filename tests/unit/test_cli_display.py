@@ -8,8 +8,9 @@ import pytest
 from rich.console import Console
 from tests.unit.cli_recorded import job, step
 
+from ccx.cli import display as display_module
 from ccx.cli.display import LiveDisplay, PlainDisplay
-from ccx.cli.progress import duration
+from ccx.cli.progress import doing, duration
 
 
 def lines(display: LiveDisplay) -> list[str]:
@@ -64,3 +65,32 @@ def test_a_log_gets_each_outcome_once(capsys: pytest.CaptureFixture[str]) -> Non
 )
 def test_durations_are_for_people(seconds: float | None, text: str) -> None:
     assert duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("told", "text"),
+    [
+        (None, ""),
+        ({"done": 3, "total": 4, "unit": "nodes", "note": "3 of 4"}, "3 of 4"),
+        ({"done": 0, "total": None, "unit": "bytes", "note": "waiting"}, "waiting"),
+        (
+            {"done": 3 * 2**29, "total": 2**31, "unit": "bytes", "rate": 2.5 * 2**20, "note": "copying"},
+            "1.5 GiB of 2.0 GiB, 2.5 MiB/s, copying",
+        ),
+        ({"done": 2**20, "total": None, "unit": "bytes", "rate": None, "note": None}, "1.0 MiB"),
+    ],
+)
+def test_bytes_are_told_with_their_speed(told: dict[str, object] | None, text: str) -> None:
+    assert doing({**step("backup", None), "progress": told}) == text
+
+
+def test_a_log_is_told_now_and_then_how_far_a_long_step_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_work = {**step("backup", None), "progress": {"done": 2**20, "unit": "bytes"}}
+    display = PlainDisplay()
+    display.update(job("JOB_STATUS_RUNNING", at_work))
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(display_module, "SAID_EVERY", 0.0)
+    display.update(job("JOB_STATUS_RUNNING", at_work))
+    assert capsys.readouterr().err == "backup: 1.0 MiB\n"

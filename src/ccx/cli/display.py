@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from ccx.cli.progress import Job
 
 
+SAID_EVERY = 15.0
+"""Seconds of silence after which a log is told how far a step is."""
+
+
 class Display(Protocol):
     """Where progress is shown."""
 
@@ -27,19 +31,25 @@ def for_stderr() -> AbstractContextManager[Display]:
 
 
 class PlainDisplay:
-    """One line when a step has ended; for logs and pipes."""
+    """One line when a step has ended, and now and then how far a long one is; for logs and pipes."""
 
     def __init__(self) -> None:
         self._shown: set[tuple[str, str]] = set()
+        self._said_at = time.monotonic()
 
     def update(self, job: Job) -> None:
+        from ccx.cli.progress import doing
+
         for step in job.get("steps") or ():
+            if not step.get("finished_at") and (far := doing(step)) and time.monotonic() - self._said_at >= SAID_EVERY:
+                self.note(f"{step['name']}: {far}")
             state = step.get("state") or "done"
             if step.get("finished_at") and (step["name"], state) not in self._shown:
                 self._shown.add((step["name"], state))
                 self.note(f"{step['name']:<44} {_outcome(step):>9}")
 
     def note(self, text: str) -> None:
+        self._said_at = time.monotonic()
         print(text, file=sys.stderr, flush=True)
 
 
@@ -79,13 +89,15 @@ class LiveDisplay:
         from rich.table import Table
         from rich.text import Text
 
+        from ccx.cli.progress import doing
+
         table = Table(box=None, show_header=False, pad_edge=False)
         table.add_column(width=1)
         table.add_column(min_width=36, overflow="fold")
         table.add_column(justify="right")
         table.add_column(style="dim", overflow="ellipsis", no_wrap=True)
         for step in self._job.get("steps") or ():
-            note = Text((step.get("progress") or {}).get("note") or "")
+            note = Text(doing(step))
             if step.get("finished_at"):
                 good = step.get("state") in (None, "done")
                 mark = Text("✓", style="green") if good else Text("✗", style="red")

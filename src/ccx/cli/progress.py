@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ccx.cli.display import Display, for_stderr
 from ccx.cli.exits import Failed, Unreachable
+from ccx.cli.output import size
 from ccx.errors import CcxError, NotFound
 
 if TYPE_CHECKING:
@@ -80,6 +81,17 @@ def seconds_of(step: Mapping[str, Any]) -> float | None:
         return None
     span = datetime.fromisoformat(step["finished_at"]) - datetime.fromisoformat(step["started_at"])
     return span.total_seconds()
+
+
+def doing(step: Mapping[str, Any]) -> str:
+    """How far a running step is: ``1.2 GiB of 3.4 GiB, 45.0 MiB/s, copying``; empty if it doesn't say."""
+    told = step.get("progress") or {}
+    words = []
+    if told.get("unit") == "bytes" and told.get("done"):
+        words.append(size(int(told["done"])) + (f" of {size(int(told['total']))}" if told.get("total") else ""))
+        if told.get("rate"):
+            words.append(f"{size(int(told['rate']))}/s")
+    return ", ".join([*words, *([told["note"]] if told.get("note") else [])])
 
 
 def duration(seconds: float | None) -> str:
