@@ -15,6 +15,7 @@ from tests.seaweedfs import SeaweedFs, seaweedfs
 from tests.store_conformance import StoreConformance, StoreUnderTest
 
 from ccx.pki import new_ca
+from ccx.runner.steps.locks import Wanted, lock_objects
 from ccx.storage.access import IamAccess
 from ccx.storage.base import Credentials, Location, NotAllowed, Unreachable, Unsupported
 from ccx.storage.check import check
@@ -182,6 +183,21 @@ async def test_what_was_replaced_and_deleted_goes_when_it_is_old_enough(weed: Se
     assert await store.drop_old_versions("old/", datetime.now(UTC) - timedelta(minutes=1)) == 0
     assert await store.drop_old_versions("old/", datetime.now(UTC) + timedelta(minutes=1)) == 4
     assert await store.get("old/a") == b"3"
+    await store.close()
+
+
+async def test_of_a_locked_backup_nothing_can_be_deleted_and_the_rest_can(weed: SeaweedFs) -> None:
+    await asyncio.to_thread(_make_locked_bucket, weed)
+    store = S3(replace(weed.location, bucket="locked"), weed.keys)
+    own = ("backup/x/1F/bundle/1", "backup/x/backup.info", "archive/x/17-1/0000/00000001", "archive/x/archive.info")
+    for key in (*own, "backup/x/0F/bundle/1", "backup/y/1F/bundle/1"):
+        await store.put(f"ds/{key}", b"1")
+    began = (await store.list("ds/archive/"))[0].modified
+    until = datetime.now(UTC) + timedelta(seconds=8)
+    assert await lock_objects(store, "ds/", "x", Wanted(("1F",), began, until)) == len(own)
+
+    assert await store.delete_all("ds/") == len(own)
+    assert {one.key for one in await store.list("ds/")} == {f"ds/{key}" for key in own}
     await store.close()
 
 

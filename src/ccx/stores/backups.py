@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -30,6 +31,12 @@ async def forget(tx: AsyncSession, datastore_id: UUID) -> int:
     """Of a datastore: they can be restored no more. Returns how many there were."""
     gone = await tx.scalars(delete(Backup).where(Backup.datastore_id == datastore_id).returning(Backup.id))
     return len(gone.all())
+
+
+async def locked(tx: AsyncSession, datastore_id: UUID, labels: Sequence[str], until: datetime) -> None:
+    """Records until when nobody can delete these."""
+    those = (Backup.datastore_id == datastore_id) & Backup.label.in_(labels)
+    await tx.execute(update(Backup).where(those).values(locked_until=until))
 
 
 async def drilled(tx: AsyncSession, datastore_id: UUID, label: str, outcome: dict[str, Any]) -> None:
