@@ -96,8 +96,10 @@ def read_through(services: Services, datastore_id: str, label: str | None = None
         engine = engine_of(subject)
         found = await engine.read_through(services.channel, await subject.cluster(), label, step.token, report)
         ends = {} if label is not None else await _ends(subject, found)
+        # Of one backup, only its own log was read: nothing is known of that which those below it need.
+        checked = list(found.checked) if label is None else [label, *found.damaged]
         return {
-            "checked": found.checked, "damaged": dict(found.damaged), "log": found.log,
+            "checked": checked, "damaged": dict(found.damaged), "log": found.log,
             "damaged_log": dict(found.damaged_log), "ends": ends, "all": label is None,
         }  # fmt: skip
 
