@@ -13,7 +13,8 @@ def shared(memory_mib: int, cpus: int) -> Parameters:
         "max_prepared_transactions": 0,
         "max_locks_per_transaction": 64,
         "max_wal_senders": 16,
-        "max_replication_slots": 16,
+        # Patroni keeps a replaced member's for ten minutes: without one to spare, its successor could not stream.
+        "max_replication_slots": 64,
         "wal_level": "replica",
         "wal_log_hints": True,
         "hot_standby": True,
