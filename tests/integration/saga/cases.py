@@ -17,18 +17,21 @@ import ccx.runner.backup_datastore
 import ccx.runner.confirm_restore
 import ccx.runner.create_datastore
 import ccx.runner.delete_datastore
+import ccx.runner.drill_datastore
 import ccx.runner.probe_network
 import ccx.runner.replace_node
+import ccx.runner.restore_datastore
 import ccx.runner.restore_in_place
 import ccx.runner.rotate_certificates
 import ccx.runner.undo_restore
 from ccx import jobs
 from ccx.clouds.base import ServerState
+from ccx.cmon.backup import BacksUp, Kind
 from ccx.db import utc_now
 from ccx.ids import new_id
-from ccx.runner import branches
+from ccx.runner import branches, repositories
 from ccx.runner.subject import Subject, datastore_scope, node_scope
-from ccx.stores import datastores, nodes
+from ccx.stores import backups, datastores, nodes
 from ccx.stores.models import Datastore, Desired, NodeStatus, Status
 
 OWNER = ("user", new_id())
@@ -281,9 +284,116 @@ async def _running(saga: Saga) -> set[str]:
     return {name for name, server in found.items() if server and server.state is ServerState.RUNNING}
 
 
+async def want_a_backup(saga: Saga) -> None:
+    saga.args["kind"] = Kind.FULL.value
+
+
+async def is_backed_up(saga: Saga) -> None:
+    """Once, as the store and we know it; and it goes on by itself."""
+    await serves(saga)
+    subject = await saga.subject()
+    engine = subject.engine
+    assert isinstance(engine, BacksUp)
+    there = await engine.backups(subject.services.channel, await subject.cluster())
+    async with subject.services.sessions() as tx:
+        known, _ = await backups.of(tx, saga.datastore_id)
+    assert [one.label for one in known] == [one.id for one in there]
+    assert len(known) == 1
+
+
+async def serves_without_a_backup_that_is_not_whole(saga: Saga) -> None:
+    """It failed after the store had it, or before: what is listed is there."""
+    await serves(saga)
+    async with saga.installation.services.sessions() as tx:
+        known, _ = await backups.of(tx, saga.datastore_id)
+        datastore = await datastores.get(tx, saga.datastore_id)
+    assert len(known) <= 1
+    assert datastore.backup_failed is not None or known
+
+
+async def have_a_backup_of_another(saga: Saga) -> None:
+    """A datastore of its own, backed up: what this one is made from."""
+    source = await new_saga(saga.installation, 1)
+    key, services = str(source.datastore_id), saga.installation.services
+    for kind, args in (("create_datastore", {}), ("backup_datastore", {"kind": Kind.FULL.value})):
+        async with services.sessions.begin() as tx:
+            job_id = await jobs.enqueue(tx, kind, key=key, args={"datastore_id": key, **args})
+        await eventually(lambda job_id=job_id: _is_over(saga, job_id), within=60)
+    async with services.sessions.begin() as tx:
+        ((backup,), _), made_from = await backups.of(tx, source.datastore_id), await datastores.get(tx, UUID(key))
+        (await datastores.get(tx, saga.datastore_id)).origin = {
+            "datastore": key, "backup": backup.label, "to": repositories.AT_ONCE,
+            "path": branches.path(made_from, backup.branch, backup.branch),
+        }  # fmt: skip
+    saga.notes["source"] = source.datastore_id
+
+
+async def _is_over(saga: Saga, job_id: UUID) -> bool:
+    async with saga.installation.services.sessions() as tx:
+        job = await jobs.get(tx, job_id)
+    assert job is None or job.error is None, job
+    return job is not None and job.status.is_final
+
+
+async def want_a_copy(saga: Saga) -> None:
+    await have_a_backup_of_another(saga)
+    saga.args["label"] = "JOB_TYPE_BACKUP"
+
+
+async def is_a_copy(saga: Saga) -> None:
+    await serves(saga)
+    assert await _origins_keys(saga) == {}
+
+
+async def is_no_copy(saga: Saga) -> None:
+    await never_was(saga)
+    assert await _origins_keys(saga) == {}
+
+
+async def _origins_keys(saga: Saga) -> dict[str, str]:
+    services = saga.installation.services
+    async with services.sessions() as tx:
+        return await services.vault.get_all(tx, repositories.origin_scope(saga.datastore_id))
+
+
+async def want_a_drill(saga: Saga) -> None:
+    await have_a_backup_of_another(saga)
+    async with saga.installation.services.sessions.begin() as tx:
+        datastore = await datastores.get(tx, saga.datastore_id)
+        datastore.desired, datastore.status = Desired.ABSENT, Status.DELETED
+
+
+async def is_proved(saga: Saga) -> None:
+    await _is_drilled(saga, proved=True)
+
+
+async def is_not_proved(saga: Saga) -> None:
+    await _is_drilled(saga, proved=False)
+
+
+async def _is_drilled(saga: Saga, *, proved: bool) -> None:
+    await gone(saga, Status.DELETED)
+    assert await _origins_keys(saga) == {}
+    async with saga.installation.services.sessions() as tx:
+        ((backup,), _) = await backups.of(tx, saga.notes["source"])
+    assert backup.drill is not None
+    assert backup.drill["proved"] is proved
+
+
 CASES = {
     case.kind: case
     for case in (
+        Case(
+            "backup_datastore",
+            2,
+            True,
+            want_a_backup,
+            is_backed_up,
+            serves_without_a_backup_that_is_not_whole,
+            slow=True,
+        ),
+        Case("restore_datastore", 1, False, want_a_copy, is_a_copy, is_no_copy, slow=True),
+        Case("drill_datastore", 1, False, want_a_drill, is_proved, is_not_proved, slow=True),
         Case("create_datastore", 2, False, nothing, serves, never_was),
         Case("delete_datastore", 2, True, want_gone, is_deleted, None),
         Case("probe_network", 1, False, never_be, was_probed, is_deleted),

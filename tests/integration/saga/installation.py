@@ -7,7 +7,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -15,6 +15,7 @@ from uuid import UUID
 import httpx
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncEngine
+from tests.seaweedfs import SeaweedFs
 
 from ccx import jobs
 from ccx.clouds.base import ServerState
@@ -62,6 +63,10 @@ class Made:
     directory: str
     socket: str
     dsn: str
+    store: str = ""
+    """Folder of the keys to an object store, as :mod:`tests.seaweedfs` makes it; empty: there is none."""
+    endpoint: str = ""
+    """Of that store."""
 
 
 def settings_of(made: Made) -> Settings:
@@ -73,6 +78,7 @@ def settings_of(made: Made) -> Settings:
         instance_types=(InstanceType(code="tiny", name="Tiny", type="t1", cpu=1, ram=1),),
         volume_types=(VolumeType(code="disk", name="Disk"),),
         endpoint=made.socket,
+        **_store(made),
     )
     database = Database(
         code="simulated",
@@ -90,6 +96,16 @@ def settings_of(made: Made) -> Settings:
         control_address="198.18.0.2",
         resolver_address="198.18.0.1",
     )
+
+
+def _store(made: Made) -> dict[str, Any]:
+    if not made.store:
+        return {}
+    folder = Path(made.store)
+    return {
+        "s3_endpoint": made.endpoint, "s3_bucket": "backups", "s3_ca": folder / "ca.crt",
+        "s3_credentials": folder / "credentials",
+    }  # fmt: skip
 
 
 @asynccontextmanager
@@ -171,10 +187,17 @@ class SagaInstallation:
 
 
 @asynccontextmanager
-async def saga_installation(directory: Path, socket: Path, dsn: str) -> AsyncIterator[SagaInstallation]:
-    """A new installation over a database and a simulated cloud, whose nodes phone home."""
+async def saga_installation(
+    directory: Path, socket: Path, dsn: str, store: SeaweedFs | None = None
+) -> AsyncIterator[SagaInstallation]:
+    """A new installation over a database and a simulated cloud, whose nodes phone home; and a real object store."""
     KeyRing.create(directory)
     made = Made(str(directory), str(socket), dsn)
+    if store is not None:
+        credentials = store.folder / "credentials"
+        credentials.write_text(f"{store.keys.access_key}\n{store.keys.secret_key}\n")
+        credentials.chmod(0o600)
+        made = replace(made, store=str(store.folder), endpoint=store.location.endpoint)
     control = Control(socket)
     async with services_of(made) as (services, engine):
         phoning = asyncio.create_task(phone_home(services, control))

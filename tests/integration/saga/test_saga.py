@@ -20,6 +20,7 @@ from tests.integration.saga.meddle import MOMENTS, REASON, Plan, StepSeen
 from tests.integration.saga.nursery import nursery
 from tests.integration.saga.simulated import simulated_cloud
 from tests.integration.saga.suite import Ran, Suite
+from tests.seaweedfs import seaweedfs
 
 from ccx.clouds.simulated.faults import Fault
 from ccx.jobs import JobStatus
@@ -46,7 +47,8 @@ async def suite(database: Database) -> AsyncIterator[Suite]:
     with TemporaryDirectory(prefix="ccx-saga-") as directory:
         async with (
             simulated_cloud(lease=0.2) as cloud,
-            saga_installation(Path(directory), cloud.socket, database.dsn) as installation,
+            seaweedfs(Path(directory) / "store") as store,
+            saga_installation(Path(directory), cloud.socket, database.dsn, store) as installation,
             nursery() as runners,
         ):
             yield Suite(installation, runners)
@@ -108,7 +110,7 @@ async def test_lost_answers_double_nothing(suite: Suite, case: Case) -> None:
             await suite.installation.control.add_fault(
                 Fault(call=call, name=f"*-{saga.short_id}*", error="Unavailable", moment="after", times=2)
             )
-        for verb in ("configure", "start", "join", "forget", "put"):
+        for verb in ("configure", "start", "join", "forget", "put", "backup-put"):
             await suite.installation.control.add_fault(
                 Fault(call=f"verb:{verb}", name=f"*-{saga.short_id}*", error="NodeUnreachable", moment="after")
             )
