@@ -15,7 +15,7 @@ from .errors import AgentError
 from .files import write_files
 from .postgres import sql
 from .process import output
-from .verb import SIDE, Args, Progress, Verb, number, text, texts
+from .verb import LOG, SIDE, Args, Progress, Verb, number, text, texts
 
 FOLDER = "/etc/ccx/pgbackrest"
 CONFIGURATION = f"{FOLDER}/pgbackrest.conf"
@@ -146,14 +146,19 @@ def expire(args: Args, _progress: Progress) -> dict[str, object]:
     return {}
 
 
-def mark(args: Args, progress: Progress) -> dict[str, object]:
-    """Returns once the log up to now is in the store, within ``limit`` seconds.
+def mark(_args: Args, _progress: Progress) -> dict[str, object]:
+    """Ends the ``segment`` that the log is in now; :func:`marked` waits for it.
 
     It ends with a commit, of nothing: recovery to a time stops at the first commit after it, and fails without one.
-    That is in nobody's way, so it needs no job's token: a backup may run here meanwhile.
+    Its lane is its own: whoever backs up, or changes the node, is not in its way, nor it in theirs.
     """
     sql("select pg_current_xact_id();")
-    segment = sql("select pg_walfile_name(pg_switch_wal());")
+    return {"segment": sql("select pg_walfile_name(pg_switch_wal());")}
+
+
+def marked(args: Args, progress: Progress) -> dict[str, object]:
+    """Returns once that ``segment`` of the log is in the store, within ``limit`` seconds."""
+    segment = text(args, "segment")
     deadline = time.monotonic() + number(args, "limit", 60)
     while sql("select left(coalesce(last_archived_wal, ''), 24) from pg_stat_archiver;") < segment:
         if time.monotonic() > deadline:
@@ -216,7 +221,8 @@ VERBS = {
     "backup-clear": Verb(clear, mutates=True, lane=SIDE),
     "archive-state": Verb(archive, mutates=False),
     "backup-expire": Verb(expire, mutates=True, lane=SIDE),
-    "backup-mark": Verb(mark, mutates=False),
+    "backup-mark": Verb(mark, mutates=True, lane=LOG),
+    "backup-marked": Verb(marked, mutates=False),
     "log-position": Verb(position, mutates=False),
     "backups": Verb(listed, mutates=False),
 }

@@ -37,6 +37,7 @@ MODULES = {
     "backups": "backup",
     "backup-expire": "backup",
     "backup-mark": "backup",
+    "backup-marked": "backup",
     "archive-state": "backup",
     "log-position": "backup",
     "backup-verify-start": "backup_verify",

@@ -8,8 +8,8 @@ from typing import Any
 
 from .errors import AgentError
 
-MAIN, SIDE = "main", "side"
-"""What changes what the node does; and what backs it up meanwhile."""
+MAIN, SIDE, LOG = "main", "side", "log"
+"""What changes what the node does; what backs it up meanwhile; and what only ends a part of the log."""
 
 Args = dict[str, Any]
 Progress = Callable[[dict[str, Any]], None]

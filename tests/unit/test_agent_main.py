@@ -125,8 +125,8 @@ def test_every_verb_that_is_listed_exists_and_says_whether_it_changes_anything()
     assert looking == {
         "hello", "services-state", "reachable", "egress-observed", "node-status", "task-check", "etcd-ready",
         "etcd-status", "log-position", "postgres-wait", "postgres-users", "postgres-databases", "probe",
-        "archive-state", "backup-mark", "backup-state", "backup-verify-state", "backups", "postgres-recount",
-        "restore-state",
+        "archive-state", "backup-marked", "backup-state", "backup-verify-state", "backups", "postgres-recount",
+        "mariadb-databases", "mariadb-users", "restore-state",
     }  # fmt: skip
 
 

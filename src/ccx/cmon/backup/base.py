@@ -183,7 +183,7 @@ class BacksUp(Protocol):
     async def expire(self, channel: NodeChannel, cluster: ClusterSpec, remove: Sequence[str], token: int) -> None:
         """Removes these backups, the oldest that there are, and what of the log only they need."""
 
-    async def archive_now(self, channel: NodeChannel, cluster: ClusterSpec) -> None:
+    async def archive_now(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
         """Returns when everything that is committed now can be restored, to any time up to now."""
 
     async def archive_state(self, channel: NodeChannel, cluster: ClusterSpec) -> ArchiveState:

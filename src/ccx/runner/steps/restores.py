@@ -30,7 +30,7 @@ def mark(services: Services, datastore_id: str) -> Action:
     async def action(step: Step) -> None:
         source = await _source(await Subject.load(services, datastore_id))
         if source.datastore.status in (Status.STARTED, Status.DEGRADED):
-            await _mark(source, _MARKED_WITHIN_S)
+            await _mark(source, _MARKED_WITHIN_S, step.token)
 
     return action
 
@@ -41,7 +41,7 @@ def mark_own(services: Services, datastore_id: str) -> Action:
     async def action(step: Step) -> None:
         subject = await Subject.load(services, datastore_id)
         if subject.datastore.status in (Status.STARTED, Status.DEGRADED):
-            await _mark(subject, _MARKED_WITHIN_S)
+            await _mark(subject, _MARKED_WITHIN_S, step.token)
 
     return action
 
@@ -50,19 +50,19 @@ def last_mark(subject: Subject) -> Action:
     """Before the datastore goes: what was committed last shall be in its backups, if that takes but a moment."""
 
     async def action(step: Step) -> None:
-        await _mark(subject, _LAST_WITHIN_S)
+        await _mark(subject, _LAST_WITHIN_S, step.token)
 
     return action
 
 
-async def _mark(subject: Subject, within: float) -> None:
+async def _mark(subject: Subject, within: float, token: int) -> None:
     services = subject.services
     try:
         async with asyncio.timeout(within):
             async with services.sessions() as tx:
                 if await repositories.repository(tx, services, subject.datastore) is None:
                     return
-            await engine_of(subject).archive_now(services.channel, await subject.cluster())
+            await engine_of(subject).archive_now(services.channel, await subject.cluster(), token)
     except Exception as error:  # whatever it is, a datastore can be deleted, and restored as far as the store has it
         log.warning("the log's end is not archived", datastore=subject.datastore.short_id, reason=str(error))
 

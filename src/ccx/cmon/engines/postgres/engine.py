@@ -166,8 +166,10 @@ class PostgresEngine:
         primary = await self._primary(cluster)
         await backing_up.ask(channel, primary, "backup-expire", args, "remove old backups", token=token, timeout=570)
 
-    async def archive_now(self, channel: NodeChannel, cluster: ClusterSpec) -> None:
-        await channel.call(await self._primary(cluster), "backup-mark", {"limit": 60}, timeout=90)
+    async def archive_now(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
+        primary = await self._primary(cluster)
+        ended = await channel.call(primary, "backup-mark", token=token)
+        await channel.call(primary, "backup-marked", {"segment": ended["segment"], "limit": 60}, timeout=90)
 
     async def archive_state(self, channel: NodeChannel, cluster: ClusterSpec) -> ArchiveState:
         args = {"data": str(data_directory(cluster.version))}
@@ -200,7 +202,7 @@ class PostgresEngine:
 
     async def count(self, channel: NodeChannel, cluster: ClusterSpec, point: str, token: int) -> dict[str, Any]:
         counted = await proving.count(channel, await self._primary(cluster), point, token)
-        await self.archive_now(channel, cluster)
+        await self.archive_now(channel, cluster, token)
         return counted
 
     async def recount(self, channel: NodeChannel, cluster: ClusterSpec, tables: Sequence[str]) -> dict[str, int]:

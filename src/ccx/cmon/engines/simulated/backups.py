@@ -56,7 +56,7 @@ class SimulatedBackups:
             args = {"kind": "backups", "name": name}
             await channel.call(await self._leader(cluster), "backup-drop", args, token=token)
 
-    async def archive_now(self, channel: NodeChannel, cluster: ClusterSpec) -> None:
+    async def archive_now(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
         await channel.call(await self._leader(cluster), "ping")
 
     async def archive_state(self, channel: NodeChannel, cluster: ClusterSpec) -> ArchiveState:
