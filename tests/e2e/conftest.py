@@ -37,9 +37,10 @@ async def new_installation() -> AsyncIterator[Installed]:
 async def installation(new_installation: Installed) -> AsyncIterator[Installed]:
     """A running control plane with the local cloud. Lost nodes are replaced after five seconds.
 
+    Its own processes, too, refuse what is not declared: on other installations they only say so.
     Whatever was done with it, control plane and nodes connected to nothing but what the network contract declares.
     """
-    await new_installation.up("--set", "auto_repair.delay=5")
+    await new_installation.up("--set", "auto_repair.delay=5", "--set", "guard=enforce")
     yield new_installation
     await nothing_undeclared(new_installation)
 

@@ -95,7 +95,11 @@ async def test_a_restore_to_a_time_has_what_was_committed_until_then_and_nothing
     assert await select(theirs, "select array_agg(n order by n) from kept") == [1]
     assert await select(primary, "select array_agg(n order by n) from kept") == [1, 2]
     # It is a datastore of its own from now on, and has no way to the other one's backups.
-    assert [b["backup_type"] for b in (await restored.call("GET", BACKUPS))["backups"]] == ["full"]
+
+    async def own() -> bool:
+        return [b["backup_type"] for b in (await restored.call("GET", BACKUPS))["backups"]] == ["full"]
+
+    await eventually(own, within=120, what="its own first backup, and no other, is listed")
     assert await select(theirs, "select current_setting('archive_command')") != await select(
         primary, "select current_setting('archive_command')"
     )
