@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import time
 from pathlib import Path
 from typing import Any
@@ -68,10 +69,13 @@ def start(args: Args, _progress: Progress) -> dict[str, object]:
     name, kind = text(args, "name"), _KINDS.get(text(args, "kind"))
     if kind is None:
         raise AgentError(f"kind must be one of {', '.join(_KINDS)}")
-    # The task first: it is here, and the store may be away.
-    if task.check(f"backup-{name}") == "absent" and _find(args, name) is None:
-        words = command(args, "backup", f"--type={kind}", f"--annotation=ccx={name}")
-        task.start(f"backup-{name}", [*SHARE, *words])
+    # Whether it is there already is for the task itself to ask: the store may be away, and the caller must not hang.
+    listed, makes = (
+        shlex.join(command(args, *words))
+        for words in (("info", "--output=json"), ("backup", f"--type={kind}", f"--annotation=ccx={name}"))
+    )
+    told = shlex.quote(f'"ccx":"{name}"')
+    task.start(f"backup-{name}", [*SHARE, "/bin/sh", "-c", f"{listed} | grep -qF {told} || exec {makes}"])
     return {}
 
 

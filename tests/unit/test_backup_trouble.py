@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccx.cmon.backup.trouble import StoreRefusal, StoreTrouble, why
+from ccx.cmon.engines.postgres.backing_up import never_restored
 from ccx.errors import Transient
 
 
@@ -54,3 +55,18 @@ def test_a_running_backups_bytes_are_those_it_notes_itself(tmp_path: Path) -> No
     assert running("abc", tmp_path) == {"done": 0, "total": None}
     lock.write_text('{"szCplt":')  # it is being written
     assert running("abc", tmp_path) == {"done": 0, "total": None}
+
+
+@pytest.mark.parametrize(
+    ("said", "remedy"),
+    [
+        ("unable to connect to '10.1.0.2:8333'", "See that it runs, and that nodes reach it: ccx network probe"),
+        ("recovery ended before configured recovery target was reached", "Restore to another time or backup; "),
+    ],
+)
+def test_a_failed_restore_is_not_tried_again_by_itself_and_says_what_to_do(said: str, remedy: str) -> None:
+    error = never_restored(said, "n1g1")
+    assert error.err.startswith("the restore failed on n1g1: ")
+    assert (error.remedy or "").startswith(remedy)
+    assert not isinstance(error, Transient)
+    assert "next backup" not in str(error)

@@ -17,9 +17,12 @@ from ccx.runner.steps.servers import Action
 from ccx.runner.subject import Subject
 from ccx.settings import CloudConfig
 from ccx.storage.opened import open_access
+from ccx.stores import backups
 from ccx.stores.models import NodeStatus, Status
 
 _MARKED_WITHIN_S, _LAST_WITHIN_S = 90, 15
+_COPIES = "copying the backup"
+"""What engines call the part of a restore whose length is known."""
 
 log = structlog.get_logger()
 
@@ -102,13 +105,25 @@ def follow(services: Services, datastore_id: str) -> Action:
 
     async def action(step: Step) -> None:
         subject = await Subject.load(services, datastore_id)
+        size = await _size(subject)
 
         async def report(progress: dict[str, Any]) -> None:
-            await step.progress(progress["done"], None, progress["unit"], progress["note"])
+            # While it copies; what of the log is replayed afterwards, nobody can tell before.
+            total = size if progress["note"] == _COPIES else None
+            await step.progress(progress["done"], total, progress["unit"], progress["note"])
 
         await engine_of(subject).follow_restore(services.channel, await made(subject), report)
 
     return action
+
+
+async def _size(subject: Subject) -> int | None:
+    """Bytes of the database when it was backed up."""
+    origin = subject.datastore.origin
+    assert origin is not None
+    async with subject.services.sessions() as tx:
+        known, _ = await backups.of(tx, UUID(origin["datastore"]))
+    return next((one.size for one in known if one.label == origin["backup"]), None)
 
 
 def forget(services: Services, datastore_id: str, node_id: UUID) -> Action:

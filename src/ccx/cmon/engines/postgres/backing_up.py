@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,6 +13,7 @@ from ccx.cmon.backup import ArchiveState, Backup, Kind, pgbackrest
 from ccx.cmon.backup.trouble import why
 from ccx.cmon.node_channel import NodeChannel, NodeRefused, NodeUnreachable, Progress
 from ccx.cmon.spec import ClusterSpec, NodeSpec
+from ccx.errors import CcxError
 
 SEGMENT = 16 * 2**20
 """Bytes of a segment of the log."""
@@ -55,9 +57,15 @@ async def back_up(
     """The whole of it on one node: whoever is primary later has no half a backup to go on with."""
     which, what = {"stanza": cluster.archive_name, "name": name}, "back up"
     await ask(channel, node, "backup-start", {**which, "kind": kind.value}, what, token=token)
-    while (seen := await ask(channel, node, "backup-state", which, what))["state"] == "running":
+    far: dict[str, Any] = {"done": 0, "total": None, "unit": "bytes", "note": "waiting for the object store"}
+    # What the store has in the end is asked of the store, which may be away: the job is told of meanwhile, and ends it.
+    while True:
+        seen = await _patiently(ask(channel, node, "backup-state", which, what), progress, far)
+        if seen["state"] != "running":
+            break
         note = "copying" if seen["done"] else "waiting for a checkpoint, or reading what there is"
-        await progress({"done": seen["done"], "total": seen["total"], "unit": "bytes", "note": note})
+        far |= {"done": seen["done"], "total": seen["total"], "note": note}
+        await progress(far)
         await asyncio.sleep(_LOOK_EVERY_S)
     made = pgbackrest.backup_of(seen["backup"]) if seen["state"] == "done" else None
     # From a full one on, nobody needs the log of before it: what was given up of that is no more to be regretted.
@@ -66,6 +74,28 @@ async def back_up(
     if made is None:
         raise why(seen["err"], f"{what} on {node.label}")
     return made
+
+
+def never_restored(said: str, label: str) -> CcxError:
+    """Why a restore failed that is not tried again: its script has done that already."""
+    blamed = why(said, "restore")
+    err = f"the restore failed on {label}{blamed.err.removeprefix('could not restore')}"
+    if "own words" in (blamed.remedy or ""):
+        return CcxError(err, remedy="Restore to another time or backup; pgBackRest's own words tell what is wrong")
+    return CcxError(err, remedy=(blamed.remedy or "").removesuffix("; the next backup is tried by itself"))
+
+
+async def _patiently(
+    call: Coroutine[Any, Any, dict[str, Any]], progress: Progress, far: dict[str, Any]
+) -> dict[str, Any]:
+    """The call's result; as long as it takes, the caller hears each second that nothing moves, and may end it."""
+    task = asyncio.create_task(call)
+    try:
+        while not (await asyncio.wait({task}, timeout=_LOOK_EVERY_S))[0]:
+            await progress(far)
+        return await task
+    finally:
+        task.cancel()
 
 
 def archive_state(found: dict[str, Any]) -> ArchiveState:

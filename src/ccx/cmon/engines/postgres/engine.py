@@ -28,7 +28,7 @@ from ccx.cmon.etcd.members import etcd_of
 from ccx.cmon.node_channel import NodeChannel, Progress
 from ccx.cmon.peers import who_sees
 from ccx.cmon.spec import ClusterSpec, ClusterView, DatabaseInfo, DatabaseUser, NodeSpec, Role
-from ccx.errors import CcxError, Invalid, Transient
+from ccx.errors import Invalid, Transient
 from ccx.settings import Settings
 
 _LOOK_EVERY = 1.0
@@ -181,10 +181,7 @@ class PostgresEngine:
             for node in cluster.nodes:
                 seen = await channel.call(node, "restore-state")
                 if seen["state"] == "failed":
-                    raise CcxError(
-                        f"the restore failed on {node.label}: {seen['err']}",
-                        remedy="Restore to another time or backup; or see why the object store can't be read",
-                    )
+                    raise backing_up.never_restored(seen["err"], node.label)
                 if seen["state"] != "absent":
                     await progress({"done": seen["done"], "unit": "bytes", "note": seen["note"]})
             await asyncio.sleep(_LOOK_EVERY)
