@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.machine import Installed, eventually
+from tests.e2e.machine import Installed, eventually, run
 from tests.e2e.tenant import CREATED_WITHIN, REPAIRED_WITHIN, LocalSide, Store, Tenant, execute, select
 
 from ccx.settings import load
@@ -209,3 +209,35 @@ async def test_a_store_that_goes_away_for_good_fails_the_backup_with_its_cause_a
     assert (await store.call("GET", BACKUPS))["total"] == total
     await store.until_started(CREATED_WITHIN)
     await ended(store, await begin(store, "incremental"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+async def test_the_log_is_given_up_before_it_fills_the_volume_and_a_full_backup_makes_up_for_it(
+    store: Store, local: LocalSide, folder: Path
+) -> None:
+    primary = (await store.parameters(folder))[0]
+    init = str(await local.init_of(primary["hostaddr"]))
+    on_node = ("nsenter", "-t", init, "-a", "sh", "-c")
+    before = (await store.call("GET", BACKUPS))["backups"][0]["backup_id"]
+    async with store_away(local):
+        room = "$(($(df -Pk /var/lib/ccx-data | awk 'NR == 2 { print $4 }') - 700000))K"
+        await run(*on_node, f"fallocate -l {room} /var/lib/ccx-data/something")
+        await execute(primary, "create table much (t text)")
+        for _ in range(12):
+            await execute(primary, "insert into much select repeat(md5(g::text), 20) from generate_series(1, 15000) g")
+            await execute(primary, "select pg_switch_wal()")
+
+        async def given_up() -> bool:
+            return "segments of the log were given up" in (await store.status())[1]
+
+        await eventually(given_up, 240, every=1, what="the log is given up, and that is said")
+        assert await select(primary, "select count(*) from much") == 12 * 15000
+        await run(*on_node, "rm /var/lib/ccx-data/something")
+
+    async def made_up() -> bool:
+        newest = (await store.call("GET", BACKUPS))["backups"][0]
+        return newest["backup_id"] != before and newest["backup_type"] == "full"
+
+    await eventually(made_up, BACKED_UP_WITHIN, every=1, what="a full backup is made")
+    await store.until_started(CREATED_WITHIN)

@@ -32,6 +32,8 @@ UNSETTLED_EVERY = 2.0
 """Seconds between two comparisons while not all is well."""
 ARCHIVE_EVERY, ARCHIVE_WITHIN = 15.0, 10.0
 """Seconds between two questions about the log's archive, each a connection to a node; and for an answer."""
+BACKED_UP_AGAIN = timedelta(minutes=15)
+"""After a backup failed that was to make up for a gap in the log."""
 BOOTING = 120.0
 """Seconds for which the silence of a machine that was just started again proves nothing."""
 
@@ -238,6 +240,9 @@ class Watcher:
         async with self._services.sessions.begin() as tx:
             datastore = await datastores.get(tx, self._id)
             if datastore.desired is Desired.ABSENT or await jobs.active(tx, key, jobs.Lane.SIDE) is not None:
+                return
+            failed = datastore.backup_failed
+            if failed is not None and utc_now() - datetime.fromisoformat(failed["at"]) < BACKED_UP_AGAIN:
                 return
             owner = (datastore.owner_type, datastore.owner_id)
             audit.record(tx, "ccx-state-worker", "back up after a gap in the log", self._id)
