@@ -106,7 +106,7 @@ async def fill(bench: Bench, gib: float) -> None:
 
 async def change(bench: Bench, part: int) -> None:
     await execute(bench.primary, f"update filler set b = repeat('{part % 10}', 400) where id % 50 = {part}")
-    await execute(bench.primary, "checkpoint")
+    await bench.on_node("psql -h /run/postgresql -Atqc checkpoint postgres")
 
 
 async def backups(bench: Bench, trials: int) -> None:
@@ -134,7 +134,7 @@ async def restores(bench: Bench, trials: int) -> None:
 
     for trial in range(trials):
         await change(bench, 20 + trial)  # for the replay
-        await execute(bench.primary, "select pg_switch_wal()")
+        await bench.on_node("psql -h /run/postgresql -Atqc 'select pg_switch_wal()' postgres")
         await bench.timed("restore, raw", raw)
         await bench.on_node(stop)
         restored = await bench.store.restore(f"restored-{trial}")
@@ -178,8 +178,7 @@ async def lost(bench: Bench, folder: Path) -> float:
 
     async def kill() -> None:
         await asyncio.sleep(90)
-        name = next(r.name for r in await bench.local.resources() if r.kind == "server" and bench.stanza in r.name)
-        await bench.local.cloud.kill(name)
+        await bench.local.cloud.kill((await bench.store.primary())["hostname"])
         died.set()
 
     killing = asyncio.create_task(kill())

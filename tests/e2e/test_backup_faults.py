@@ -20,6 +20,7 @@ from ccx.settings import load
 BACKUPS = "backup/api/v1/backups"
 BACKED_UP_WITHIN = 300.0
 APPLIED_WITHIN = 15.0
+SWITCH = "runuser -u postgres -- psql -h /run/postgresql -Atqc 'select pg_switch_wal()' postgres"
 
 
 @pytest.fixture(scope="module")
@@ -148,10 +149,7 @@ async def test_a_primary_that_dies_during_a_backup_is_replaced_meanwhile_and_the
     await ended(store, await begin(store, "full"))
     job, away = await held(store, local, "full")
     lost = await store.primary()
-    name = next(
-        r.name for r in await local.resources() if r.kind == "server" and lost["hostname"].split(".")[0] in r.name
-    )
-    await local.cloud.kill(name)
+    await local.cloud.kill(lost["hostname"])
     await away.__aexit__(None, None, None)
     done = await ended(store, job)
     assert next(step for step in done["steps"] if step["name"] == "backup")["attempts"] > 1
@@ -187,7 +185,8 @@ async def test_a_store_that_goes_away_for_good_fails_the_backup_with_its_cause_a
     job, away = await held(store, local, "full")
     try:
         await execute(primary, "create table waits as select g, repeat('x', 500) t from generate_series(1, 100000) g")
-        await execute(primary, "select pg_switch_wal()")
+        init = str(await local.init_of(primary["hostaddr"]))
+        await run("nsenter", "-t", init, "-a", "sh", "-c", SWITCH)
 
         async def named() -> bool:
             status, why = await store.status()
@@ -226,7 +225,7 @@ async def test_the_log_is_given_up_before_it_fills_the_volume_and_a_full_backup_
         await execute(primary, "create table much (t text)")
         for _ in range(12):
             await execute(primary, "insert into much select repeat(md5(g::text), 20) from generate_series(1, 15000) g")
-            await execute(primary, "select pg_switch_wal()")
+            await run(*on_node, SWITCH)
 
         async def given_up() -> bool:
             return "segments of the log were given up" in (await store.status())[1]
