@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 from tests.integration.rest.conftest import Api, eventually
 
+import ccx.runner.backup_datastore
 import ccx.runner.remove_backups  # noqa: F401
 from ccx import jobs
 from ccx.runner.services import Services
@@ -260,3 +261,29 @@ async def test_metrics_tell_operators_what_is_proved(
     }.items():  # fmt: skip
         assert [float(line.split()[-1]) for line in lines if line.startswith(f"ccx_{name}{{")] == [value]
     assert not [line for line in lines if line.startswith("ccx_recovery_point")]
+
+
+async def test_a_first_backup_that_fails_says_why_and_comes_again_by_itself(user: Api, services: Services) -> None:
+    uuid = await user.started()
+    owner = ("user", user.user_id)
+    args = {"datastore_id": uuid, "kind": "full"}
+    async with services.sessions.begin() as tx:
+        await jobs.enqueue(tx, "backup_datastore", key=uuid, args=args, owner=owner, label="JOB_TYPE_BACKUP")
+
+    async def failed() -> dict[str, Any] | None:
+        found = (await user.get(f"/backup/api/v1/proof/{uuid}")).json()
+        return found if found["failed_err"] else None
+
+    found = await eventually(failed)
+    assert "no object store" in found["failed_err"]
+    again = datetime.fromisoformat(found["again_at"])
+    assert timedelta(minutes=14) < again - datetime.now(UTC) < timedelta(minutes=15)
+    async with services.sessions() as tx:
+        waiting = text("select run_at, args->>'kind' from jobs.job where key = :key and status = 'queued'")
+        assert [(at, kind) for at, kind in await tx.execute(waiting, {"key": uuid})] == [(again, "full")]
+
+    # What is deleted is not backed up again.
+    await user.delete(f"/prov/api/v2/cluster/{uuid}")
+    await user.finished(uuid, "JOB_TYPE_DESTROY_DATASTORE")
+    async with services.sessions() as tx:
+        assert (await tx.execute(waiting, {"key": uuid})).all() == []
