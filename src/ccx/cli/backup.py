@@ -11,6 +11,7 @@ from ccx.cli import backup_proof, output, progress, resolve
 from ccx.cli.backup_proof import ALL, path, source, status
 from ccx.cli.datastore import Timeout, Wait, Wanted
 from ccx.cli.options import DEFAULT, Common, Output
+from ccx.errors import Invalid
 
 app = App(name="backup", help="The backups of a datastore.", help_epilogue="")
 
@@ -83,12 +84,17 @@ def list_(
 @app.command
 def restore(
     datastore: Annotated[str, Parameter(help="Whose backups: name or uuid; a deleted one too.")],
-    name: Annotated[str, Parameter(help="Of the new datastore.")],
+    name: Annotated[str, Parameter(help="Of the new datastore; not with --in-place.")] = "",
     /,
     *,
     to: Annotated[
         str, Parameter(help="RFC 3339: what was committed until then, and nothing later. Without: all.")
     ] = "",
+    to_lsn: Annotated[str, Parameter(help="Just before this place in the log: 0/3000148.")] = "",
+    to_xid: Annotated[int | None, Parameter(help="Just before this transaction.")] = None,
+    in_place: Annotated[
+        bool, Parameter(negative=(), help="The same datastore, under its names; what serves now is kept.")
+    ] = False,
     backup: Annotated[str, Parameter(help="Begin with this one; without --to: restore it as it is.")] = "",
     nodes: Annotated[int | None, Parameter(help="How many; else as many as the other one has.")] = None,
     size: Annotated[str, Parameter(help="Instance size; else the other one's.")] = "",
@@ -101,25 +107,29 @@ def restore(
     timeout: Timeout = None,
     common: Common = DEFAULT,
 ) -> None:
-    """Make a new datastore out of another one's backups and log. The other one stays as it is.
+    """Make a new datastore out of another one's backups and log; or restore it in place, under the same names.
 
     Try:
       ccx backup restore orders orders-again --dry-run
       ccx backup restore orders orders-before --to 2026-11-25T03:00:00Z --allow 192.0.2.0/24
       ccx backup restore orders orders-small --nodes 1
+      ccx backup restore orders --in-place --to 2026-11-25T03:00:00Z
     """
     from ccx.cli import sources
 
+    if in_place == bool(name):
+        raise Invalid("it is restored either under a new name or in place", remedy="Say NAME, or --in-place")
     rules = [sources.checked(source, field="allow") for source in allow or ()]
     wish = {
         "cluster_name": name, "pitr_stop_time": to, "backup_id": backup, "cluster_size": nodes, "instance_size": size,
-        "volume_size": volume_size, "dry_run": dry_run,
+        "volume_size": volume_size, "dry_run": dry_run, "pitr_stop_lsn": to_lsn, "pitr_stop_xid": to_xid,
+        "in_place": in_place,
     }  # fmt: skip
     with common.api() as api:
         where = f"{path(source(api, datastore))}/restore"
         made = api.post_once(where, {field: value for field, value in wish.items() if value})
         if uuid := made["uuid"]:
-            output.say(f"{name} is {uuid}")
+            output.say(f"{made['cluster_name']} is {uuid}")
             for rule in rules:
                 api.post(f"/firewall/api/v1/firewall/{uuid}", {"source": rule, "description": ""})
             if wait:
@@ -138,9 +148,38 @@ def restore(
             ("nodes", "cluster_size"),
             ("size", "instance_size"),
             ("disk", lambda one: f"{one['volume_size']} GiB"),
+            ("old data", "old_data"),
         ],
         common.output,
     )
+
+
+@app.command(name="confirm-restore")
+def confirm_restore(datastore: Wanted, /, *, timeout: Timeout = None, common: Common = DEFAULT) -> None:
+    """Remove what is kept of before a restore in place. There is no way back.
+
+    Try:
+      ccx backup confirm-restore orders
+    """
+    _settle(datastore, "confirm", timeout, common)
+
+
+@app.command(name="undo-restore")
+def undo_restore(datastore: Wanted, /, *, timeout: Timeout = None, common: Common = DEFAULT) -> None:
+    """Go back to what was before a restore in place, and remove what was restored.
+
+    Try:
+      ccx backup undo-restore orders
+    """
+    _settle(datastore, "undo", timeout, common)
+
+
+def _settle(datastore: str, how: str, timeout: float | None, common: Common) -> None:
+    with common.api() as api:
+        uuid = resolve.identity(api, datastore)
+        job = api.post_once(f"{path(uuid)}/restore/{how}", {})["job_id"]
+        progress.follow(api, f"{progress.jobs_of(uuid)}/{job}", timeout=timeout)
+    output.document({"job_id": job}, common.output) if common.output is not Output.TABLE else output.say("Done.")
 
 
 @app.command

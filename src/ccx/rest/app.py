@@ -28,6 +28,7 @@ from ccx.rest import (
     oauth2,
     probes,
     restores,
+    restores_in_place,
     storage,
     userdb,
 )
@@ -37,7 +38,7 @@ from ccx.rest.middleware import Bodies, Envelope
 
 _RESOURCES = (
     auth, oauth2, deploy_wizard, clusters, data_stores, nodes, jobs, connection, firewalls, userdb, admin, probes,
-    network, enrolment, health, storage, backups, restores, backup_proof, metrics,
+    network, enrolment, health, storage, backups, restores, restores_in_place, backup_proof, metrics,
 )  # fmt: skip
 
 

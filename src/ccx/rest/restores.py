@@ -1,8 +1,7 @@
-"""A new datastore out of another one's backups. The other one, alive or deleted, is left as it is."""
+"""Restores: a new datastore out of another one's backups, which is left as it is; or in place."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,17 +9,18 @@ from pydantic import AwareDatetime, BaseModel
 
 from ccx import jobs
 from ccx.db import utc_now
-from ccx.errors import Invalid
+from ccx.rest import restores_in_place as in_place
 from ccx.rest.cluster_orders import Count, General, Instance, Network, Notifications, Order, Where, place
 from ccx.rest.deps import AnyDatastore, Context, Transaction
 from ccx.rest.job_labels import BACKUP, DEPLOY
 from ccx.rest.routing import OwnerRoute
 from ccx.rest.routing import router as make_router
 from ccx.rest.schema import AnyText, Body, Text, When
-from ccx.runner import drills, repositories, windows
+from ccx.runner import drills, restore_preview, targets, windows
 from ccx.runner.services import Services
 from ccx.runner.steps.backups import check
 from ccx.runner.subject import Subject
+from ccx.runner.targets import Target
 from ccx.stores import backups, datastores
 from ccx.stores.models import Datastore
 
@@ -32,6 +32,12 @@ class FromBackup(Body):
 
     pitr_stop_time: AwareDatetime | None = None
     """What was committed until then, and nothing later. Without: the backup as it is."""
+    pitr_stop_lsn: Text | None = None
+    """Instead: what was committed before this place in the log, ``0/3000148``, and nothing from it on."""
+    pitr_stop_xid: int | None = None
+    """Instead: what was committed before this transaction, and nothing from it on."""
+    in_place: bool = False
+    """The same datastore, under its names; what serves now is kept until that is confirmed or taken back."""
     cluster_name: AnyText | None = None
     """Without: the other one's, with the time of the request."""
     cluster_size: Count | None = None
@@ -51,7 +57,7 @@ class Restoring(BaseModel):
     """What is restored, or would be."""
 
     uuid: UUID | None
-    """The new datastore's; null of a dry run."""
+    """The new datastore's, or in place the same; null of a dry run."""
     cluster_uuid: UUID | None
     job_id: UUID | None
     cluster_name: str
@@ -69,13 +75,15 @@ class Restoring(BaseModel):
     cluster_size: int
     instance_size: str
     volume_size: int
+    in_place: bool = False
+    old_data: str = ""
+    """What becomes of the data that serve now."""
 
 
 @router.post("/{datastore_id}/restore", status_code=202)
 async def restore(datastore: AnyDatastore, wish: Restore, tx: Transaction, services: Context) -> Restoring:
-    """Makes a new datastore; without a time and a backup, with everything that was committed until now."""
-    to = repositories.AT_ONCE if wish.backup_id is not None and wish.pitr_stop_time is None else repositories.LATEST
-    return await _restore(services, tx, datastore, wish, wish.backup_id, to)
+    """Without a time and a backup: with everything that was committed until now."""
+    return await _restore(services, tx, datastore, wish, wish.backup_id)
 
 
 @router.post("/{datastore_id}/{backup_id}/restore", status_code=202)
@@ -83,7 +91,7 @@ async def restore_backup(
     datastore: AnyDatastore, backup_id: str, wish: FromBackup, tx: Transaction, services: Context
 ) -> Restoring:
     """Makes a new datastore from that backup: as it is, or with the log after it up to a time."""
-    return await _restore(services, tx, datastore, wish, backup_id, repositories.AT_ONCE)
+    return await _restore(services, tx, datastore, wish, backup_id)
 
 
 class Drilling(BaseModel):
@@ -102,39 +110,42 @@ async def drill(datastore: AnyDatastore, tx: Transaction, services: Context) -> 
 
 
 async def _restore(
-    services: Services, tx: Transaction, source: Datastore, wish: FromBackup, label: str | None, to: str
+    services: Services, tx: Transaction, source: Datastore, wish: FromBackup, label: str | None
 ) -> Restoring:
     check(services, Subject(services, source))
     found, _ = await backups.of(tx, source.id)
-    window = await windows.window(services, source, found)
-    at = wish.pitr_stop_time
-    if at is not None and at > utc_now():
-        raise Invalid("that time is not yet", field="pitr_stop_time", remedy=f"Choose a time from {window}")
-    backup = windows.choose(found, window, label, at)
+    at, lsn, xid = wish.pitr_stop_time, wish.pitr_stop_lsn, wish.pitr_stop_xid
+    as_it_is = label is not None and at is None and lsn is None and xid is None
+    plan = await targets.plan(services, source, found, Target(at, lsn, xid, label, as_it_is))
     owner = (source.owner_type, source.owner_id)
-    values = await place(services, tx, owner, _order(source, wish))
-    windows.check_room(backup, values["volume_size"])
     new: dict[str, Any] = {"uuid": None, "cluster_uuid": None, "job_id": None}
-    if not wish.dry_run:
-        origin = {
-            "datastore": str(source.id), "backup": backup.label, "to": at.astimezone(UTC).isoformat() if at else to,
-        }  # fmt: skip
-        kept = {"admin_user": source.admin_user, "admin_database": source.admin_database}
-        made = await datastores.add(tx, owner, **values, **kept, origin=origin)
-        args = {"datastore_id": str(made.id), "label": BACKUP}
-        job = await jobs.enqueue(tx, "restore_datastore", key=str(made.id), args=args, owner=owner, label=DEPLOY)
-        new = {"uuid": made.id, "cluster_uuid": made.id, "job_id": job}
+    kept_for = services.settings.restore_keep_days
+    if wish.in_place:
+        await in_place.check(services, tx, source, plan, wish.model_dump())
+        await restore_preview.check_there(services, source, plan)
+        values: dict[str, Any] = {
+            name: getattr(source, name) for name in ("name", "size", "instance_size", "volume_size")
+        }
+        if not wish.dry_run:
+            new = {"uuid": source.id, "cluster_uuid": source.id, "job_id": await in_place.order(tx, source, plan)}
+    else:
+        values = await place(services, tx, owner, _order(source, wish))
+        windows.check_room(plan.backup, values["volume_size"])
+        if not wish.dry_run:
+            origin = {"datastore": str(source.id), **plan.origin}
+            same = {"admin_user": source.admin_user, "admin_database": source.admin_database}
+            made = await datastores.add(tx, owner, **values, **same, origin=origin)
+            args = {"datastore_id": str(made.id), "label": BACKUP}
+            job = await jobs.enqueue(tx, "restore_datastore", key=str(made.id), args=args, owner=owner, label=DEPLOY)
+            new = {"uuid": made.id, "cluster_uuid": made.id, "job_id": job}
     return Restoring(
-        **new, cluster_name=values["name"], backup_id=backup.label, until=_until(window, at, to),
-        window_start=window.start, window_end=window.end, log_first=backup.wal_first, size=backup.size,
-        cluster_size=values["size"], instance_size=values["instance_size"], volume_size=values["volume_size"],
+        **new, cluster_name=values["name"], backup_id=plan.backup.label, until=plan.until,
+        window_start=plan.window.start, window_end=plan.window.end, log_first=plan.backup.wal_first,
+        size=plan.backup.size, cluster_size=values["size"], instance_size=values["instance_size"],
+        volume_size=values["volume_size"], in_place=wish.in_place,
+        old_data=f"serves until the restored data take over; kept off for {kept_for} days, or until it is confirmed"
+        if wish.in_place else "stays as it is",
     )  # fmt: skip
-
-
-def _until(window: windows.Window, at: datetime | None, to: str) -> datetime | None:
-    if at is not None:
-        return at
-    return window.end if to == repositories.LATEST else None
 
 
 def _order(source: Datastore, wish: FromBackup) -> Order:

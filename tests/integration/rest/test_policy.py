@@ -72,6 +72,8 @@ POLICY: dict[tuple[str, str], tuple[Expected, Callable[[], Any] | None]] = {
     ("POST", "/api/backup/api/v1/backups/{datastore_id}"): ((401, 404, 404, 404), dict),
     ("POST", "/api/backup/api/v1/backups/{datastore_id}/restore"): ((401, 404, 404, 404), dict),
     ("POST", "/api/backup/api/v1/backups/{datastore_id}/drill"): ((401, 404, 404, 404), dict),
+    ("POST", "/api/backup/api/v1/backups/{datastore_id}/restore/confirm"): ((401, 409, 404, 404), None),
+    ("POST", "/api/backup/api/v1/backups/{datastore_id}/restore/undo"): ((401, 409, 404, 404), None),
     ("POST", "/api/backup/api/v1/backups/{datastore_id}/{backup_id}/restore"): ((401, 404, 404, 404), dict),
     ("POST", "/api/backup/api/v1/backups/{datastore_id}/verify"): ((401, 404, 404, 404), dict),
     ("DELETE", "/api/backup/api/v1/backups/{datastore_id}"): ((401, 409, 404, 404), None),
