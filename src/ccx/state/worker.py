@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from ccx.clouds.base import Cloud, ServerState, Unavailable
 from ccx.errors import CcxError, Transient
 from ccx.runner.services import Services
-from ccx.state import expiring, forgetting, observing
+from ccx.state import expiring, forgetting, kept, observing
 from ccx.state.watcher import Watcher
 from ccx.stores import datastores
 
@@ -109,6 +109,8 @@ class StateWorker:
         while True:
             if dropped := await forgetting.forget(self._services):
                 log.info("forgot ended jobs", jobs=dropped)
+            if ordered := await kept.confirm_overdue(self._services):
+                log.info("confirmed restores whose time is over", datastores=ordered)
             await asyncio.sleep(forgetting.EVERY)
 
     async def _expire(self) -> None:
