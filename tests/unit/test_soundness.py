@@ -18,7 +18,7 @@ TORN = f"""\
 P02   INFO: file missing '{FULL}/bundle/2'
 P02   INFO: file missing '{FULL}/bundle/2'
 P02   INFO: invalid checksum '{FULL}/bundle/1'
-P01   INFO: invalid result {SEGMENT}-bfdbbc051fc07fef120b894b868893e4dac84e86.zst: [29] raised from local-1 protocol: zst error
+P01   INFO: invalid result {SEGMENT}-bfdbbc051fc07fef120b894b868893e4dac84e86.zst: [29] raised from local-1: zst error
                 [FormatError] on 2 retries from 58-15070ms: zst error: [-20] Data corruption detected
 P00 DETAIL: archiveId: 17-1, wal start: 000000010000000000000001, wal stop: 000000010000000000000004
 P00 DETAIL: archiveId: 17-1, wal start: 000000010000000000000006, wal stop: 000000010000000000000007
