@@ -398,7 +398,7 @@ CASES = {
         Case("delete_datastore", 2, True, want_gone, is_deleted, None),
         Case("probe_network", 1, False, never_be, was_probed, is_deleted),
         Case("replace_node", 3, True, lose_primary, is_replaced, is_not_replaced),
-        Case("restore_in_place", 2, True, want_another_time, is_restored, is_as_before),
+        Case("restore_in_place", 2, True, want_another_time, is_restored, is_as_before, slow=True),
         Case("undo_restore", 2, True, restore, is_as_before, is_restored, slow=True),
         Case("confirm_restore", 1, True, restore, is_confirmed, is_restored, slow=True),
         Case("rotate_certificates", 1, True, know_certificates, has_new_certificates, serves),

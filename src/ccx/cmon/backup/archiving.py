@@ -18,7 +18,7 @@ RESERVE = 10
 _FEW = 8
 """Segments that wait are no reason for a full volume: then something else fills it, and giving them up helps nobody."""
 
-_SCRIPT = """#!/bin/sh
+_SCRIPT = r"""#!/bin/sh
 # PostgreSQL calls this with a finished segment of its log. It must never stop for its archive: while the volume is
 # nearly full of log that the store does not take, the log is given up from its oldest segment on, and that is noted:
 # a new full backup makes up for it. What else comes (a new timeline's history) is small, and never given up.
