@@ -26,7 +26,7 @@ STATIC = {
     "mypy": ["mypy"],
     "import floors": ["lint-imports"],
 }
-SUITES = {"unit": 300, "integration": 660, "e2e": 960}
+SUITES = {"unit": 300, "integration": 780, "e2e": 1080}
 """Seconds after which a suite has hung. On two quiet cores it takes about half of that."""
 SLOW_FACTOR = 8
 
