@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import multiprocessing
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from multiprocessing.connection import Connection
 from typing import Any
 
 import structlog
 
 from ccx import jobs
 from ccx.auth import ensure_operator
-from ccx.db import make_engine
-from ccx.db.endpoints import POSTGRESQL
 from ccx.embedded import logs
 from ccx.embedded.assemble import Assembled, assembled
 from ccx.embedded.layout import HTTP_PORT
+from ccx.embedded.migration import migrated
 from ccx.embedded.namespace import listening_socket
 from ccx.embedded.sockets import Sockets, received
 from ccx.errors import CcxError, Invalid
@@ -46,48 +43,13 @@ def run(instance: str, roles: Sequence[str], sockets: str = "", runner: str | No
     guard.on(Mode(settings.guard), settings)  # the kernel refuses; this says who asked, and what is missing
     opened = received(sockets) if supervised else Sockets((), (listening_socket(("127.0.0.1", HTTP_PORT)),))
     try:
-        _migrate(settings)
+        migrated(settings)
         asyncio.run(_serve(settings, roles or ROLES, opened, runner))
     except (CcxError, OSError) as error:
         log.error("stopped", reason=str(error))
         print(f"ccx serve: {error}", file=sys.stderr)
         return 1
     return 0
-
-
-def _migrate(settings: Settings) -> None:
-    """In a child, before there are threads: what it takes to migrate, a tenth of our memory, goes with it."""
-    answers, told = multiprocessing.Pipe(duplex=False)
-    child = multiprocessing.get_context("fork").Process(target=_migrate_and_tell, args=(settings, told))
-    child.start()
-    told.close()
-    with answers:
-        try:
-            reason = answers.recv()
-        except EOFError:
-            reason = "the process that migrates it was killed"
-    child.join()
-    if reason is not None:
-        raise CcxError(f"the database could not be brought up to this version: {reason}", status=500)
-
-
-def _migrate_and_tell(settings: Settings, told: Connection) -> None:
-    from ccx.db import migrate
-
-    async def upgrade() -> None:
-        engine = make_engine(POSTGRESQL.checked_url(settings.dsn, settings))
-        try:
-            await migrate.upgrade(engine)
-        finally:
-            await engine.dispose()
-
-    try:
-        asyncio.run(upgrade())
-    except Exception as error:
-        log.exception("migration failed")
-        told.send(str(error) or type(error).__name__)
-    else:
-        told.send(None)
 
 
 async def _serve(settings: Settings, roles: Sequence[str], sockets: Sockets, runner: str | None) -> None:

@@ -7,12 +7,12 @@ import json
 from collections.abc import Iterable
 
 from ccx.cmon.engines.mysql_family import config, keeper
-from ccx.cmon.engines.mysql_family.clients import Pair
 from ccx.cmon.engines.mysql_family.layout import KEEPER_UNIT, Flavour
 from ccx.cmon.engines.mysql_family.observation import observe
 from ccx.cmon.etcd.client import Etcd, EtcdRefused, EtcdSilent
 from ccx.cmon.etcd.layout import NAMESPACE, carries_etcd
 from ccx.cmon.etcd.members import etcd_of, forget_etcd, join_etcd
+from ccx.cmon.manager.clients import Pair
 from ccx.cmon.node_channel import NodeChannel, Progress
 from ccx.cmon.spec import ClusterSpec, NodeSpec
 from ccx.errors import Transient
@@ -76,7 +76,7 @@ async def _until_streaming(clients: Pair, cluster: ClusterSpec, label: str, prog
             return
         copied = 0
         try:
-            said = await keeper.status(clients.keeper, cluster.node(label))
+            said = await keeper.status(clients.manager, cluster.node(label))
             copied, heard = int(said.get("copied", 0)), loop.time()
         except Transient:
             if loop.time() - heard > _SILENCE:
@@ -107,7 +107,7 @@ async def _caught_up(clients: Pair, staying: list[NodeSpec]) -> None:
         async with asyncio.timeout(_CAUGHT_UP):
             while True:
                 said = await asyncio.gather(
-                    *(keeper.status(clients.keeper, node) for node in staying), return_exceptions=True
+                    *(keeper.status(clients.manager, node) for node in staying), return_exceptions=True
                 )
                 known = [one for one in said if isinstance(one, dict)]
                 primary = next((one for one in known if one.get("writable")), None)

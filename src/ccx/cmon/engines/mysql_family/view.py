@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from ccx.cmon.etcd import standing
 from ccx.cmon.etcd.client import Standing
 from ccx.cmon.spec import ClusterSpec, ClusterView, MemberView, NodeSpec, Role
 
@@ -32,7 +33,7 @@ def to_view(
     leading = reports.get(leader or "")
     members = tuple(_member(node, reports.get(node.label), leader, leading) for node in cluster.nodes)
     answered = leader if leader in reports else min(reports)
-    problems = [*_problems(cluster, members, reports, silent), *_etcd_problems(etcd, silent)]
+    problems = [*_problems(cluster, members, reports, silent), *standing.problems(etcd, silent, ENTRIES_BEHIND)]
     return ClusterView(members, answered, silent, tuple(problems))
 
 
@@ -109,15 +110,3 @@ def _problems(
 def _why(reports: Mapping[str, Report]) -> str:
     said = sorted({f"{label}: {report['note']}" for label, report in reports.items() if report.get("note")})
     return f" ({'; '.join(said)})" if said else ""
-
-
-def _etcd_problems(etcd: Mapping[str, Standing | None], silent: tuple[str, ...]) -> Iterable[str]:
-    """Who does not follow, as seen from those who do. Where none answers, nothing is known: keepers are believed."""
-    following = [standing.applied for standing in etcd.values() if standing is not None and standing.has_leader]
-    if not following:
-        return
-    for label, standing in etcd.items():
-        behind = standing is not None and max(following) - standing.applied > ENTRIES_BEHIND
-        if label not in silent and (standing is None or not standing.has_leader or behind):
-            what = "does not answer" if standing is None else "has not caught up with the others"
-            yield f"etcd on {label} {what}: until it does, writes stop if another node is lost"

@@ -17,14 +17,15 @@ from ccx.cmon.engines.postgres import (
     observation,
     patroni,
     proving,
-    renewal,
     tenants,
 )
-from ccx.cmon.engines.postgres.clients import Clients
+from ccx.cmon.engines.postgres.endpoints import ETCD, PATRONI_REST
 from ccx.cmon.engines.postgres.layout import PATRONI, PATRONI_UNIT, POSTGRES, data_directory
 from ccx.cmon.etcd import leadership
 from ccx.cmon.etcd.layout import ETCD_CLIENT, ETCD_PEER, ETCD_UNIT, carries_etcd
 from ccx.cmon.etcd.members import etcd_of
+from ccx.cmon.manager import renewal
+from ccx.cmon.manager.clients import Clients
 from ccx.cmon.node_channel import NodeChannel, Progress
 from ccx.cmon.peers import who_sees
 from ccx.cmon.spec import ClusterSpec, ClusterView, DatabaseInfo, DatabaseUser, NodeSpec, Role
@@ -61,7 +62,7 @@ class PostgresEngine:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._clients = Clients(settings)
+        self._clients = Clients(settings, PATRONI_REST, ETCD)
 
     def promise(self, size: int) -> str:
         if not 1 <= size <= 9:
@@ -93,10 +94,10 @@ class PostgresEngine:
         await channel.call(node, "sequence", {"calls": calls}, token=token, timeout=300)
 
     async def certify(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
-        await renewal.install(channel, cluster, label, token)
+        await renewal.install(channel, cluster.node(label), config.tls_files(cluster, label), PATRONI_UNIT, token)
 
     async def shows_certificate(self, cluster: ClusterSpec, label: str) -> bool:
-        return await renewal.shown(self._settings, cluster, label)
+        return await renewal.shown(self._settings, (PATRONI_REST, PATRONI), ETCD, cluster, label)
 
     async def start(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
         await asyncio.gather(*(self._start(channel, cluster, node, token) for node in cluster.nodes))
@@ -123,7 +124,7 @@ class PostgresEngine:
         return await observation.observe(self._clients.of(cluster), cluster)
 
     async def alive(self, cluster: ClusterSpec, label: str, within: float) -> bool:
-        return await patroni.answers(self._clients.of(cluster).patroni, cluster.node(label), within)
+        return await patroni.answers(self._clients.of(cluster).manager, cluster.node(label), within)
 
     async def release_leader(self, cluster: ClusterSpec, dead: str) -> bool:
         etcd = etcd_of(self._clients.of(cluster).etcd, cluster, without=dead)
@@ -135,14 +136,14 @@ class PostgresEngine:
     async def switchover(self, cluster: ClusterSpec, to: str) -> None:
         leader = await self._primary(cluster)
         if leader.label != to:
-            await patroni.switchover(self._clients.of(cluster).patroni, leader, cluster.node(to))
+            await patroni.switchover(self._clients.of(cluster).manager, leader, cluster.node(to))
 
     async def configure_backups(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
         await backing_up.configure(channel, cluster, label, token)
 
     async def start_archiving(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
         primary = await self._primary(cluster)
-        await patroni.change(self._clients.of(cluster).patroni, primary, pgbackrest.archiving(cluster))
+        await patroni.change(self._clients.of(cluster).manager, primary, pgbackrest.archiving(cluster))
         args = {"stanza": cluster.archive_name}
         await backing_up.ask(channel, primary, "backup-enable", args, "archive the log", token=token, timeout=180)
 

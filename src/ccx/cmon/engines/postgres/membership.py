@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 
 from ccx.cmon.engines.postgres import config, patroni
-from ccx.cmon.engines.postgres.clients import Pair
 from ccx.cmon.engines.postgres.layout import PATRONI_UNIT
 from ccx.cmon.etcd.layout import NAMESPACE, carries_etcd
 from ccx.cmon.etcd.members import forget_etcd, join_etcd
+from ccx.cmon.manager.clients import Pair
 from ccx.cmon.node_channel import NodeChannel, Progress
 from ccx.cmon.spec import ClusterSpec
 from ccx.errors import Transient
@@ -45,11 +45,11 @@ async def join(
 ) -> None:
     """Adds a configured node to the running cluster; returns when it streams."""
     node = cluster.node(label)
-    await admit(clients.patroni, cluster, without=label)
+    await admit(clients.manager, cluster, without=label)
     if carries_etcd(cluster, label):
         await join_etcd(clients.etcd, channel, cluster, node, token)
     await channel.call(node, "services", {"enable": [PATRONI_UNIT], "start": [PATRONI_UNIT]}, token=token, timeout=150)
-    await _until_streaming(clients.patroni, cluster, label, progress)
+    await _until_streaming(clients.manager, cluster, label, progress)
 
 
 async def _until_streaming(

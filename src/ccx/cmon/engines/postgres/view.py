@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from ccx.cmon.etcd import standing
 from ccx.cmon.etcd.client import Standing
 from ccx.cmon.spec import ClusterSpec, ClusterView, MemberView, Role
 
@@ -36,20 +37,8 @@ def to_view(
     members = tuple(
         _member(node.label, node.address, reported.get(node.label), silent, timeline) for node in cluster.nodes
     )
-    problems = [*_problems(cluster, members, silent), *_etcd_problems(etcd, silent)]
+    problems = [*_problems(cluster, members, silent), *standing.problems(etcd, silent, ENTRIES_BEHIND)]
     return ClusterView(members, answered_by, silent, tuple(problems))
-
-
-def _etcd_problems(etcd: Mapping[str, Standing | None], silent: tuple[str, ...]) -> Iterable[str]:
-    """Who does not follow, as seen from those who do. Where none answers, nothing is known: Patroni's word stands."""
-    following = [standing.applied for standing in etcd.values() if standing is not None and standing.has_leader]
-    if not following:
-        return
-    for label, standing in etcd.items():
-        behind = standing is not None and max(following) - standing.applied > ENTRIES_BEHIND
-        if label not in silent and (standing is None or not standing.has_leader or behind):
-            what = "does not answer" if standing is None else "has not caught up with the others"
-            yield f"etcd on {label} {what}: until it does, writes stop if another node is lost"
 
 
 def most_credible(reports: Mapping[str, Mapping[str, Any]]) -> str | None:

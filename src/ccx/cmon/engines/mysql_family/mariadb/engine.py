@@ -6,14 +6,15 @@ import asyncio
 
 from ccx.cmon import egress
 from ccx.cmon.engines.base import Port, Software
-from ccx.cmon.engines.mysql_family import config, keeper, membership, observation, renewal, tenants
-from ccx.cmon.engines.mysql_family.clients import Clients
+from ccx.cmon.engines.mysql_family import config, keeper, membership, observation, tenants
 from ccx.cmon.engines.mysql_family.layout import KEEPER, KEEPER_UNIT, MYSQL, USER
 from ccx.cmon.engines.mysql_family.mariadb.endpoints import ETCD, KEEPER_STATUS
 from ccx.cmon.engines.mysql_family.mariadb.flavour import MARIADB
 from ccx.cmon.etcd import leadership
 from ccx.cmon.etcd.layout import ETCD_CLIENT, ETCD_PEER, ETCD_UNIT, carries_etcd
 from ccx.cmon.etcd.members import etcd_of
+from ccx.cmon.manager import renewal
+from ccx.cmon.manager.clients import Clients
 from ccx.cmon.node_channel import NodeChannel, Progress
 from ccx.cmon.peers import who_sees
 from ccx.cmon.spec import ClusterSpec, ClusterView, DatabaseInfo, DatabaseUser, NodeSpec
@@ -71,10 +72,10 @@ class MariaDbEngine:
         await channel.call(cluster.node(label), "sequence", {"calls": calls}, token=token, timeout=300)
 
     async def certify(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
-        await renewal.install(channel, cluster, label, token)
+        await renewal.install(channel, cluster.node(label), config.tls_files(cluster, label), KEEPER_UNIT, token)
 
     async def shows_certificate(self, cluster: ClusterSpec, label: str) -> bool:
-        return await renewal.shown(self._settings, KEEPER_STATUS, ETCD, cluster, label)
+        return await renewal.shown(self._settings, (KEEPER_STATUS, KEEPER), ETCD, cluster, label)
 
     async def start(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
         await asyncio.gather(*(self._start(channel, cluster, node, token) for node in cluster.nodes))
@@ -102,7 +103,7 @@ class MariaDbEngine:
         return await observation.observe(self._clients.of(cluster), cluster)
 
     async def alive(self, cluster: ClusterSpec, label: str, within: float) -> bool:
-        return await keeper.answers(self._clients.of(cluster).keeper, cluster.node(label), within)
+        return await keeper.answers(self._clients.of(cluster).manager, cluster.node(label), within)
 
     async def release_leader(self, cluster: ClusterSpec, dead: str) -> bool:
         etcd = etcd_of(self._clients.of(cluster).etcd, cluster, without=dead)
@@ -114,7 +115,7 @@ class MariaDbEngine:
     async def switchover(self, cluster: ClusterSpec, to: str) -> None:
         leader = await self._primary(cluster)
         if leader.label != to:
-            await keeper.hand_over(self._clients.of(cluster).keeper, leader, cluster.node(to))
+            await keeper.hand_over(self._clients.of(cluster).manager, leader, cluster.node(to))
 
     async def users(self, channel: NodeChannel, cluster: ClusterSpec) -> list[DatabaseUser]:
         return await tenants.users(channel, _VERBS, await self._primary(cluster))

@@ -1,4 +1,4 @@
-"""HTTP clients to clusters' keepers and etcd: a pair per cluster, kept, with mutual TLS."""
+"""HTTP clients to clusters' failover managers and etcd: a pair per cluster, kept, with mutual TLS."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from ccx.settings import Settings
 
 @dataclass(frozen=True)
 class Pair:
-    keeper: httpx.AsyncClient
+    manager: httpx.AsyncClient
     etcd: httpx.AsyncClient
 
 
 class Clients:
     """Hands out a cluster's clients; makes new ones when its CA or our certificate changed."""
 
-    def __init__(self, settings: Settings, keeper: Endpoint, etcd: Endpoint) -> None:
-        """``keeper``, ``etcd``: the contract's rows."""
+    def __init__(self, settings: Settings, manager: Endpoint, etcd: Endpoint) -> None:
+        """``manager``, ``etcd``: the contract's rows."""
         self._settings = settings
-        self._keeper, self._etcd = keeper, etcd
+        self._manager, self._etcd = manager, etcd
         self._kept: dict[str, tuple[tuple[str, str], Pair]] = {}
 
     def of(self, cluster: ClusterSpec) -> Pair:
@@ -37,7 +37,7 @@ class Clients:
         context = client_context(secrets.ca, secrets.control)
         limits = httpx.Limits(max_connections=64, max_keepalive_connections=16, keepalive_expiry=30)
         pair = Pair(
-            self._keeper.client(self._settings, verify=context, limits=limits),
+            self._manager.client(self._settings, verify=context, limits=limits),
             self._etcd.client(self._settings, verify=context, limits=limits),
         )
         self._kept[cluster.id] = (identity, pair)
@@ -46,5 +46,5 @@ class Clients:
     async def close(self) -> None:
         kept, self._kept = self._kept, {}
         for _, pair in kept.values():
-            await pair.keeper.aclose()
+            await pair.manager.aclose()
             await pair.etcd.aclose()

@@ -1,18 +1,17 @@
 """New certificates on a node that serves; connections that exist go on.
 
-etcd reads its files at every handshake; Patroni, and through it PostgreSQL, when they are told to reload.
+etcd reads its files at every handshake; the failover manager, and the server through it, when it is told to reload.
 """
 
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
 
-from ccx.cmon.engines.postgres import config
-from ccx.cmon.engines.postgres.endpoints import ETCD, PATRONI_REST
-from ccx.cmon.engines.postgres.layout import PATRONI, PATRONI_UNIT
 from ccx.cmon.etcd.layout import ETCD_CLIENT, carries_etcd
 from ccx.cmon.node_channel import NodeChannel
-from ccx.cmon.spec import ClusterSpec
+from ccx.cmon.node_file import NodeFile
+from ccx.cmon.spec import ClusterSpec, NodeSpec
 from ccx.cmon.tls import client_context
 from ccx.network import Endpoint
 from ccx.settings import Settings
@@ -20,19 +19,23 @@ from ccx.settings import Settings
 _WITHIN_S = 3.0
 
 
-async def install(channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
-    """Writes the node's certificate and key, and has everything there read them again."""
-    files = [file.to_json() for file in config.tls_files(cluster, label)]
+async def install(channel: NodeChannel, node: NodeSpec, files: Sequence[NodeFile], unit: str, token: int) -> None:
+    """Writes the node's certificate and key, and has the manager's ``unit`` read them again."""
     calls = [
-        {"verb": "write-files", "args": {"files": files}},
-        {"verb": "services", "args": {"reload": [PATRONI_UNIT]}},
+        {"verb": "write-files", "args": {"files": [file.to_json() for file in files]}},
+        {"verb": "services", "args": {"reload": [unit]}},
     ]
-    await channel.call(cluster.node(label), "sequence", {"calls": calls}, token=token, timeout=60)
+    await channel.call(node, "sequence", {"calls": calls}, token=token, timeout=60)
 
 
-async def shown(settings: Settings, cluster: ClusterSpec, label: str) -> bool:
-    """Whether Patroni and etcd on the node show the certificate of the cluster's secrets. Silence is no."""
-    ports = [(PATRONI_REST, PATRONI)] + [(ETCD, ETCD_CLIENT)] * carries_etcd(cluster, label)
+async def shown(
+    settings: Settings, manager: tuple[Endpoint, int], etcd: Endpoint, cluster: ClusterSpec, label: str
+) -> bool:
+    """Whether the manager (its row and port) and etcd on the node show the certificate of the cluster's secrets.
+
+    Silence is no.
+    """
+    ports = [manager] + [(etcd, ETCD_CLIENT)] * carries_etcd(cluster, label)
     wanted = ssl.PEM_cert_to_DER_cert(cluster.secrets.nodes[label].certificate)
     return all([await _certificate(settings, cluster, label, *where) == wanted for where in ports])
 
