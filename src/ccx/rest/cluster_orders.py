@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated, Any
 
 from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ccx.auth.identity import Owner
-from ccx.clouds.base import Demand, NoCapacity, QuotaExceeded, Unavailable
 from ccx.errors import CcxError, Invalid
-from ccx.rest import names, offer
+from ccx.rest import capacity, names, offer
 from ccx.rest.schema import AnyText, Body, Text
 from ccx.runner.services import Services
-from ccx.settings import CloudConfig, Database, InstanceType, Region, Settings, VolumeType
+from ccx.settings import CloudConfig, Database, Region, Settings, VolumeType
 from ccx.stores import datastores
 
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Tags = Annotated[list[Annotated[Text, Field(max_length=128)]], Field(max_length=50)]
-
-
-_CAPACITY_SECONDS = 10
-"""Existing clients give up after 30, and the request's transaction is held meanwhile."""
 
 
 class General(Body):
@@ -112,7 +106,7 @@ async def place(services: Services, tx: AsyncSession, owner: Owner, order: Order
         "notifications": notifications,
     }
     await _check_allowance(settings, tx, owner)
-    await _check_capacity(services, cloud, region, instance, volume_size, general.cluster_size)
+    await capacity.check(services, cloud, region, instance, volume_size, general.cluster_size)
     return values
 
 
@@ -167,18 +161,3 @@ async def _check_allowance(settings: Settings, tx: AsyncSession, owner: Owner) -
             field="general",
             remedy="Delete one, or ask your operator for more (MAX_DATASTORES_PER_USER)",
         )
-
-
-async def _check_capacity(
-    services: Services, cloud: CloudConfig, region: Region, instance: InstanceType, volume_size: int, size: int
-) -> None:
-    demand = Demand(instance.type, instance.cpu, instance.ram, volume_size, region.code)
-    try:
-        async with asyncio.timeout(_CAPACITY_SECONDS):
-            await services.clouds[cloud.code].check_capacity([demand] * size)
-    except TimeoutError:
-        raise Unavailable(f"the cloud {cloud.code} does not say whether it has room for this") from None
-    except (NoCapacity, QuotaExceeded) as error:
-        error.field = error.field or "instance"
-        error.remedy = error.remedy or "Order less or smaller nodes, or another region or cloud"
-        raise

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from ccx import jobs
 from ccx.errors import Conflict, Invalid
+from ccx.rest import capacity, offer
 from ccx.rest.deps import OwnedDatastore, Transaction
 from ccx.rest.job_labels import BACKUP, CONFIRM_RESTORE, RESTORE_IN_PLACE, UNDO_RESTORE
 from ccx.rest.routing import OwnerRoute
@@ -73,6 +74,10 @@ async def check(services: Services, tx: Transaction, datastore: Datastore, plan:
             remedy="Say which of the two stays: ccx backup confirm-restore, or ccx backup undo-restore",
         )
     windows.check_room(plan.backup, datastore.volume_size)
+    # For a while, there are as many nodes again.
+    cloud = offer.cloud(services.settings, datastore.cloud)
+    region, instance = offer.region(cloud, datastore.region), offer.instance(cloud, datastore.instance_size)
+    await capacity.check(services, cloud, region, instance, datastore.volume_size, datastore.size)
 
 
 async def order(tx: Transaction, datastore: Datastore, plan: Plan) -> UUID:

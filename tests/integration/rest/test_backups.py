@@ -14,8 +14,13 @@ from tests.integration.rest.conftest import Api, eventually
 import ccx.runner.backup_datastore
 import ccx.runner.remove_backups  # noqa: F401
 from ccx import jobs
+from ccx.clouds.base import NoCapacity
+from ccx.clouds.simulated.control import Control
+from ccx.rest import restores_in_place
+from ccx.runner import targets
 from ccx.runner.services import Services
 from ccx.runner.steps import backups as steps
+from ccx.runner.targets import Target
 from ccx.state import expiring
 from ccx.stores import backups, datastores
 
@@ -148,6 +153,22 @@ async def test_backups_of_a_deleted_datastore_are_kept_for_their_retention_and_t
     assert (await user.get(f"{PATH}/{uuid}")).json()["total"] == 0
     assert await cipher(services, uuid) == {}
     assert await until(services, uuid) is None
+
+
+async def test_a_restore_in_place_that_the_cloud_has_no_room_for_is_refused(
+    user: Api, services: Services, cloud_control: Control
+) -> None:
+    uuid = UUID(await with_backups(user, services, "full-house"))
+    await cloud_control.set_limits(cpu=0)
+    try:
+        async with services.sessions.begin() as tx:
+            datastore = await datastores.get(tx, uuid)
+            found, _ = await backups.of(tx, uuid)
+            plan = await targets.plan(services, datastore, found, Target(backup="1F", at_once=True))
+            with pytest.raises(NoCapacity, match="cpu 2 asked for, 0 of 0 free"):
+                await restores_in_place.check(services, tx, datastore, plan, {})
+    finally:
+        await cloud_control.set_limits(cpu=1000)
 
 
 async def test_what_is_restored_just_now_is_not_removed(user: Api, services: Services) -> None:
