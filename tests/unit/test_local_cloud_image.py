@@ -5,10 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.unit.test_network_plan import SETTINGS
 
 from ccx.clouds.local import image
 from ccx.clouds.local.recipe import RECIPES
+from ccx.cmon.engines import get
 from ccx.errors import CcxError
+from ccx.network.mirror.sources import node_packages
+from ccx.settings.vendors import OFFERS
 
 RELEASE = "Sat, 01 Aug 2026 09:00:00 UTC"
 
@@ -70,6 +74,15 @@ def test_security_updates_come_from_beside_the_archive() -> None:
     assert "deb http://mirror.example/debian-security trixie-security main" in image.sources(
         "http://mirror.example/debian"
     )
+
+
+@pytest.mark.parametrize("vendor", sorted(OFFERS))
+def test_an_engines_image_holds_what_its_stock_nodes_install_and_nothing_of_it_starts(vendor: str) -> None:
+    recipe, engine = RECIPES[get(vendor, SETTINGS).image], get(vendor, SETTINGS)
+    for version in OFFERS[vendor].versions:
+        assert set(recipe.packages) >= set(node_packages(vendor, version))
+    off = recipe.script.partition("for unit in ")[2].partition(";")[0].split()
+    assert set(off) >= set(engine.software.off)
 
 
 def test_no_service_of_a_baked_image_starts_by_itself() -> None:

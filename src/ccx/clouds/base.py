@@ -119,7 +119,7 @@ class ServerSpec:
     user_data: str
     """cloud-config text. Holds no secret but one token that expires."""
     image: str = "baked"
-    """``baked`` (packages inside) or ``stock`` (cloud-init only)."""
+    """What an engine has its packages in (``baked``, ``baked-mariadb``), or ``stock`` (cloud-init only)."""
     zone: str = ""
 
 

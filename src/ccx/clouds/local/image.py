@@ -1,6 +1,7 @@
 """Makes the nodes' root file systems from Debian, once, and keeps them by content under ``/var/lib/ccx/images``.
 
-``python -m ccx.clouds.local.image [baked|stock]`` makes an image where there is none and prints its folder last.
+``python -m ccx.clouds.local.image [baked|baked-mariadb|stock]`` makes an image where there is none, and prints its
+folder last.
 """
 
 from __future__ import annotations

@@ -265,10 +265,10 @@ class Provider:
         cpu, ram = (size.cpu, size.ram) if size else catalogue.size_of(spec.instance_type)
         await self._check_room([], ram)
         if spec.image not in RECIPES:
-            raise Invalid(f"there is no image {spec.image!r}", field="image", remedy="Use baked or stock")
+            raise Invalid(f"there is no image {spec.image!r}", field="image", remedy=f"Use {', '.join(RECIPES)}")
         root = await asyncio.to_thread(image.find_image, spec.image, self._images)
         if root is None:
-            remedy = f"Make it: python -m ccx.clouds.local.image {spec.image}"
+            remedy = f"Make it, which takes a minute or two: script/image {spec.image}"
             raise CcxError(f"the node image {spec.image!r} is not made yet", remedy=remedy, status=503)
         record = ServerRecord(spec, tags, self._free_slot(), cpu, ram, str(root), self._boot_id)
         self.records.servers[spec.name] = record

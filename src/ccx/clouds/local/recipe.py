@@ -24,6 +24,13 @@ _SERVICES_OFF = (
     "prometheus-postgres-exporter",
 )  # fmt: skip
 
+_MARIADB = (
+    "etcd-client", "etcd-server", "galera-4", "mariadb-backup", "mariadb-client", "mariadb-server", "nftables",
+    "prometheus-node-exporter",
+)  # fmt: skip
+
+_MARIADBS_OFF = ("etcd", "mariadb", "nftables", "prometheus-node-exporter", "rsync")
+
 # Units that cost boot time and have nothing to do in a machine whose disk, clock and kernel are the host's.
 _MASKED = (
     "apt-daily-upgrade.timer", "apt-daily.timer", "console-getty.service", "dev-hugepages.mount", "dev-mqueue.mount",
@@ -92,6 +99,9 @@ _BEFORE_PACKAGES = (
     ' && printf "create_main_cluster = false\\n" > "$1/etc/postgresql-common/createcluster.conf"'
 )
 
+# Debian's package makes a server's data as it is set up: all nodes would have the same keys.
+_NO_DATA_OF_MARIADBS = 'rm -rf "$root"/var/lib/mysql/*\n'
+
 _DROPPED_PATHS = (
     "/usr/share/man/*",
     "/usr/share/doc/*",
@@ -133,12 +143,18 @@ class Recipe:
         ]  # fmt: skip
 
 
-def _script(off: tuple[str, ...]) -> str:
-    return _SCRIPT.format(off=" ".join(off) or '""', masked=" ".join(_MASKED), cloud_cfg=_CLOUD_CFG)
+def _script(off: tuple[str, ...], more: str = "") -> str:
+    return _SCRIPT.format(off=" ".join(off) or '""', masked=" ".join(_MASKED), cloud_cfg=_CLOUD_CFG) + more
 
 
 RECIPES = {
     "baked": Recipe("baked", tuple(sorted(_BASE + _DATABASES)), _BEFORE_PACKAGES, _script(_SERVICES_OFF)),
+    "baked-mariadb": Recipe(
+        "baked-mariadb", tuple(sorted(_BASE + _MARIADB)), "true", _script(_MARIADBS_OFF, _NO_DATA_OF_MARIADBS)
+    ),
     "stock": Recipe("stock", _BASE, "true", _script(())),
 }
-"""``baked`` holds everything that a database node needs; ``stock`` only what boots and configures a machine."""
+"""``baked`` holds everything that a node of PostgreSQL needs, ``baked-mariadb`` one of MariaDB.
+
+``stock`` holds only what boots and configures a machine.
+"""
