@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ccx.cmon.engines import get
+from ccx.cmon.engines.base import Engine
 from ccx.errors import Invalid
 from ccx.rest import names, offer
 from ccx.rest.deploy_wizard import wizard_of
 from ccx.settings import CloudConfig, Database, InstanceType, Paths, Region, Settings, TypeOfCluster, VolumeType
+from ccx.settings.vendors import MARIADB as MARIADB_ON_OFFER
 
 CLOUD = CloudConfig(
     code="North",
@@ -32,8 +35,40 @@ PERCONA = Database(
 SETTINGS = Settings(paths=Paths(etc=Path("/e"), var=Path("/v"), run=Path("/r")), clouds=(CLOUD,), databases=(PERCONA,))
 
 
+MARIADB = MARIADB_ON_OFFER.model_copy(
+    update={
+        "num_nodes": (1, 2, 3, 5),
+        "types": (TypeOfCluster(code="galera", name="Galera"), *MARIADB_ON_OFFER.types),
+    }
+)
+
+
+def no_engine(vendor: str) -> Engine:
+    raise Invalid(f"there is no engine for {vendor!r}")
+
+
+def test_of_what_settings_name_only_that_is_shown_which_an_engine_makes() -> None:
+    settings = SETTINGS.model_copy(update={"databases": (PERCONA, MARIADB)})
+
+    (vendor,) = wizard_of(settings, lambda code: get(code, settings)).database.vendors
+
+    assert (vendor.code, vendor.version, vendor.speaks) == ("mariadb", "11.8", "mysql")
+    assert [kind.code for kind in vendor.types] == ["replication"]
+    assert vendor.num_nodes == [1, 2, 3]
+    assert "no automatic failover" in vendor.promises[2]
+    assert "highly available" in vendor.promises[3]
+
+
+def test_a_topology_that_the_engine_does_not_make_is_refused_though_settings_name_it() -> None:
+    made = get("mariadb", SETTINGS).topologies
+    assert {offer.cluster_type(MARIADB, word, made) for word in ("", "MariaDB", "replication")} == {"replication"}
+    with pytest.raises(Invalid) as refused:
+        offer.cluster_type(MARIADB, "galera", made)
+    assert (refused.value.field, refused.value.remedy) == ("general.cluster_type", "There is: replication")
+
+
 def test_clouds_are_shown_in_lower_case_under_every_key_and_found_in_any() -> None:
-    shown = wizard_of(SETTINGS)
+    shown = wizard_of(SETTINGS, no_engine)
     assert shown.cloud.cloud_providers[0].code == "north"
     keys = (
         shown.instance.instance_sizes, shown.instance.volume_types, shown.instance.volume_sizes,
@@ -46,8 +81,10 @@ def test_clouds_are_shown_in_lower_case_under_every_key_and_found_in_any() -> No
 def test_mysql_means_percona_and_its_default_is_replication_though_it_is_not_the_first() -> None:
     database = offer.vendor(SETTINGS, "MySQL")
     assert database is PERCONA
-    assert {offer.cluster_type(database, word) for word in ("", "mysql", "percona", "Replication")} == {"replication"}
-    assert offer.cluster_type(database, "galera") == "galera"
+    both = ("galera", "replication")
+    words = ("", "mysql", "percona", "Replication")
+    assert {offer.cluster_type(database, word, both) for word in words} == {"replication"}
+    assert offer.cluster_type(database, "galera", both) == "galera"
     assert [offer.version(database, word) for word in ("", "latest", "8.0")] == ["8.4", "8.4", "8.0"]
 
 

@@ -258,7 +258,9 @@ def url(
     /,
     *,
     role: Annotated[Role, Parameter(help="The node to end up on.")] = Role.PRIMARY,
-    format: Annotated[Format, Parameter(help="For psql and drivers (uri, keyword), or a shell (env).")] = Format.URI,
+    format: Annotated[
+        Format, Parameter(help="A URL, the client's own way (keyword: for psql, or a file of options), or for a shell.")
+    ] = Format.URI,
     common: Common = DEFAULT,
 ) -> None:
     """Print a connection string that works as pasted. It holds the password.
@@ -269,37 +271,41 @@ def url(
       psql "$(ccx datastore url orders)"
       ccx datastore url orders --role replica --format keyword
       eval "$(ccx datastore url orders --format env)"
+      mariadb --defaults-file=<(ccx datastore url shop --format keyword)
     """
-    from ccx.cli import connection, psql
+    from ccx.cli import speaking
 
-    parameters = psql.parameters(common, datastore, role)
+    speaker, parameters = speaking.reach(common, datastore, role)
+    text = speaker.written(parameters, format)
     if common.output is Output.TABLE:
-        sys.stdout.write(connection.written(parameters, format) + "\n")
+        sys.stdout.write(text + "\n")
     else:
-        output.document({"url": connection.written(parameters, format), "parameters": parameters}, common.output)
+        output.document({"url": text, "parameters": parameters}, common.output)
 
 
 @app.command
 def connect(
     datastore: Wanted,
     arguments: Annotated[
-        list[str] | None, Parameter(allow_leading_hyphen=True, negative=(), help="For psql, behind --.")
+        list[str] | None, Parameter(allow_leading_hyphen=True, negative=(), help="For the client, behind --.")
     ] = None,
     /,
     *,
     role: Annotated[Role, Parameter(help="The node to end up on.")] = Role.PRIMARY,
     context: Annotated[str | None, Parameter(help="Control plane to ask, by its context's name.")] = None,
 ) -> int:
-    """Open psql on a datastore, TLS verified against its own CA.
+    """Open the database's own client (psql, mariadb) on a datastore, TLS verified against its own CA.
 
     Try:
       ccx datastore connect orders
       ccx datastore connect orders --role replica
       ccx datastore connect orders -- --tuples-only --command 'select version()'
+      ccx datastore connect shop -- --batch --execute 'select version()'
     """
-    from ccx.cli import psql
+    from ccx.cli import speaking
 
-    return psql.run(psql.parameters(Common(context=context), datastore, role), arguments or [])
+    speaker, parameters = speaking.reach(Common(context=context), datastore, role)
+    return speaker.run(parameters, arguments or [])
 
 
 def _follow(api: Any, uuid: str, kind: str, timeout: float | None, *, gone_is_done: bool = False) -> None:

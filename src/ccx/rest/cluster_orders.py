@@ -8,6 +8,7 @@ from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ccx.auth.identity import Owner
+from ccx.cmon.engines.base import Engine
 from ccx.errors import CcxError, Invalid
 from ccx.rest import capacity, names, offer
 from ccx.rest.schema import AnyText, Body, Text
@@ -79,8 +80,9 @@ async def place(services: Services, tx: AsyncSession, owner: Owner, order: Order
     names.check_datastore(general.cluster_name, "general.cluster_name")
     database = offer.vendor(settings, general.db_vendor)
     version = offer.version(database, general.db_version)
-    cluster_type = offer.cluster_type(database, general.cluster_type)
-    _check_size(services, database, general.cluster_size)
+    engine = services.engine(database.code)
+    cluster_type = offer.cluster_type(database, general.cluster_type, engine.topologies)
+    _check_size(engine, database, general.cluster_size)
     cloud = offer.cloud(settings, order.cloud.cloud_provider)
     region = offer.region(cloud, order.cloud.cloud_region)
     instance = offer.instance(cloud, order.instance.instance_size)
@@ -110,14 +112,13 @@ async def place(services: Services, tx: AsyncSession, owner: Owner, order: Order
     return values
 
 
-def _check_size(services: Services, database: Database, size: int) -> None:
-    engine = services.engine(database.code)
+def _check_size(engine: Engine, database: Database, size: int) -> None:
     try:
         if size not in database.num_nodes:
             raise Invalid(f"{database.name} can't have {size} nodes")
         engine.promise(size)
     except Invalid as error:
-        promises = "; ".join(engine.promise(count) for count in database.num_nodes)
+        promises = "; ".join(offer.promises(database, engine).values())
         raise Invalid(error.err, field="general.cluster_size", remedy=f"Choose one of: {promises}") from None
 
 

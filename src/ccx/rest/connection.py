@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
+from ccx.cmon.spec import ClusterView, Role
 from ccx.errors import Conflict, NotFound
 from ccx.rest.deps import ActingFor, Caller, Context, OwnedDatastore, Transaction
 from ccx.rest.nodes import client_port
@@ -13,6 +14,7 @@ from ccx.rest.routing import OwnerRoute
 from ccx.rest.routing import router as make_router
 from ccx.runner.subject import Subject, datastore_scope
 from ccx.stores import nodes
+from ccx.stores.models import Node
 
 router = make_router(OwnerRoute, "/api/deployment/v2", "connection")
 
@@ -22,10 +24,14 @@ class Host(BaseModel):
     """In its certificate."""
     address: str
     label: str
+    role: str
+    """``primary``, ``replica`` or ``unknown``, as the cluster itself last reported."""
 
 
 class Connection(BaseModel):
     uuid: UUID
+    speaks: str
+    """``postgresql`` or ``mysql``: what clients have to speak; the scheme of its URLs."""
     user: str
     password: str
     database: str
@@ -52,14 +58,23 @@ async def get_connection(
             "there is nothing to connect to yet", remedy="Wait until the datastore is STARTED: ccx job follow"
         )
     subject = Subject(services, datastore)
+    observed = ClusterView.from_json(datastore.observed) if datastore.observed else None
+    roles = {member.label: member.role for member in observed.members} if observed else {}
     return Connection(
         uuid=datastore.id,
+        speaks=subject.engine.speaks,
         user=datastore.admin_user,
         password=kept["admin"],
         database=datastore.admin_database,
         port=client_port(subject.engine),
         primary=subject.primary_name,
         replicas=subject.replicas_name,
-        nodes=[Host(host=n.hostname, address=n.public_address or n.address or "", label=n.label) for n in members],
+        nodes=[_host(node, roles.get(node.label, Role.UNKNOWN)) for node in members],
         ca=kept["ca.certificate"],
+    )
+
+
+def _host(node: Node, role: Role) -> Host:
+    return Host(
+        host=node.hostname, address=node.public_address or node.address or "", label=node.label, role=role.value
     )

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from ccx.rest.deps import Config
+from ccx.cmon.engines.base import Engine
+from ccx.errors import Invalid
+from ccx.rest import offer
+from ccx.rest.deps import Context
 from ccx.rest.routing import OwnerRoute
 from ccx.rest.routing import router as make_router
 from ccx.settings import CloudConfig, Database, Settings
@@ -21,9 +26,13 @@ class Named(BaseModel):
 class Vendor(Named):
     version: str
     """The default: the last of ``versions``."""
+    speaks: str
+    """The scheme of its URLs, which says what clients it takes."""
     versions: list[str]
     """Oldest first: existing clients take the last."""
     num_nodes: list[int]
+    promises: dict[int, str]
+    """What each of these counts gives, in words."""
     types: list[Named]
 
 
@@ -98,17 +107,17 @@ class Wizard(BaseModel):
 
 
 @router.get("/deploy-wizard")
-async def deploywizard_of(settings: Config) -> Wizard:
+async def deploywizard_of(services: Context) -> Wizard:
     """What can be created here."""
-    return wizard_of(settings)
+    return wizard_of(services.settings, services.engine)
 
 
-def wizard_of(settings: Settings) -> Wizard:
-    """The offer of these settings."""
+def wizard_of(settings: Settings, engine: Callable[[str], Engine]) -> Wizard:
+    """The offer of these settings, of vendors that there is an ``engine`` for."""
     # Existing clients write a cloud's code in lower case before they look it up.
     clouds = [cloud.model_copy(update={"code": cloud.code.lower()}) for cloud in settings.clouds]
     return Wizard(
-        database=DatabaseOffer(vendors=[_vendor(d) for d in settings.databases if d.enabled]),
+        database=DatabaseOffer(vendors=[v for d in settings.databases if d.enabled and (v := _vendor(d, engine))]),
         cloud=CloudOffer(cloud_providers=[_provider(c) for c in clouds]),
         instance=InstanceOffer(
             instance_sizes={c.code: [InstanceSize(**i.model_dump()) for i in c.instance_types] for c in clouds},
@@ -132,14 +141,25 @@ def wizard_of(settings: Settings) -> Wizard:
     )
 
 
-def _vendor(database: Database) -> Vendor:
+def _vendor(database: Database, engine: Callable[[str], Engine]) -> Vendor | None:
+    """None where nothing of it can be made: settings may name vendors that are not built yet."""
+    try:
+        made_by = engine(database.code)
+    except Invalid:
+        return None
+    promises = offer.promises(database, made_by)
+    types = offer.topologies(database, made_by.topologies)
+    if not (promises and types):
+        return None
     return Vendor(
         code=database.code,
         name=database.name,
         version=database.versions[-1],
+        speaks=made_by.speaks,
         versions=list(database.versions),
-        num_nodes=list(database.num_nodes),
-        types=[Named(code=t.code, name=t.name) for t in database.types],
+        num_nodes=list(promises),
+        promises=promises,
+        types=[Named(code=t.code, name=t.name) for t in types],
     )
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
 from typing import TypeVar
 
+from ccx.cmon.engines.base import Engine
 from ccx.errors import Invalid
-from ccx.settings import CloudConfig, Database, InstanceType, Region, Settings, VolumeType
+from ccx.settings import CloudConfig, Database, InstanceType, Region, Settings, TypeOfCluster, VolumeType
 
 VENDOR_ALIASES = {
     "mysql": "percona", "psql": "postgres", "pgsql": "postgres", "postgresql": "postgres", "mssql": "microsoft",
@@ -36,14 +38,34 @@ def version(database: Database, word: str) -> str:
     return word
 
 
-def cluster_type(database: Database, word: str) -> str:
-    """The topology's code; ``""`` and the vendor's own name mean the default one."""
-    codes = [t.code for t in database.types]
+def topologies(database: Database, made: Collection[str]) -> list[TypeOfCluster]:
+    """Those on offer, of what the vendor's engine has ``made`` its own: settings may name more."""
+    return [t for t in database.types if t.code in made]
+
+
+def cluster_type(database: Database, word: str, made: Collection[str]) -> str:
+    """The topology's code; ``""`` and the vendor's own name mean the default one. ``made``: what its engine makes."""
+    on_offer = topologies(database, made)
+    codes = [t.code for t in on_offer]
     meant = word.lower()
+    if not codes:
+        raise Invalid(
+            f"no topology of {database.name} is offered here", field="general.cluster_type",
+            remedy="Choose another vendor",
+        )  # fmt: skip
     if meant in ("", database.code) or VENDOR_ALIASES.get(meant) == database.code:
         default = DEFAULT_TYPES.get(database.code, codes[0])
         return default if default in codes else codes[0]
-    return _pick("general.cluster_type", word, database.types, lambda t: (t.code,)).code
+    return _pick("general.cluster_type", word, on_offer, lambda t: (t.code,)).code
+
+
+def promises(database: Database, engine: Engine) -> dict[int, str]:
+    """What each count of nodes on offer gives, of those that the engine can make."""
+    found = {}
+    for count in database.num_nodes:
+        with suppress(Invalid):
+            found[count] = engine.promise(count)
+    return found
 
 
 def cloud(settings: Settings, word: str) -> CloudConfig:

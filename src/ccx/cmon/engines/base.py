@@ -37,6 +37,10 @@ class Engine(Protocol):
     """One vendor. ``token`` is the job's claim, passed on to every node that is changed."""
 
     vendor: str
+    topologies: tuple[str, ...]
+    """The codes of those that it makes."""
+    speaks: str
+    """What clients talk to it in, by the scheme of its URLs: ``postgresql``, ``mysql``. They choose programs by it."""
     image: str
     """What its nodes start from, on a cloud whose images we make: one that holds its packages."""
     ports: tuple[Port, ...]

@@ -45,6 +45,8 @@ class PostgresEngine:
     """Implements :class:`ccx.cmon.engines.base.Engine`. Keeps connections; one per process is enough."""
 
     vendor = "postgres"
+    topologies = ("postgres_streaming",)
+    speaks = "postgresql"
     image = "baked"
     ports = (
         Port(POSTGRES, "PostgreSQL", clients=True, peers=True),

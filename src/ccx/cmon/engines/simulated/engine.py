@@ -19,6 +19,8 @@ class SimulatedEngine(SimulatedBackups):
     """``channel`` is for what real engines do over their own protocols: observation, leadership, switchover."""
 
     vendor = "simulated"
+    topologies = ("postgres_streaming", "replication")
+    speaks = "postgresql"
     image = "baked"
     software = Software()
     ports: tuple[Port, ...] = (

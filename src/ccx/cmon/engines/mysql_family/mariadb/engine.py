@@ -34,6 +34,8 @@ class MariaDbEngine:
     """Implements :class:`ccx.cmon.engines.base.Engine`. Keeps connections; one per process is enough."""
 
     vendor = "mariadb"
+    topologies = ("replication",)
+    speaks = "mysql"
     image = "baked-mariadb"
     ports = (
         Port(MYSQL, "MariaDB", clients=True, peers=True),
