@@ -30,8 +30,8 @@ TARGET_RATIO, TARGET_SECONDS = 1.3, 15.0
 _ENDS = (
     ("machines", ("reserve", "firewall", "volume", "server")),
     ("boot", ("boot",)),
-    ("packages", ("certificates", "probe", "packages")),
-    ("configure", ("configure",)),
+    ("packages", ("certificates", "packages")),
+    ("configure", ("probe", "configure")),
     ("start", ("start",)),
     ("form", ("form",)),
     ("users", ("users",)),

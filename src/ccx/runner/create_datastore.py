@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -54,10 +55,7 @@ async def build(job: Job, datastore_id: str, follow: Action | None = None, form:
         every=timedelta(seconds=0.25),
         within=servers.booted_within(services),
     )
-    await job.gather(
-        job.transaction("certificates", certify(services, datastore_id, members)),
-        *(job.step(f"probe {n.label}", preflight.probe(services, datastore_id, n.id)) for n in nodes),
-    )
+    await job.transaction("certificates", certify(services, datastore_id, members))
     await job.gather(*(set_up(job, subject, members, node) for node in nodes))
     await job.step("start", cluster.start(services, datastore_id, members), timeout=120)
     if follow is not None:
@@ -113,12 +111,20 @@ async def machine(job: Job, subject: Subject, node: Node) -> None:
 
 
 async def set_up(job: Job, subject: Subject, members: list[UUID], node: Node) -> None:
-    """One node's packages, where its image lacks them, and its configuration."""
+    """One node's probe, its packages, where its image lacks them, and its configuration."""
     services, datastore_id = subject.services, str(subject.datastore.id)
-    if packages.needed(subject):
-        install = packages.install(services, datastore_id, node.id)
-        await job.step(f"packages {node.label}", install, timeout=packages.INSTALL_S)
-    await job.step(f"configure {node.label}", cluster.configure(services, datastore_id, members, node.id))
+    probe = partial(job.step, f"probe {node.label}", preflight.probe(services, datastore_id, node.id))
+    configure = partial(
+        job.step, f"configure {node.label}", cluster.configure(services, datastore_id, members, node.id)
+    )
+    if not packages.needed(subject):
+        # Files are written meanwhile; nothing is started before the probe's answer.
+        await job.gather(probe(), configure())
+        return
+    await probe()
+    install = packages.install(services, datastore_id, node.id)
+    await job.step(f"packages {node.label}", install, timeout=packages.INSTALL_S)
+    await configure()
 
 
 def certify(services: Services, datastore_id: str, members: list[UUID]) -> TransactionBody:

@@ -14,7 +14,7 @@ from ccx.runner import branches
 from ccx.runner.create_datastore import certify, machine, set_up
 from ccx.runner.restore_datastore import FORM
 from ccx.runner.services import Services
-from ccx.runner.steps import cluster, in_place, preflight, restores, servers, takeover
+from ccx.runner.steps import cluster, in_place, restores, servers, takeover
 from ccx.runner.subject import Subject
 from ccx.stores import datastores
 from ccx.stores.models import Node
@@ -69,10 +69,7 @@ async def _make(job: Job, subject: Subject, branch: int, new: list[Node]) -> dic
         every=timedelta(seconds=0.25),
         within=servers.booted_within(services),
     )
-    await job.gather(
-        job.transaction("certificates", certify(services, datastore_id, members)),
-        *(job.step(f"probe {n.label}", preflight.probe(services, datastore_id, n.id)) for n in new),
-    )
+    await job.transaction("certificates", certify(services, datastore_id, members))
     await job.gather(*(set_up(job, subject, members, node) for node in new))
     await job.step("start", cluster.start(services, datastore_id, members), timeout=120)
     await job.step("restore", in_place.follow(services, datastore_id, members), timeout=900, retry_for=600)

@@ -1,4 +1,4 @@
-"""Whether a node reaches what it needs, asked of the node itself, before anything is installed or configured on it."""
+"""Whether a node reaches what it needs, asked of the node itself, before anything is installed or started on it."""
 
 from __future__ import annotations
 
