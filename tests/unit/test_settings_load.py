@@ -29,7 +29,15 @@ def test_the_environment_wins_over_the_file(etc):
     assert (found.instance, found.fqdn, found.nats_url, found.log_level) == ("x", "ccx.example", "nats://b", "debug")
 
 
+def test_a_vendor_is_put_on_offer_by_its_code_alone_and_what_is_said_of_it_wins(etc):
+    (etc / "ccx.yaml").write_text("databases: [postgres, {code: mariadb, num_nodes: [3]}]\n")
+    postgres, mariadb = load("x", {}).databases
+    assert (postgres.code, postgres.versions) == ("postgres", ("17",))
+    assert (mariadb.name, mariadb.versions, mariadb.num_nodes) == ("MariaDB", ("11.8",), (3,))
+
+
 BAD = {
+    "strange vendor": ("databases: [oracle]", ": databases: there is no database 'oracle'", "There is: postgres, maria"),
     "no YAML": ("a: 1\nb: [", ":2: this is not YAML", "Correct that line"),
     "no mapping": ("[]", ": this must be a mapping", "Correct the file"),
     "near key": ("fqnd: x", ": fqnd: there is no key 'fqnd'", "Did you mean fqdn?"),

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from ccx.errors import Invalid
 from ccx.settings.codes import prefix
 from ccx.settings.model import Paths, Settings
+from ccx.settings.vendors import OFFERS
 
 # What <CODE>_S3_… says of a cloud's object store. Its keys are secrets, and read by who needs them.
 _STORE = {"ENDPOINT": "s3_endpoint", "BUCKETNAME": "s3_bucket", "INSECURE_SSL": "s3_insecure_ssl"}
@@ -64,6 +65,8 @@ def parse(text: str, file: Path, instance: str, environ: Mapping[str, str]) -> S
     values.update({field: environ[name] for name, field in _ENVIRONMENT.items() if name in environ})
     if isinstance(values.get("clouds"), list):
         values["clouds"] = [_with_store(cloud, environ) for cloud in values["clouds"]]
+    if isinstance(values.get("databases"), list):
+        values["databases"] = [_offer(entry, file) for entry in values["databases"]]
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
@@ -92,6 +95,20 @@ def _fields(path: list[str]) -> list[str]:
         if model is None:
             return []
     return list(model.model_fields)
+
+
+def _offer(entry: Any, file: Path) -> Any:
+    """A vendor on offer: by its code alone, or with what is to differ from how it is offered then."""
+    code = entry.get("code") if isinstance(entry, dict) else entry
+    if not isinstance(code, str):
+        return entry  # validation says so
+    if code in OFFERS:
+        return {**OFFERS[code].model_dump(), **(entry if isinstance(entry, dict) else {})}
+    if isinstance(entry, str):
+        raise Invalid(
+            f"there is no database {code!r}", field=f"{file}: databases", remedy=f"There is: {', '.join(OFFERS)}"
+        )
+    return entry
 
 
 def _with_store(cloud: Any, environ: Mapping[str, str]) -> Any:
