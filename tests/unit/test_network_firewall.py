@@ -15,8 +15,6 @@ from ccx.settings import Settings
 from ccx.settings.vendors import OFFERS
 
 SOURCE = "192.0.2.0/24"
-NOT_ON_OFFER = ("mariadb.",)
-"""Rows of engines that are there, and planned as a whole: what they open has to be declared all the same."""
 
 
 def declared(found: Plan, settings: Settings) -> set[Rule]:
@@ -26,9 +24,7 @@ def declared(found: Plan, settings: Settings) -> set[Rule]:
         RESOLVER: f"{settings.resolver_address}/32",
     }  # fmt: skip
     wanted = set()
-    for row in found.select(status=None):
-        if row.status is not Status.BUILT and not row.id.startswith(NOT_ON_OFFER):
-            continue
+    for row in found.select(status=Status.BUILT):
         transport = row.protocol.transport
         if row.plane is Plane.DATA and row.group:
             if row.direction is Direction.OUTBOUND:

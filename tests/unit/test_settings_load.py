@@ -37,7 +37,7 @@ def test_a_vendor_is_put_on_offer_by_its_code_alone_and_what_is_said_of_it_wins(
 
 
 BAD = {
-    "strange vendor": ("databases: [oracle]", ": databases: there is no database 'oracle'", "There is: postgres, maria"),
+    "strange vendor": ("databases: [oracle]", ": databases: there is no database 'oracle'", "There is: postgres"),
     "no YAML": ("a: 1\nb: [", ":2: this is not YAML", "Correct that line"),
     "no mapping": ("[]", ": this must be a mapping", "Correct the file"),
     "near key": ("fqnd: x", ": fqnd: there is no key 'fqnd'", "Did you mean fqdn?"),

@@ -10,13 +10,10 @@ from ccx.network import (
     Mirror,
     Plane,
     Protocol,
-    Status,
     declare,
     for_vendor,
 )
 from ccx.network.mirror import repository
-
-# Planned, all of them, until a datastore is made of it on a cloud: built is what a test blocks.
 
 _MARIADB = for_vendor("mariadb")
 
@@ -33,7 +30,6 @@ CLIENT_CONNECTIONS = declare(
     service="MariaDB",
     purpose="applications connect (TLS), from the sources that the datastore's firewall allows",
     when_blocked="applications can't reach the datastore; nothing else changes",
-    status=Status.PLANNED,
 )
 
 KEEPER_STATUS = declare(
@@ -49,7 +45,6 @@ KEEPER_STATUS = declare(
     service="cmon",
     purpose="state of the cluster, and planned changes of primary (mutual TLS)",
     when_blocked="the datastore shows as UNKNOWN; it serves and fails over by itself",
-    status=Status.PLANNED,
 )
 
 ETCD = declare(
@@ -65,7 +60,6 @@ ETCD = declare(
     service="cmon",
     purpose="says who the members are, and ends a fenced leader's lease, so that failover does not wait (mutual TLS)",
     when_blocked="no datastore is made and no lost node replaced; failover waits for the lease to expire (10 s)",
-    status=Status.PLANNED,
 )
 
 REPLICATION = declare(
@@ -81,7 +75,6 @@ REPLICATION = declare(
     service="MariaDB",
     purpose="replication between the nodes of a datastore (mutual TLS)",
     when_blocked="replicas fall behind; without a synchronous one writes wait, and the datastore is DEGRADED",
-    status=Status.PLANNED,
 )
 
 KEEPER_PEERS = declare(
@@ -97,7 +90,6 @@ KEEPER_PEERS = declare(
     service="keeper",
     purpose="a new node, or one whose history went astray, gets a copy of the primary's data (mutual TLS)",
     when_blocked="a node can't join; those that run go on, and fail over",
-    status=Status.PLANNED,
 )
 
 ETCD_PEERS = declare(
@@ -113,7 +105,6 @@ ETCD_PEERS = declare(
     service="etcd",
     purpose="the datastore's own consensus: who leads (mutual TLS)",
     when_blocked="without a majority of members the primary ends its server, and comes back read-only",
-    status=Status.PLANNED,
 )
 
 PACKAGES = declare(
@@ -132,7 +123,6 @@ PACKAGES = declare(
     source="specification, section 3; redirects to storage on a host not known: mirror it",
     when_blocked="a new node's packages are not installed: its job fails, names this repository and is undone; "
     "nodes that run go on",
-    status=Status.PLANNED,
 )
 
 PACKAGES_KEY = declare(
@@ -150,7 +140,6 @@ PACKAGES_KEY = declare(
     mirror=Mirror.APT_REPOSITORY,
     when_blocked="a new node can't check MariaDB's packages and installs none: its job fails, names the key's URL and "
     "is undone; nodes that run go on",
-    status=Status.PLANNED,
 )
 
 REPOSITORY = repository(
