@@ -26,7 +26,7 @@ _SERVICES_OFF = (
 
 _MARIADB = (
     "etcd-client", "etcd-server", "galera-4", "mariadb-backup", "mariadb-client", "mariadb-server", "nftables",
-    "prometheus-node-exporter",
+    "prometheus-node-exporter", "rclone", "zstd",
 )  # fmt: skip
 
 _MARIADBS_OFF = ("etcd", "mariadb", "nftables", "prometheus-node-exporter", "rsync")

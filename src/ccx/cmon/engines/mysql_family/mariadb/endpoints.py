@@ -151,7 +151,7 @@ REPOSITORY = repository(
     packages={
         "": (
             "etcd-client", "etcd-server", "galera-4", "mariadb-backup", "mariadb-client", "mariadb-server",
-            "prometheus-node-exporter",
+            "prometheus-node-exporter", "rclone", "zstd",
         )
     },
 )  # fmt: skip
