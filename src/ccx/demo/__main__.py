@@ -1,9 +1,8 @@
-"""``python -m ccx.demo [--keep | --down]``: what ``script/demo`` runs once everything is installed."""
+"""``python -m ccx.demo [--restore] [--keep | --down]``: what ``script/demo`` runs once everything is installed."""
 
 from __future__ import annotations
 
 import argparse
-import secrets
 import shutil
 import subprocess
 import sys
@@ -13,7 +12,7 @@ import psycopg
 from dns.exception import DNSException
 
 from ccx.demo import play
-from ccx.demo.stage import CCX, Stage, Unexpected
+from ccx.demo.stage import CCX, INSTANCE, NAME, Stage, Unexpected
 from ccx.errors import CcxError
 from ccx.settings import Paths
 
@@ -25,6 +24,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="script/demo", description="The main job of CCX, on this machine, with real parts."
     )
+    parser.add_argument("--restore", action="store_true", help="lose a table and a datastore, and bring both back")
     parser.add_argument("--keep", action="store_true", help="leave everything running, and say how to use it")
     parser.add_argument("--down", action="store_true", help="remove everything that the demonstration made")
     options = parser.parse_args()
@@ -36,26 +36,20 @@ def main() -> int:
     HOME.mkdir(mode=0o700, parents=True)
     stage = Stage(HOME)
     try:
-        settings = play.start(stage)
-        password_file = HOME / "password"
-        password_file.write_text(secrets.token_urlsafe(16))
-        password_file.chmod(0o600)
-        play.sign_up(stage, password_file)
-        play.create(stage, settings.client_address)
-        nodes = play.connect(stage, settings)
-        play.survive(stage, settings, nodes)
-        if not options.keep:
-            play.delete(stage, settings)
+        if options.restore:
+            play.restores(stage)
+        else:
+            play.main_job(stage, keep=options.keep)
     except (Unexpected, TimeoutError, psycopg.Error, DNSException, CcxError) as failure:
         stage.console.print(f"\n[bold red]script/demo: this was expected, and is not so: {failure}[/bold red]")
-        stage.console.print(f"   Logs: {Paths.of(play.INSTANCE).var / 'log'}. Remove everything: script/demo --down")
+        stage.console.print(f"   Logs: {Paths.of(INSTANCE).var / 'log'}. Remove everything: script/demo --down")
         return 1
     stage.table()
     if options.keep:
         stage.console.print(
-            f"\nIt runs on. Use it:\n   export XDG_CONFIG_HOME={HOME}\n   {CCX} datastore connect {play.NAME}"
+            f"\nIt runs on. Use it:\n   export XDG_CONFIG_HOME={HOME}\n   {CCX} datastore connect {NAME}"
         )
-        stage.console.print(f"   {CCX} datastore url {play.NAME}\n   script/demo --down      removes everything")
+        stage.console.print(f"   {CCX} datastore url {NAME}\n   script/demo --down      removes everything")
         return 0
     stage.console.print("\nTry next: script/demo --keep, then ccx datastore connect orders; ccx --help")
     return down(quiet=True)
@@ -63,9 +57,7 @@ def main() -> int:
 
 def down(*, quiet: bool = False) -> int:
     """Removes every process, mount, namespace, volume and address of the demonstration, in whatever state it is."""
-    ran = subprocess.run(
-        [CCX, "down", "--purge", "--instance", play.INSTANCE], capture_output=quiet, text=True, check=False
-    )
+    ran = subprocess.run([CCX, "down", "--purge", "--instance", INSTANCE], capture_output=quiet, text=True, check=False)
     shutil.rmtree(HOME, ignore_errors=True)
     if ran.returncode != 0 and quiet:
         sys.stderr.write(ran.stderr)

@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+INSTANCE = "demo"
+NAME = "orders"
+"""Of the datastore."""
 CCX = str(Path(sys.executable).with_name("ccx"))
 
 
@@ -25,9 +28,13 @@ class Unexpected(Exception):
 
 
 class Stage:
-    """Runs commands in view of the audience, and keeps what was done and how long it took."""
+    """Runs commands in view of the audience, and keeps what was done and how long it took.
+
+    ``home``: where its ``ccx`` keeps its contexts.
+    """
 
     def __init__(self, home: Path) -> None:
+        self.home = home
         # In a file, lines are as long as they need to be.
         self.console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
         self.done: list[tuple[str, float, str]] = []
@@ -78,9 +85,10 @@ class Stage:
         self.console.print(table)
 
 
-def parameters(answer: Mapping[str, Any]) -> list[dict[str, str]]:
-    """libpq's parameters of each node by itself, from ``ccx datastore url --output json``."""
-    whole: dict[str, str] = answer["parameters"]
-    hosts, addresses = whole["host"].split(","), whole["hostaddr"].split(",")
-    rest = {k: v for k, v in whole.items() if k not in ("host", "hostaddr", "target_session_attrs")}
-    return [{**rest, "host": host, "hostaddr": address} for host, address in zip(hosts, addresses, strict=True)]
+def until(condition: Callable[[], str | None], *, within: float, what: str) -> None:
+    """Waits until ``condition`` finds nothing missing. Unexpected, with what it found last, after ``within`` s."""
+    deadline = time.monotonic() + within
+    while (missing := condition()) is not None:
+        if time.monotonic() > deadline:
+            raise Unexpected(f"{what}: after {within:.0f} s, {missing}")
+        time.sleep(0.5)

@@ -1,0 +1,49 @@
+"""A control plane, somebody who uses it, and their datastore."""
+
+from __future__ import annotations
+
+import secrets
+import socket
+import time
+
+from ccx.demo.stage import INSTANCE, NAME, Stage
+from ccx.settings import Settings, load
+
+REPAIR_AFTER = 3
+"""Seconds; an installation waits 300."""
+
+
+def start(stage: Stage) -> Settings:
+    """The control plane, and a user in it."""
+    with stage.scene("start the control plane") as said:
+        stage.run(
+            "up", "--detach", "--instance", INSTANCE, "--listen", f"127.0.0.1:{_free_port()}",
+            "--set", f"auto_repair.delay={REPAIR_AFTER}",
+        )  # fmt: skip
+        settings = load(INSTANCE)
+        said["outcome"] = settings.public_url
+    password_file = stage.home / "password"
+    password_file.write_text(secrets.token_urlsafe(16))
+    password_file.chmod(0o600)
+    login = f"ada-{int(time.time())}@example.net"
+    stage.run("login", "--instance", INSTANCE, "--sign-up", "--login", login, "--password-file", str(password_file))
+    return settings
+
+
+def create(stage: Stage, client: str) -> None:
+    with stage.scene("create a three-node PostgreSQL 17 datastore") as said:
+        stage.run(
+            "datastore", "create", NAME, "--vendor", "postgres", "--version", "17", "--nodes", "3",
+            "--size", "tiny", "--volume-size", "10", "--allow", client,
+        )  # fmt: skip
+        store = stage.ask("datastore", "show", NAME)
+        stage.expect(store["cluster_status"] == "STARTED", "the datastore is STARTED")
+        said["outcome"] = f"{NAME} is STARTED with {store['cluster_size']} nodes"
+
+
+def _free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
