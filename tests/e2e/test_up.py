@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import os
 import pwd
 import signal
@@ -63,7 +64,7 @@ async def test_secrets_stand_in_no_argument_and_no_environment(new_installation:
     for pid in [*processes.inside_network(new_installation.layout.namespace_file), new_installation.record().pid]:
         shown = Path(f"/proc/{pid}/cmdline").read_bytes() + Path(f"/proc/{pid}/environ").read_bytes()
         assert not [secret for secret in secrets if secret.encode() in shown]
-    for file in ("wrapping.key", "nats.credentials", "ssh.key", "tls.key", "ca.key"):
+    for file in ("wrapping.key", "recovery.key", "nats.credentials", "ssh.key", "tls.key", "ca.key"):
         assert (etc / file).stat().st_mode & 0o077 == 0, file
 
 
@@ -146,7 +147,9 @@ async def test_in_the_foreground_it_changes_what_it_is_told_to_and_stops_in_orde
         settings = yaml.safe_load((layout.etc / "ccx.yaml").read_text())
         assert settings["auto_repair"]["delay"] == 77
         recovered = import_recovery(copy.read_text(), "correct horse battery staple")
-        assert recovered.to_lines() == KeyRing.load(layout.etc / "wrapping.key").to_lines()
+        recovery_key, wrapping = recovered.parted(0)
+        assert wrapping.to_lines() == KeyRing.load(layout.etc / "wrapping.key").to_lines()
+        assert base64.b64encode(recovery_key or b"").decode() == (layout.etc / "recovery.key").read_text().strip()
         assert copy.stat().st_mode & 0o077 == 0
         if not Path("/run/systemd/resolve").exists():
             assert Path("/etc/resolv.conf").read_text().startswith(f"nameserver {layout.subnet[3]} ")

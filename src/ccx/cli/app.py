@@ -31,6 +31,7 @@ _COMMANDS = {
     "ccx.cli.session:whoami": "Show who is logged in, and where.",
     "ccx.cli.completion:completion": "Print a shell's completion script.",
     "ccx.cli.up:up": "Start a control plane on this machine, and supervise it.",
+    "ccx.cli.up:recover": "Rebuild a lost control plane from its copy, and start it.",
     "ccx.cli.up:down": "Stop it; the datastores' nodes go on.",
     "ccx.cli.up:status": "Show its parts and how they are.",
     "ccx.cli.up:serve": "Run roles of the control plane in this process.",

@@ -82,6 +82,64 @@ def up(
     return _detached(command)
 
 
+def recover(
+    *,
+    recovery_file: Path,
+    passphrase_file: Path | None = None,
+    instance: str = "default",
+    settings: Path | None = None,
+    detach: bool = False,
+    listen: str | None = None,
+    resolve: bool | None = None,
+    change: Annotated[list[str] | None, Parameter("--set")] = None,
+) -> int:
+    """Rebuild a lost control plane on this machine from its copy in the object store, and start it.
+
+    Its datastores go on meanwhile, and are not touched. A control plane of before that still runs stops by itself. One
+    that was broken off can be run again. Must be root.
+
+    Try:
+
+        ccx recover --recovery-file /media/safe/ccx.recovery --settings ccx.yaml --detach
+
+        ccx recover --instance try --recovery-file ccx.recovery --passphrase-file /dev/stdin --detach
+
+    Parameters
+    ----------
+    recovery_file:
+        The recovery copy of the wrapping key; /dev/stdin works, too.
+    passphrase_file:
+        Read its passphrase from this file's first line, instead of asking for it.
+    instance:
+        Name of the lost instance.
+    settings:
+        A ccx.yaml that says where the object store is. Without, the folder s3 in /var/lib/ccx/INSTANCE on this machine.
+    detach:
+        Return when it is healthy, and leave it running.
+    listen:
+        Address and port of the public HTTPS listener, if another one than it was.
+    resolve:
+        Let this machine itself resolve the datastores' names.
+    change:
+        Change a setting in ccx.yaml, for good, as "ccx up" does.
+    """
+    from ccx.embedded import preflight
+
+    preflight.check_name(instance)
+    preflight.check_machine()
+    try:
+        text = recovery_file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Invalid(f"can't read {recovery_file}: {error}", field="--recovery-file") from None
+    passphrase = _passphrase(passphrase_file, again=False)
+
+    from ccx.embedded.recover import recover as rebuilt
+    from ccx.secrets import import_recovery
+
+    rebuilt(instance, import_recovery(text, passphrase), settings, _say)
+    return up(instance=instance, detach=detach, listen=listen, resolve=resolve, change=change)
+
+
 def down(*, instance: str = "default", purge: bool = False) -> None:
     """Stop the control plane; the datastores' nodes go on.
 
@@ -153,7 +211,7 @@ def _detached(command: list[str]) -> int:
             return 0
 
 
-def _passphrase(file: Path | None) -> str:
+def _passphrase(file: Path | None, *, again: bool = True) -> str:
     if file is not None:
         try:
             return file.read_text().splitlines()[0]
@@ -162,7 +220,7 @@ def _passphrase(file: Path | None) -> str:
     if not sys.stdin.isatty():
         raise CcxError("there is no terminal to ask for a passphrase", remedy="Give --passphrase-file", status=422)
     first = getpass.getpass("Passphrase of the recovery copy: ")
-    if getpass.getpass("Again: ") != first:
+    if again and getpass.getpass("Again: ") != first:
         raise Invalid("the two passphrases differ", field="--recovery-file", remedy="Start again")
     return first
 

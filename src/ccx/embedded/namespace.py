@@ -12,10 +12,13 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from ccx.embedded import processes
 from ccx.embedded.layout import Layout
 from ccx.embedded.shell import run
+
+T = TypeVar("T")
 
 _CLONE_NEWNET = 0x40000000
 _BACKLOG = 512
@@ -158,6 +161,26 @@ async def stop_leftovers(layout: Layout, patience: float = 15) -> int:
                     os.kill(process.pid, signal.SIGKILL)
         await asyncio.sleep(0.05)
     return len(found)
+
+
+def within(layout: Layout, work: Callable[[], T]) -> T:
+    """What ``work`` returns or raises, done by a thread in the namespace, as are the threads that it starts. Blocks."""
+    done: list[T] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            _join(layout.namespace_file)
+            done.append(work())
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]
+    return done[0]
 
 
 def _join(namespace_file: Path) -> None:

@@ -15,11 +15,15 @@ import signal
 import ssl
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ccx.embedded import namespace, processes
 from ccx.embedded.layout import S3_PORT, USER, Layout
 from ccx.embedded.sandbox import Sandbox
 from ccx.embedded.shell import run
+
+if TYPE_CHECKING:  # the supervisor stays small
+    from ccx.storage.base import Credentials
 
 BUCKET = "ccx-backups"
 _PROBE_S = 2.0
@@ -50,8 +54,10 @@ class ObjectStore:
     stop_signal = signal.SIGTERM
     stop_within = 1.0
 
-    def __init__(self, layout: Layout, sandbox: Sandbox) -> None:
+    def __init__(self, layout: Layout, sandbox: Sandbox, alone: Credentials | None = None) -> None:
+        """``alone``: before there is an instance, for whoever has these keys, on the namespace's loopback by HTTP."""
         self._layout = layout
+        self._alone = alone
         self._sandbox = sandbox
         self._program = Path(sys.prefix) / "bin" / "weed"
         self._config = layout.run / "s3.json"
@@ -69,9 +75,7 @@ class ObjectStore:
                 "-master.electionTimeout=1s",  # it is alone; by default a restart takes 20 s
                 "-master.volumeSizeLimitMB=1024", "-volume.max=0", "-volume.preStopSeconds=0",
                 "-volume.minFreeSpace=1GiB",
-                "-filer", "-s3", f"-s3.ip.bind={self._layout.control}",
-                f"-s3.port={S3_PORT}", "-s3.port.iceberg=0", "-s3.port.lance=0",
-                f"-s3.cert.file={self._layout.etc / 's3.crt'}", f"-s3.key.file={self._layout.etc / 's3.key'}",
+                "-filer", "-s3", f"-s3.port={S3_PORT}", "-s3.port.iceberg=0", "-s3.port.lance=0", *self._face(),
                 f"-s3.config={self._config}", "-s3.iam.readOnly=false",
                 "-s3.autoCreateBucket=false", "-s3.allowDeleteBucketNotEmpty=false",
             ],
@@ -84,7 +88,15 @@ class ObjectStore:
         self._pid = process.pid
         return process
 
+    def _face(self) -> list[str]:
+        if self._alone is not None:
+            return ["-s3.ip.bind=127.0.0.1"]
+        certificate, key = self._layout.etc / "s3.crt", self._layout.etc / "s3.key"
+        return [f"-s3.ip.bind={self._layout.control}", f"-s3.cert.file={certificate}", f"-s3.key.file={key}"]
+
     async def ready(self) -> bool:
+        if self._alone is not None:
+            return await namespace.http_status(self._layout, S3_PORT, "/status") == 200
         trust = ssl.create_default_context(cafile=str(self._layout.etc / "ca.crt"))
         try:
             async with asyncio.timeout(_PROBE_S):
@@ -102,7 +114,10 @@ class ObjectStore:
         await asyncio.to_thread(processes.page_out, self._pid, self._program)
 
     def _configure(self) -> None:
-        access, secret = credentials_file(self._layout).read_text().split()
+        if self._alone is not None:
+            access, secret = self._alone.access_key, self._alone.secret_key
+        else:
+            access, secret = credentials_file(self._layout).read_text().split()
         actions = ["Admin", "Read", "Write", "List", "Tagging"]
         known = {
             "identities": [

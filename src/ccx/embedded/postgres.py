@@ -11,6 +11,7 @@ from ccx.embedded.layout import USER, Layout
 from ccx.embedded.sandbox import Sandbox
 from ccx.embedded.shell import ToolFailed, run
 from ccx.errors import CcxError
+from ccx.recovery.places import ROLE
 
 # For a few hundred datastores beside a small footprint: about 30 MiB in all when idle.
 _SETTINGS = {
@@ -30,14 +31,23 @@ _SETTINGS = {
     "autovacuum_max_workers": "2",
     "max_wal_size": "256MB",
     "min_wal_size": "32MB",
+    # For the copy in the object store. A store that is away must not fill the disk: then the copy begins anew.
+    "max_wal_senders": "2",
+    "max_replication_slots": "2",
+    "max_slot_wal_keep_size": "512MB",
     "password_encryption": "scram-sha-256",
     "log_timezone": "UTC",
     "timezone": "UTC",
     "log_line_prefix": "%m [%p] ",
 }
-# Whoever is the system user is that role, and nobody else gets in; root administers.
-_HBA = "local all postgres peer map=administrator\nlocal all ccx peer\n"
-_IDENT = "administrator root postgres\n"
+# Whoever is the system user is that role, or copies the database; nobody else gets in; root administers.
+_HBA = f"""\
+local all postgres peer map=administrator
+local all ccx peer
+local all {ROLE} peer map=copier
+local replication {ROLE} peer map=copier
+"""
+_IDENT = f"administrator root postgres\ncopier {USER} {ROLE}\n"
 
 
 class Postgres:
@@ -71,9 +81,11 @@ class Postgres:
         return len(lines) > 7 and lines[7].strip() == "ready"
 
     async def when_ready(self) -> None:
-        """Makes role and database where they are missing."""
-        if await self._query("SELECT 1 FROM pg_roles WHERE rolname = 'ccx'") != "1":
-            await self._query("CREATE ROLE ccx LOGIN")
+        """Makes roles and database where they are missing."""
+        roles = (await self._query("SELECT rolname FROM pg_roles")).split()
+        for role, may in (("ccx", "LOGIN"), (ROLE, "LOGIN REPLICATION")):
+            if role not in roles:
+                await self._query(f"CREATE ROLE {role} {may}")
         if await self._query("SELECT 1 FROM pg_database WHERE datname = 'ccx'") != "1":
             await self._query("CREATE DATABASE ccx OWNER ccx")
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from ccx.clouds.local.locks import one_at_a_time
 from ccx.embedded import host_names, subnet
-from ccx.embedded.layout import USER, Layout, remembered
+from ccx.embedded.bundle import RECOVERING
+from ccx.embedded.layout import ROOT, USER, Layout, remembered
 from ccx.embedded.namespace import listening_socket
 from ccx.embedded.record import already_running, running
 from ccx.errors import CcxError, Conflict, Invalid
@@ -45,9 +46,14 @@ async def plan(instance: str, *, wanted_subnet: str | None, listen: str | None, 
 
     Raises :class:`ccx.errors.CcxError` naming what is in the way.
     """
-    _check_name(instance)
-    _check_machine()
+    check_name(instance)
+    check_machine()
     before = remembered(instance)
+    if (ROOT / instance / RECOVERING).exists():
+        raise Conflict(
+            f"a recovery of instance {instance!r} was broken off",
+            remedy=f"Run it again: ccx recover --instance {instance}",
+        )
     layout = Layout(
         instance,
         await _subnet(instance, wanted_subnet, before),
@@ -78,7 +84,7 @@ async def _subnet(instance: str, wanted: str | None, before: Layout | None) -> I
     return given
 
 
-def _check_name(instance: str) -> None:
+def check_name(instance: str) -> None:
     # Part of the names of cloud resources and DNS labels; "…-cloud" is the namespace of another instance's router.
     if re.fullmatch(r"[a-z][a-z0-9-]{0,15}", instance) is None or instance.endswith(("-", "-cloud")):
         raise Invalid(
@@ -93,7 +99,7 @@ def _check_name(instance: str) -> None:
         )  # fmt: skip
 
 
-def _check_machine() -> None:
+def check_machine() -> None:
     if os.getuid() != 0:
         raise CcxError("ccx up makes network namespaces and must be root", remedy=f"sudo {sys.argv[0]} up", status=403)
     if sys.platform != "linux" or not os.path.exists("/proc/self/ns/net"):

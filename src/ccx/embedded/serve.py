@@ -19,8 +19,11 @@ from ccx.embedded.layout import HTTP_PORT
 from ccx.embedded.migration import migrated
 from ccx.embedded.namespace import listening_socket
 from ccx.embedded.sockets import Sockets, received
+from ccx.embedded.survival import kept
 from ccx.errors import CcxError, Invalid
 from ccx.network.guard import Mode, guard
+from ccx.recovery.claim import Superseded
+from ccx.recovery.keeper import Keeper, gated
 from ccx.settings import Settings, load
 
 log = structlog.get_logger()
@@ -60,19 +63,27 @@ async def _serve(settings: Settings, roles: Sequence[str], sockets: Sockets, run
             if freed:
                 log.info("freed the leases of a dead runner", runner=runner, jobs=freed)
         await _ensure_operator(parts)
-        starters: dict[str, Callable[[], tuple[list[Coroutine[Any, Any, None]], Callable[[], None]]]] = {
-            "rest": lambda: _rest(parts, sockets),
-            "runner": lambda: _runner(parts, runner),
-            "state": lambda: _state(parts),
-        }
-        work: list[Coroutine[Any, Any, None]] = []
-        stops: list[Callable[[], None]] = []
-        for role in ROLES:
-            if role in roles:
-                coroutines, stop = starters[role]()
-                work += coroutines
-                stops.append(stop)
-        await _until_signalled(work, stops)
+        async with kept(parts, roles) as keeper:
+            await _run(parts, roles, sockets, runner, keeper)
+
+
+async def _run(parts: Assembled, roles: Sequence[str], sockets: Sockets, runner: str | None, keeper: Keeper) -> None:
+    starters: dict[str, Callable[[], tuple[list[Coroutine[Any, Any, None]], Callable[[], None]]]] = {
+        "rest": lambda: _rest(parts, sockets),
+        "runner": lambda: _runner(parts, runner, keeper),
+        "state": lambda: _state(parts, keeper),
+    }
+    work: list[Coroutine[Any, Any, None]] = []
+    stops: list[Callable[[], None]] = []
+    for role in ROLES:
+        if role in roles:
+            coroutines, stop = starters[role]()
+            work += coroutines
+            stops.append(stop)
+    stopping = asyncio.Event()
+    work.append(_unless(stopping, keeper.run()))
+    stops.append(stopping.set)
+    await _until_signalled(work, stops)
 
 
 async def _ensure_operator(parts: Assembled) -> None:
@@ -101,6 +112,9 @@ async def _until_signalled(work: Sequence[Coroutine[Any, Any, None]], stops: Seq
     waiting.cancel()
     failures = [result for result in results if isinstance(result, Exception)]
     for failure in failures:
+        if isinstance(failure, Superseded):
+            raise failure
+    for failure in failures:
         log.error("a role failed", exc_info=failure)
     if failures or waiting not in ended:
         raise CcxError("a role ended by itself", remedy="Read the log above this line", status=500)
@@ -124,7 +138,7 @@ def _rest(parts: Assembled, sockets: Sockets) -> Role:
     return [web.run(tls=sockets.tls, plain=sockets.plain)], web.stop
 
 
-def _runner(parts: Assembled, name: str | None) -> Role:
+def _runner(parts: Assembled, name: str | None, keeper: Keeper) -> Role:
     from ccx.runner import (
         apply_egress,
         apply_firewall,
@@ -151,17 +165,22 @@ def _runner(parts: Assembled, name: str | None) -> Role:
     )  # fmt: skip
     log.debug("operations", names=[module.__name__ for module in operations])
     runner = jobs.Runner(parts.engine, parts.services, name=name)
-    return [runner.run()], runner.stop
+
+    def stop() -> None:
+        runner.stop()
+        keeper.may_act.set()  # it may not have begun
+
+    return [gated(keeper, runner.run)], stop
 
 
-def _state(parts: Assembled) -> Role:
+def _state(parts: Assembled, keeper: Keeper) -> Role:
     from ccx.state.relay import Relay
     from ccx.state.worker import StateWorker
 
     stopping = asyncio.Event()
     worker = StateWorker(parts.services, parts.engine, parts.nats)
     relay = Relay(parts.services.sessions, parts.nats)
-    return [_unless(stopping, worker.run()), _unless(stopping, relay.run())], stopping.set
+    return [_unless(stopping, gated(keeper, work)) for work in (worker.run, relay.run)], stopping.set
 
 
 async def _unless(stopping: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:

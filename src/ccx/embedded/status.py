@@ -7,6 +7,7 @@ import time
 from ccx.embedded import processes, record
 from ccx.embedded.layout import remembered
 from ccx.errors import NotFound
+from ccx.recovery.status import CopyStatus
 
 
 def table(instance: str) -> tuple[str, bool]:
@@ -30,6 +31,12 @@ def table(instance: str) -> tuple[str, bool]:
         moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(since))
         lines.append(f"{name:<14} {state:<11} {pid or '-':>7} {weight / 2**20:>6.1f} MiB {restarts:>8}  {moment}")
     lines.append(f"{'total':<14} {'':<11} {'':>7} {total / 2**20:>6.1f} MiB")
+    if (copy := CopyStatus.load(layout.var)) is not None:
+        lines.append(f"{'its own copy':<14} {copy.words()}")
+        if copy.kept and not (layout.etc / "recovery.made").exists():
+            lines.append(
+                f"{'':<14} nothing opens it yet: ccx up --recovery-file FILE makes the recovery copy of its keys"
+            )
     return "\n".join(lines), entry.ready and all(part.state == "ready" for part in entry.parts.values())
 
 

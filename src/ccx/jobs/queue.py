@@ -173,6 +173,13 @@ async def release(session: AsyncSession, runner_name: str) -> int:
     return len(keys)
 
 
+async def outrun(session: AsyncSession) -> None:
+    """From now on claims' tokens are higher than any that an hour of work could have given out since this database's
+    state: it came from a copy, and what it has lost may have acted on clouds.
+    """
+    await session.execute(text("select setval('jobs.token', nextval('jobs.token') + 1000000)"))
+
+
 async def next_token(session: AsyncSession) -> int:
     """A token higher than every claim's so far: for who acts on a key outside a job, while none of it runs."""
     return (await session.execute(text("select nextval('jobs.token')"))).scalar_one()  # type: ignore[no-any-return]

@@ -22,6 +22,7 @@ def everything() -> Settings:
     }  # fmt: skip
     return Settings(
         paths=Paths.of("default"),
+        dsn="postgresql+psycopg://ccx@/ccx?host=/run/ccx/default/postgresql",
         clouds=tuple(
             CloudConfig(
                 code=type_, type=type_, name=type_, instance_types=(), volume_types=(), endpoint=endpoint,

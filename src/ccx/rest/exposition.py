@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ccx.db import utc_now
+from ccx.recovery.status import CopyStatus
 from ccx.runner import reports
 from ccx.stores import backups, datastores
 from ccx.stores.models import Datastore, Status
@@ -15,10 +18,13 @@ from ccx.stores.models import Datastore, Status
 _LABELS = ("datastore", "name", "cloud")
 
 
-async def exposition(tx: AsyncSession) -> str:
-    """The text that Prometheus reads: of each datastore its status, its backups and what is proved of them."""
+async def exposition(tx: AsyncSession, var: Path) -> str:
+    """The text that Prometheus reads: of each datastore its status, its backups and what is proved of them.
+
+    ``var`` is where the control plane keeps its state: how its own copy is, too.
+    """
     registry = CollectorRegistry()
-    registry.register(_Fixed(await _families(tx)))
+    registry.register(_Fixed([*await _families(tx), *_own_copy(var)]))
     return generate_latest(registry).decode()
 
 
@@ -73,3 +79,26 @@ def _values(datastore: Datastore, found: reports.Report) -> dict[str, float | No
         "recovery_point_timestamp_seconds": found.recovery_point.timestamp() if found.recovery_point else None,
         "recovery_seconds": found.recovery_seconds,
     }
+
+
+def _own_copy(var: Path) -> list[GaugeMetricFamily]:
+    """Nothing where the database is not ours to copy."""
+    status = CopyStatus.load(var)
+    if status is None or not status.kept:
+        return []
+    complete = status.complete
+    values = {
+        "copy_timestamp_seconds": ("up to when the control plane's copy in the object store is complete", complete),
+        "copy_age_seconds": (
+            "how long ago that was: what a recovery would lose",
+            None if complete is None else utc_now().timestamp() - complete,
+        ),
+        "copy_base_timestamp_seconds": ("when its newest base copy was begun", status.base),
+        "copy_failed": ("1 if the last try to put something there failed, else 0", float(bool(status.failed))),
+        "claim_unheard": ("1 while newer claims can't be seen, else 0", float(bool(status.unheard))),
+    }
+    return [
+        GaugeMetricFamily(f"ccx_control_plane_{name}", text, value=value)
+        for name, (text, value) in values.items()
+        if value is not None
+    ]

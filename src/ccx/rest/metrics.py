@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi.responses import PlainTextResponse
 
-from ccx.rest.deps import Transaction
+from ccx.rest.deps import Context, Transaction
 from ccx.rest.routing import OperatorRoute
 from ccx.rest.routing import router as make_router
 
@@ -20,8 +20,11 @@ class Exposition(PlainTextResponse):
     responses={200: {"content": {Exposition.media_type: {"schema": {"type": "string"}}}}},
     response_model=None,
 )
-async def metrics(tx: Transaction) -> Exposition:
-    """Each datastore's status, its backups and what is proved of them, for Prometheus. An operator's token reads it."""
+async def metrics(tx: Transaction, services: Context) -> Exposition:
+    """Each datastore's status, its backups and what is proved of them; and how old the control plane's own copy is.
+
+    For Prometheus. An operator's token reads it.
+    """
     from ccx.rest.exposition import exposition  # who is never scraped does without the library
 
-    return Exposition(await exposition(tx))
+    return Exposition(await exposition(tx, services.settings.paths.var))

@@ -90,6 +90,15 @@ class KeyRing:
             for version, key in sorted(self._keys.items())
         )
 
+    def plus(self, version: int, key: bytes) -> KeyRing:
+        """This ring and one more key. Version 0 never seals: it is for a key that only travels with the others."""
+        return KeyRing({**self._keys, version: key})
+
+    def parted(self, version: int) -> tuple[bytes | None, KeyRing]:
+        """The reverse of :meth:`plus`: that key, if it is there, and the ring without it."""
+        others = {number: key for number, key in self._keys.items() if number != version}
+        return self._keys.get(version), KeyRing(others)
+
     @classmethod
     def from_lines(cls, text: str, *, source: str) -> KeyRing:
         """The reverse of :meth:`to_lines`; ``source`` names the text in errors."""

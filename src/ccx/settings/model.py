@@ -209,6 +209,11 @@ class Settings(_Part):
     percona_telemetry: bool = Field(default=False, description="let Percona's agent on the nodes call home")
 
     @property
+    def embedded_database(self) -> bool:
+        """Whether the metadata database is the one that ``ccx up`` runs."""
+        return self.dsn == f"postgresql+psycopg://ccx@/ccx?host={self.paths.run / 'postgresql'}"
+
+    @property
     def nats_servers(self) -> tuple[str, ...]:
         """The servers of ``nats_url``, one URL each."""
         return tuple(server.strip() for server in self.nats_url.split(",") if server.strip())

@@ -94,6 +94,59 @@ _TO_OWN, _OWN_BY_NODES = (
 )  # fmt: skip
 
 
+def copy_cloud(settings: Settings) -> CloudConfig | None:
+    """The cloud whose store keeps the control plane's own copy: the first that has one, while the database is ours."""
+    if not settings.embedded_database:
+        return None
+    return next((c for c in settings.clouds if c.s3_endpoint or (c.type == "aws" and c.s3)), None)
+
+
+_NOT_SPECIFIED = "The specification's control plane has a database that others back up; ours does it itself"
+_COPY_BLOCKED = (
+    "the copy of the control plane's database falls behind and says so (ccx status, /metrics); control plane and "
+    "datastores go on"
+)
+_RECOVER_BLOCKED = "ccx recover says so, and changes nothing; datastores go on"
+
+
+def _copy(name: str, host: Hosts, condition: str, *, recover: bool = False) -> Endpoint:
+    return declare(
+        id=f"{'recover' if recover else 'copy'}.{name}", section=None, reason=_NOT_SPECIFIED,
+        host=host, ports=443, protocol=Protocol.HTTPS, direction=Direction.OUTBOUND,
+        plane=Plane.INSTALL if recover else Plane.CONTROL,
+        needed=When(lambda s: s.embedded_database and bool(list(host(s))), condition), mirror=Mirror.OBJECT_STORE,
+        service="ccx recover" if recover else "ccx-runner-service",
+        purpose="reads the control plane's copy on a new machine" if recover
+        else "the copy of the control plane's own database, and its claim",
+        when_blocked=_RECOVER_BLOCKED if recover else _COPY_BLOCKED,
+    )  # fmt: skip
+
+
+_IN_AWS = "backups of a cloud of type aws go to S3, and ccx up runs the database"
+_IN_OTHERS = "a cloud has an S3 endpoint of its own, and ccx up runs the database"
+_COPY_AWS, _RECOVER_AWS = (_copy("s3-aws", _aws, _IN_AWS, recover=recover) for recover in (False, True))
+_COPY_OTHERS, _RECOVER_OTHERS = (_copy("s3", _custom, _IN_OTHERS, recover=recover) for recover in (False, True))
+_COPY_OWN = declare(
+    id="copy.own", section=None, reason=_NOT_SPECIFIED, host=CONTROL_PLANE,
+    ports=_own_port, protocol=Protocol.HTTPS, direction=Direction.INTERNAL, plane=Plane.INTERNAL,
+    needed=When(lambda s: s.embedded_database and bool(_own_port(s)), "ccx up runs both database and object store"),
+    service="ccx-runner-service", purpose="the copy of the control plane's own database, and its claim",
+    when_blocked=_COPY_BLOCKED,
+)  # fmt: skip
+
+
+def of_copy(cloud: CloudConfig, settings: Settings) -> Endpoint:
+    """The declaration by which the control plane reaches the store of its own copy."""
+    if not cloud.s3_endpoint:
+        return _COPY_AWS
+    return _COPY_OWN if _own(cloud, settings) else _COPY_OTHERS
+
+
+def of_recovery(cloud: CloudConfig) -> Endpoint:
+    """The declaration by which ``ccx recover`` reaches the store, before there is a control plane."""
+    return _RECOVER_OTHERS if cloud.s3_endpoint else _RECOVER_AWS
+
+
 def of(cloud: CloudConfig, settings: Settings) -> Endpoint:
     """The declaration by which the control plane reaches a cloud's object store."""
     if not cloud.s3_endpoint:

@@ -17,6 +17,7 @@ from ccx.storage.base import Credentials, Location
 
 if TYPE_CHECKING:  # boto3's family loads at its first use
     from ccx.storage.access import IamAccess
+    from ccx.storage.light import Shelf
     from ccx.storage.s3 import S3
 
 _DEFAULT_REGION = "us-east-1"
@@ -62,6 +63,16 @@ def open_store(
     location = location_of(cloud)
     proxy = _checked(cloud, location, settings)
     return S3(location, credentials_of(cloud, environ), proxy=proxy, patience=patience)
+
+
+def open_shelf(cloud: CloudConfig, settings: Settings, *, environ: Mapping[str, str] = os.environ) -> Shelf:
+    """The same store for the control plane's own copy, in little memory where there are keys to sign with."""
+    location, keys = location_of(cloud), credentials_of(cloud, environ)
+    if keys is None:  # the machine's role: boto3 knows how to ask for that
+        return open_store(cloud, settings, patience=0, environ=environ)
+    from ccx.storage.light import LightS3
+
+    return LightS3(location, keys, endpoints.of_copy(cloud, settings), settings)
 
 
 def open_access(cloud: CloudConfig, settings: Settings, *, environ: Mapping[str, str] = os.environ) -> IamAccess:
