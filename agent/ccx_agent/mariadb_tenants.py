@@ -145,7 +145,8 @@ def database_drop(args: Args, _progress: Progress) -> dict[str, object]:
     server.ask(f"drop database if exists {name(database)}")
     for row in server.ask(f"select user, host from mysql.db where db = {quoted(_escaped(database))}"):  # noqa: S608
         who = f"{quoted(row['user'])}@{quoted(row['host'])}"
-        server.ask(f"revoke all privileges, grant option on {_pattern(database)}.* from {who}")
+        for what in ("grant option", "all privileges"):
+            server.ask(f"revoke {what} on {_pattern(database)}.* from {who}")
     return {}
 
 

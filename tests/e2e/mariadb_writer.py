@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import socket
+import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,13 +20,27 @@ _PAUSE_S = 0.01
 _ANSWER_S = 3
 
 Parameters = dict[str, Any]
-"""PyMySQL's, of one node."""
+"""PyMySQL's, of one node; ``address``: where its ``host``, which is verified, is."""
+
+
+def parameters(told: Mapping[str, Any], **changed: Any) -> list[Parameters]:
+    """For each node of a connection's answer, with its certificate verified."""
+    trust = ssl.create_default_context(cadata=told["ca"])
+    common = {
+        "user": told["user"], "password": told["password"], "database": told["database"], "port": told["port"],
+        "ssl": trust,
+    }  # fmt: skip
+    return [{**common, "host": node["host"], "address": node["address"], **changed} for node in told["nodes"]]
 
 
 def connect(parameters: Parameters) -> pymysql.Connection[Any]:
-    return pymysql.connect(
-        **{"autocommit": True, "connect_timeout": 2, "read_timeout": _ANSWER_S, "write_timeout": _ANSWER_S} | parameters
-    )
+    """Raises pymysql.MySQLError, or OSError where nothing answers."""
+    known = {"autocommit": True, "connect_timeout": 2, "read_timeout": _ANSWER_S, "write_timeout": _ANSWER_S}
+    own = known | parameters
+    address = own.pop("address", own.get("host"))
+    connection = pymysql.connect(**own, defer_connect=True)
+    connection.connect(socket.create_connection((address, own["port"]), own["connect_timeout"]))
+    return connection
 
 
 def select(parameters: Parameters, statement: str) -> list[tuple[Any, ...]]:
@@ -43,11 +59,12 @@ class Writer:
     """Number, when (monotonic), and which node took it."""
     _next: int = 1
     _done: threading.Event = field(default_factory=threading.Event)
+    _ended: threading.Event = field(default_factory=threading.Event)
 
     def make_table(self) -> None:
         """On whichever node is the primary."""
         for node in self.nodes:
-            with contextlib.suppress(pymysql.MySQLError):
+            with contextlib.suppress(pymysql.MySQLError, OSError):
                 select(node, f"create or replace table {TABLE} (number bigint primary key, node int)")
                 return
         raise AssertionError("no node accepts writes")
@@ -59,10 +76,20 @@ class Writer:
         try:
             yield self
         finally:
-            self._done.set()
-            thread.join(20)
+            self.stop()
+
+    def stop(self) -> None:
+        """Returns when the last write has been answered, or given up."""
+        self._done.set()
+        assert self._ended.wait(20), "a write hangs"
 
     def _write(self) -> None:
+        try:
+            self._write_on()
+        finally:
+            self._ended.set()
+
+    def _write_on(self) -> None:
         at = 0
         while not self._done.is_set():
             try:
@@ -89,3 +116,61 @@ class Writer:
     def since(self, moment: float) -> int:
         """How many were acknowledged after that moment."""
         return sum(1 for _, at, _ in self.acknowledged if at > moment)
+
+
+@dataclass
+class Watch:
+    """Asks every node all the time whether it accepts writes."""
+
+    nodes: list[Parameters]
+    seen: dict[int, list[tuple[float, float, bool]]] = field(default_factory=dict)
+    """By node: when it was asked, when it answered (monotonic), and whether it accepts writes."""
+    _done: threading.Event = field(default_factory=threading.Event)
+
+    @contextmanager
+    def running(self) -> Iterator[Watch]:
+        threads = [threading.Thread(target=self._ask, args=(at,), daemon=True) for at in range(len(self.nodes))]
+        for thread in threads:
+            thread.start()
+        try:
+            yield self
+        finally:
+            self._done.set()
+            for thread in threads:
+                thread.join(20)
+
+    def _ask(self, at: int) -> None:
+        answers = self.seen.setdefault(at, [])
+        while not self._done.is_set():
+            with contextlib.suppress(pymysql.MySQLError, OSError), connect(self.nodes[at]) as connection:
+                while not self._done.is_set():
+                    asked = time.monotonic()
+                    with connection.cursor() as cursor:
+                        cursor.execute("select @@read_only")
+                        (read_only,) = cursor.fetchone() or (1,)
+                    answers.append((asked, time.monotonic(), not read_only))
+                    time.sleep(_PAUSE_S)
+            time.sleep(_PAUSE_S)
+
+    def writable(self, at: int) -> list[tuple[float, float]]:
+        """The times, each from an answer to a question, through which that node certainly accepted writes."""
+        spans: list[tuple[float, float]] = []
+        since, last = None, 0.0
+        for asked, answered, accepts in self.seen.get(at, []):
+            if since is not None and not (accepts and asked - last < 1):
+                since = None
+            if accepts and since is not None:
+                spans[-1] = (since, asked)
+            elif accepts:
+                since = answered
+                spans.append((answered, answered))
+            last = answered
+        return spans
+
+    def overlapping_primaries(self) -> list[tuple[int, int]]:
+        """Pairs of nodes that accepted writes at one time."""
+        return [
+            (one, other)
+            for one, other in itertools.combinations(self.seen, 2)
+            if any(max(a, c) < min(b, d) for a, b in self.writable(one) for c, d in self.writable(other))
+        ]

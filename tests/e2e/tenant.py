@@ -41,6 +41,7 @@ class Tenant:
     installed: Installed
     http: httpx.AsyncClient
     password: str = field(repr=False)
+    login: str = ""
 
     async def call(self, method: str, path: str, body: object = None) -> Any:
         """The answer's body; an error is a failure. ``path`` is below ``/api``."""
@@ -60,22 +61,22 @@ class Tenant:
         found: httpx.Response = await eventually(asked, within=60, what=f"an answer to {method} {path}")
         return found
 
-    async def order(self, name: str, nodes: int) -> Store:
+    async def order(self, name: str, nodes: int, vendor: str = "postgres") -> Store:
         """Orders a datastore; it is not there yet."""
         made = await self.call(
             "POST",
             "prov/api/v2/cluster",
             {
-                "general": {"cluster_name": name, "cluster_size": nodes, "db_vendor": "postgres"},
+                "general": {"cluster_name": name, "cluster_size": nodes, "db_vendor": vendor},
                 "cloud": {"cloud_provider": "local", "cloud_region": "local"},
                 "instance": {"instance_size": "tiny", "volume_size": 10},
             },
         )
         return Store(self, made["uuid"])
 
-    async def create(self, name: str, nodes: int, allow: str | None = "") -> Store:
+    async def create(self, name: str, nodes: int, allow: str | None = "", vendor: str = "postgres") -> Store:
         """A datastore that is STARTED. ``allow`` is this machine's own address unless given; None: nobody."""
-        store = await self.order(name, nodes)
+        store = await self.order(name, nodes, vendor)
         if allow is not None:
             await store.allow(allow or str(self.installed.layout.host))
         await store.until_started(CREATED_WITHIN)
@@ -87,8 +88,8 @@ async def signed_up(installed: Installed) -> AsyncIterator[Tenant]:
     """A new user."""
     password = secrets.token_urlsafe(16)
     async with installed.http(timeout=30) as http:
-        tenant = Tenant(installed, http, password)
         login = f"ada-{secrets.token_hex(4)}@example.net"
+        tenant = Tenant(installed, http, password, login)
         await tenant.call("POST", "auth/register", {"login": login, "password": password, "termsAccepted": True})
         yield tenant
 
@@ -98,7 +99,7 @@ async def operator(installed: Installed) -> AsyncIterator[Tenant]:
     """The one who sees everybody's datastores."""
     password = installed.layout.operator_password.read_text().strip()
     async with installed.http(timeout=30) as http:
-        tenant = Tenant(installed, http, password)
+        tenant = Tenant(installed, http, password, "operator")
         await tenant.call("POST", "v2/auth/login", {"login": "operator", "password": password})
         yield tenant
 
