@@ -54,6 +54,7 @@ class Keys(BaseModel):
 async def enrol(request: Request, tx: Transaction, services: Context, body: Report | None = None) -> Keys:
     """The node's SSH host key. May be repeated until the node is configured, for answers get lost."""
     node = await _node(tx, request, body)
+    await nodes.enrolled(tx, node)
     try:
         private = await services.vault.get(tx, node_scope(node.id), "ssh_host_key")
     except NotFound:
@@ -70,8 +71,8 @@ async def enrol(request: Request, tx: Transaction, services: Context, body: Repo
 async def ready(request: Request, tx: Transaction, body: Report | None = None) -> Done:
     """The node's bootstrap is done: SSH answers with our host key, and the agent is installed."""
     node = await _node(tx, request, body)
+    await _wake(tx, node)
     node.phoned_home_at = node.phoned_home_at or utc_now()
-    await jobs.wake(tx, str(node.datastore_id))
     return Done()
 
 
@@ -79,12 +80,17 @@ async def ready(request: Request, tx: Transaction, body: Report | None = None) -
 async def failed(request: Request, tx: Transaction, body: Failure | None = None) -> Done:
     """The node's bootstrap can't be done; the reason goes to the datastore's owner."""
     node = await _node(tx, request, body)
+    await _wake(tx, node)
     told = body or Failure()
     node.bootstrap_error = _one_line(told.error) or "it gave no reason"
     said = [_one_line(line) for line in told.log]
     log.warning("bootstrap_failed", node=str(node.id), error=node.bootstrap_error, said=said)
-    await jobs.wake(tx, str(node.datastore_id))
     return Done()
+
+
+async def _wake(tx: AsyncSession, node: Node) -> None:
+    """Before anything of the node is changed: jobs, too, lock their own row first."""
+    await jobs.wake(tx, str(node.datastore_id))
 
 
 def _one_line(text: str) -> str:

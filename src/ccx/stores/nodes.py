@@ -76,8 +76,13 @@ async def by_token(tx: AsyncSession, token: str) -> Node:
     row = await tx.scalar(select(Enrolment).where(Enrolment.token_sha256 == _digest(token)))
     if row is None or not hmac.compare_digest(row.token_sha256, _digest(token)) or row.expires_at < utc_now():
         raise Unauthenticated("the enrolment token is unknown or expired", remedy="The control plane replaces the node")
-    row.enrolled_at = row.enrolled_at or utc_now()
     return await get(tx, row.node_id)
+
+
+async def enrolled(tx: AsyncSession, node: Node) -> None:
+    """It asked for its keys; when it did so first is kept."""
+    row = await tx.get_one(Enrolment, node.id)
+    row.enrolled_at = row.enrolled_at or utc_now()
 
 
 async def close_enrolment(tx: AsyncSession, node: Node) -> None:
