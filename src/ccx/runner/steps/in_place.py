@@ -30,7 +30,7 @@ from ccx.storage.opened import has_store, open_store
 from ccx.stores import datastores
 from ccx.stores.models import Datastore, Node, NodeStatus
 
-_BACK_WITHIN_S, _AWAY_S, _LOOK_EVERY_S = 240, 30, 0.5
+_BACK_WITHIN_S, _AWAY_S, _ON_AGAIN_S, _LOOK_EVERY_S = 240, 30, 5, 0.5
 _HISTORY = re.compile(r"/([0-9A-F]{8})\.history$")
 TAKES_OVER = "what was restored takes over: it serves again as soon as its names point there"
 
@@ -204,8 +204,6 @@ def bring_back(services: Services, datastore_id: str, members: Sequence[UUID], *
 
     async def action(step: Step) -> None:
         subject = await Subject.load(services, datastore_id)
-        for member in members:
-            await power_on(services, datastore_id, member)(step)
         async with asyncio.timeout(_BACK_WITHIN_S):
             view = await _until_serving(subject, [subject.node(m) for m in members], step, served=served)
         await network.publish(subject, [subject.node(m) for m in members], view)
@@ -214,10 +212,18 @@ def bring_back(services: Services, datastore_id: str, members: Sequence[UUID], *
 
 
 async def _until_serving(subject: Subject, members: list[Node], step: Step, *, served: bool) -> ClusterView:
-    """Starts the engine where a machine answers; who is still away a while after there is a primary stays away."""
+    """Turns machines on, and starts the engine where one answers; who is still away a while after there is a primary
+    stays away.
+
+    More than once: a call to turn one off that was given up may still be carried out, after one to turn it on.
+    """
     cluster, clock = await subject.cluster(members), asyncio.get_running_loop().time
-    away, since = {node.label for node in cluster.nodes}, clock()
+    away, since, asked = {node.label for node in cluster.nodes}, clock(), float("-inf")
     while True:
+        if clock() - asked >= _ON_AGAIN_S:
+            for node in members:
+                await power_on(subject.services, str(subject.datastore.id), node.id)(step)
+            away, asked = {node.label for node in cluster.nodes}, clock()
         for label in sorted(away):
             with suppress(NodeUnreachable, Transient):  # it boots, and starts by itself what was not ended
                 await hands_over(subject).start_again(subject.services.channel, cluster, label, step.token)
