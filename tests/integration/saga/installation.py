@@ -14,6 +14,7 @@ from uuid import UUID
 
 import httpx
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.seaweedfs import SeaweedFs
 
@@ -124,7 +125,7 @@ async def services_of(made: Made) -> AsyncIterator[tuple[Services, AsyncEngine]]
         channel=channel,
         names=FileNames(Path(made.directory) / "names"),
         installation=Installation("ca", "https://198.18.0.2", "ssh-ed25519 AAAA", "apt key"),
-        engine=lambda vendor: simulated,
+        engine=lambda vendor, topology="": simulated,
     )
     try:
         yield services, engine
@@ -139,7 +140,7 @@ async def phone_home(services: Services, control: Control) -> None:
     waiting = select(Node).where(Node.phoned_home_at.is_(None))
     while True:
         # A node tries again when it gets no answer: on a busy machine a request may take too long.
-        with suppress(httpx.TransportError):
+        with suppress(httpx.TransportError, OperationalError):
             servers = await control.documents("server")
             running = {name for name, server in servers.items() if server["state"] == ServerState.RUNNING}
             async with services.sessions() as tx:
@@ -147,8 +148,9 @@ async def phone_home(services: Services, control: Control) -> None:
             for node in booted:
                 # Each for itself, as their requests would be.
                 async with services.sessions.begin() as tx:
-                    (await nodes.get(tx, node.id)).phoned_home_at = utc_now()
+                    # A job's row first, as jobs do: or this and the node's release may wait for each other.
                     await jobs.wake(tx, str(node.datastore_id))
+                    (await nodes.get(tx, node.id)).phoned_home_at = utc_now()
         await asyncio.sleep(0.05)
 
 
