@@ -40,7 +40,9 @@ class Keeper:
         self.me: str = told["label"]
         self.server = MariaDb(told)
         self._prefix = f"/ccx/{told['scope']}/"
-        self._etcd = Etcd(list(told["etcd"]), client_context(told["tls"]), ETCD_LIMIT)
+        # This node's own member first: what is asked often costs no other node anything.
+        urls = sorted(told["etcd"], key=lambda url: f"//{told['address']}:" not in url)
+        self._etcd = Etcd(urls, client_context(told["tls"]), ETCD_LIMIT)
         self._led_until = 0.0
         self._down_since: float | None = None
         self._member_lease, self._member_renewed = "0", 0.0
@@ -75,16 +77,26 @@ class Keeper:
             self._wake.clear()
 
     def turn(self) -> float:
-        """One look, one decision, one act; the seconds until the next one."""
+        """One look, one decision, one act; the seconds until the next one.
+
+        While somebody leads and nothing is to be done, one member's word will do, which may be of a moment ago;
+        whatever is done is decided by what a majority has.
+        """
         from ccx_agent.keeper_rules import Do, decide
 
         look = self.server.look()
-        entries = self._etcd.everything(self._prefix)
+        entries = self._etcd.everything(self._prefix, glance=True)
         seen = self._seen(entries)
-        leads = seen.leader == self.me
-        if leads and not self._renewed(entries["leader"].lease):
-            return 0
+        # What one member has of a lease may have ended; to renew it takes a majority.
+        sure = seen.leader == self.me and self._renewed(entries["leader"].lease)
         action = decide(look.server, seen)
+        if seen.leader is None or action.do is not Do.WAIT or (seen.leader == self.me and not sure):
+            entries = self._etcd.everything(self._prefix)
+            seen = self._seen(entries)
+            if seen.leader == self.me and not sure and not self._renewed(entries["leader"].lease):
+                return 0
+            action = decide(look.server, seen)
+        leads = seen.leader == self.me
         self._show(look, seen, action)
         if look.server.running:
             self._down_since = None

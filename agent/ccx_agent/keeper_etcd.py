@@ -40,9 +40,10 @@ class Etcd:
             self._connection = None
         self._context = context or self._context
 
-    def everything(self, prefix: str) -> dict[str, Entry]:
-        """All keys below ``prefix``, without it, as a majority has them now."""
-        found = self._call("/v3/kv/range", {"key": _encoded(prefix), "range_end": _encoded(_after(prefix))})
+    def everything(self, prefix: str, *, glance: bool = False) -> dict[str, Entry]:
+        """All keys below ``prefix``, without it, as a majority has them now; ``glance``: as one member has them."""
+        asked = {"key": _encoded(prefix), "range_end": _encoded(_after(prefix)), "serializable": glance}
+        found = self._call("/v3/kv/range", asked)
         return {
             _decoded(pair["key"])[len(prefix) :]: Entry(
                 _decoded(pair.get("value", "")), int(pair["mod_revision"]), str(pair.get("lease", "0"))
