@@ -24,7 +24,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="script/demo", description="The main job of CCX, on this machine, with real parts."
     )
-    parser.add_argument("--restore", action="store_true", help="lose a table and a datastore, and bring both back")
+    parser.add_argument(
+        "--restore", action="store_true", help="lose a table, a datastore and the control plane, and bring them back"
+    )
     parser.add_argument("--keep", action="store_true", help="leave everything running, and say how to use it")
     parser.add_argument("--down", action="store_true", help="remove everything that the demonstration made")
     options = parser.parse_args()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shlex
 import subprocess
 import sys
@@ -39,6 +40,18 @@ class Stage:
         self.console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
         self.done: list[tuple[str, float, str]] = []
         self._environment = {**os.environ, "XDG_CONFIG_HOME": str(home)}
+
+    @property
+    def recovery(self) -> tuple[str, ...]:
+        """Where the recovery copy of the control plane's key is, and its passphrase, as options of commands."""
+        return "--recovery-file", str(self.home / "recovery"), "--passphrase-file", str(self.home / "passphrase")
+
+    def secret(self, name: str) -> Path:
+        """A new secret, in a file that is its owner's alone."""
+        file = self.home / name
+        file.touch(0o600)
+        file.write_text(f"{secrets.token_urlsafe(16)}\n")
+        return file
 
     @contextmanager
     def scene(self, title: str) -> Iterator[dict[str, str]]:

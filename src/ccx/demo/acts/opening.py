@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import socket
 import time
 
@@ -15,18 +14,17 @@ REPAIR_AFTER = 3
 
 def start(stage: Stage) -> Settings:
     """The control plane, and a user in it."""
+    stage.secret("passphrase")
     with stage.scene("start the control plane") as said:
         stage.run(
             "up", "--detach", "--instance", INSTANCE, "--listen", f"127.0.0.1:{_free_port()}",
-            "--set", f"auto_repair.delay={REPAIR_AFTER}",
+            "--set", f"auto_repair.delay={REPAIR_AFTER}", *stage.recovery,
         )  # fmt: skip
         settings = load(INSTANCE)
         said["outcome"] = settings.public_url
-    password_file = stage.home / "password"
-    password_file.write_text(secrets.token_urlsafe(16))
-    password_file.chmod(0o600)
     login = f"ada-{int(time.time())}@example.net"
-    stage.run("login", "--instance", INSTANCE, "--sign-up", "--login", login, "--password-file", str(password_file))
+    password = str(stage.secret("password"))
+    stage.run("login", "--instance", INSTANCE, "--sign-up", "--login", login, "--password-file", password)
     return settings
 
 
