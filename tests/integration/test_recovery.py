@@ -12,12 +12,14 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import yaml
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.postgres_server import PostgresServer, running_server
 from tests.seaweedfs import SeaweedFs, seaweedfs
 
 from ccx.db import make_engine
+from ccx.embedded import recover
 from ccx.errors import Conflict, Invalid, NotFound
 from ccx.recovery import claim, copy, rebuild
 from ccx.recovery.claim import Held, Own, Superseded
@@ -366,6 +368,27 @@ async def test_a_control_plane_that_goes_on_is_not_recovered_beside(
 
     with pytest.raises(Conflict, match="goes on"):
         await plane.rebuilt(tmp_path / "new")
+
+
+async def test_a_settings_file_says_where_a_store_elsewhere_is(plane: Plane, tmp_path: Path) -> None:
+    await claim.settle(plane.store, plane.name, plane.var, Own.load(plane.var))
+    await plane.copy().step(b"configuration")
+    cloud = plane.settings.clouds[0].model_dump(mode="json")
+    file = tmp_path / "ccx.yaml"
+    file.write_text(yaml.safe_dump({"clouds": [cloud]}))
+
+    store = recover.named(plane.name, file)
+    try:
+        found = await rebuild.find(store, plane.name, plane.ring)
+        with pytest.raises(NotFound, match=f"There is something of: .*{plane.name}"):
+            await rebuild.find(store, "nobodys", plane.ring)
+    finally:
+        await store.close()
+
+    assert found.base.generation == 1
+    file.write_text(yaml.safe_dump({"clouds": [{**cloud, "s3_endpoint": ""}]}))
+    with pytest.raises(Invalid, match="names no object store"):
+        recover.named(plane.name, file)
 
 
 async def test_the_light_store_does_what_the_other_one_does(plane: Plane) -> None:

@@ -52,7 +52,7 @@ def recover(instance: str, keys: KeyRing, settings_file: Path | None, say: Calla
             field="--settings",
             remedy="Name a ccx.yaml that says where the object store is, or put that folder there",
         )
-    store = None if settings_file is None else _named(instance, settings_file)
+    store = None if settings_file is None else named(instance, settings_file)
     data = layout.var / "postgresql" / "data"
     for folder in (layout.var, layout.var / "postgresql"):
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -91,7 +91,7 @@ def _check(layout: Layout) -> None:
         )
 
 
-def _named(instance: str, file: Path) -> S3:
+def named(instance: str, file: Path) -> S3:
     """The object store that a settings file names, as a control plane with these settings would use it."""
     try:
         settings = parse(file.read_text(), file, instance, os.environ)

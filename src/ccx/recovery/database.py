@@ -18,7 +18,8 @@ from ccx.recovery.places import ROLE
 from ccx.settings import Settings
 
 SLOT = "ccx_copy"
-_CHUNK = 4 * 2**20
+_CHUNK = 2**19
+"""Bytes of an object. The embedded store keeps buffers of its largest for ever."""
 
 _WHERE = """
 select (pg_current_wal_flush_lsn() - '0/0'::pg_lsn)::bigint,
@@ -83,7 +84,7 @@ class Database:
         )
 
     async def read(self, at: Position, start: int) -> bytes:
-        """The log from ``start`` on, up to a few MiB of it; it ends with its file at the latest. Raises OSError."""
+        """The log from ``start`` on, up to half a MiB of it; it ends with its file at the latest. Raises OSError."""
         number, offset = divmod(start, at.segment)
         per_id = 2**32 // at.segment
         file = self._log / f"{at.timeline:08X}{number // per_id:08X}{number % per_id:08X}"
@@ -100,7 +101,7 @@ class Database:
         return data
 
     async def base(self, label: str) -> AsyncGenerator[bytes, None]:
-        """A base copy, as a compressed tar, in parts of some MiB. Raises :class:`ccx.errors.CcxError`."""
+        """A base copy, as a compressed tar, in parts of half a MiB. Raises :class:`ccx.errors.CcxError`."""
         process = await asyncio.create_subprocess_exec(
             str(self._programs / "pg_basebackup"), "-h", str(self._socket), "-U", ROLE, "-w", "-D", "-", "-F", "tar",
             "-X", "none", "-c", "fast", "--compress=client-gzip:1", "--no-manifest", "-l", f"ccx {label}",
