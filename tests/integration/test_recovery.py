@@ -183,6 +183,7 @@ async def test_what_is_in_the_store_shows_nothing_without_the_key(plane: Plane) 
         assert b"a very plain secret" not in await plane.store.get(one.key)
 
 
+@pytest.mark.slow
 async def test_a_log_that_the_database_gave_up_makes_the_copy_begin_anew(plane: Plane) -> None:
     copied = plane.copy()
     await copied.step(b"")
@@ -199,6 +200,7 @@ async def test_a_log_that_the_database_gave_up_makes_the_copy_begin_anew(plane: 
     assert copied.base.start > before.start
 
 
+@pytest.mark.slow
 async def test_a_store_that_is_away_stops_nothing_and_is_caught_up_with(
     plane: Plane, weed: SeaweedFs, tmp_path: Path
 ) -> None:
@@ -223,6 +225,7 @@ async def test_a_store_that_is_away_stops_nothing_and_is_caught_up_with(
     assert rows_in(tmp_path / "new" / "data", plane) == [1]
 
 
+@pytest.mark.slow
 async def test_the_last_two_bases_stay_with_their_log(
     plane: Plane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,6 +314,7 @@ async def test_of_two_that_take_the_same_claim_one_gets_it(plane: Plane, tmp_pat
         await claim.take(plane.store, plane.name, tmp_path, own, 2)
 
 
+@pytest.mark.slow
 async def test_a_keeper_goes_on_while_the_store_is_silent_and_ends_when_the_claim_is_lost(
     plane: Plane, weed: SeaweedFs, tmp_path: Path
 ) -> None:
@@ -346,6 +350,7 @@ async def test_a_keeper_goes_on_while_the_store_is_silent_and_ends_when_the_clai
         await Keeper(plane.settings, None, plane.copy).begin()  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 async def test_a_recovery_that_was_broken_off_keeps_its_claim(plane: Plane, tmp_path: Path) -> None:
     await claim.settle(plane.store, plane.name, plane.var, Own.load(plane.var))
     await plane.copy().step(b"")
