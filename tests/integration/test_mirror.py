@@ -111,8 +111,9 @@ def archive(tmp_path: Path, served: Callable[[Path], str]) -> Archive:
     folder.mkdir()
     found = Archive(folder, openpgp.signing_key(tmp_path / "vendor-key"), f"{served(tmp_path)}/vendor")
     found.publish("trixie-pgdg", [n for n in node_packages("postgres", "17") if n not in ("nftables", "etcd-server")])
-    for suite in ("trixie", "trixie-updates", "trixie-security"):
-        found.publish(suite, [BASE, "etcd-server", "nftables", "not-asked-for"] if suite == "trixie" else [BASE])
+    found.publish("trixie", [BASE, "etcd-server", "nftables", "not-asked-for"])
+    found.publish("trixie-updates", ["not-asked-for"])  # a suite may have nothing that is wanted
+    found.publish("trixie-security", [BASE])
     return found
 
 

@@ -78,8 +78,13 @@ class Aptly:
 
     def packages(self, mirror: str, fields: str, query: str = "") -> list[str]:
         """A line for each package in the mirror, of these fields (``{{.Package}} {{.Version}}``)."""
-        found = self.run("mirror", "search", f"-format={fields}", mirror, *([query] if query else []), quiet=True)
-        return [line for line in found.splitlines() if line and not line.startswith("ERROR")]
+        try:
+            found = self.run("mirror", "search", f"-format={fields}", mirror, *([query] if query else []))
+        except CcxError as failure:
+            if failure.err.endswith("no results"):  # a mirror with nothing in it that is wanted
+                return []
+            raise
+        return [line for line in found.splitlines() if line]
 
     def publish(self, path: str, suite: str, mirrors: Mapping[str, str]) -> None:
         """Publishes snapshots of mirrors, by component, as ``suite`` below ``path``; replaces what stood there."""
