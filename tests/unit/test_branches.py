@@ -42,3 +42,14 @@ def test_recovery_reads_each_timeline_from_the_branch_that_it_is_of() -> None:
     script = restoring.get_script(Origin(repository(), "abc", "1F", path=tuple(branches.path(made, 0, 1))))
     assert "stanza=abc\n" in script
     assert '[ "$timeline" -ge 2 ] && stanza=abc-1' in script
+
+
+def test_the_owner_is_told_why_the_data_of_before_are_there_and_until_when() -> None:
+    made = restored()
+    assert branches.in_words(made) == ""
+    made.restoring = {"branch": 1, "of": 0, "state": branches.PREPARING}
+    assert "what was there before serves until the restored data take over" in branches.in_words(made)
+    made.restoring = {**made.restoring, "state": branches.KEPT, "kept_until": (NOON + timedelta(days=3)).isoformat()}
+    assert "kept, turned off, until 2026-03-04 12:00 UTC" in branches.in_words(made)
+    made.branch = 0  # taken back: what is left of the restored one is removed
+    assert branches.in_words(made) == ""

@@ -48,7 +48,7 @@ _FIELDS: list[output.Column] = [
     ("name", "cluster_name"),
     ("uuid", "uuid"),
     ("status", "cluster_status"),
-    ("reason", lambda s: s.get("cluster_status_text") if s["cluster_status"] != "STARTED" else ""),
+    ("reason", "cluster_status_text"),
     ("database", lambda s: f"{s['database_vendor']} {s['database_version']}"),
     ("topology", lambda s: s.get("cluster_type_name") or s["cluster_type"]),
     ("nodes", "cluster_size"),

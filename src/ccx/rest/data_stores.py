@@ -16,6 +16,7 @@ from ccx.rest.deps import ActingFor, Caller, Context, OwnedDatastore, Paging, Tr
 from ccx.rest.routing import OwnerRoute
 from ccx.rest.routing import router as make_router
 from ccx.rest.schema import When
+from ccx.runner import branches
 from ccx.runner.services import Services
 from ccx.runner.subject import Subject, datastore_scope
 from ccx.settings import Settings
@@ -65,6 +66,7 @@ class DatastoreView(BaseModel):
     cluster_name: str
     cluster_status: Status
     cluster_status_text: str
+    """Why it is not STARTED; and of one that is restored in place, what becomes of the data of before."""
     cluster_type: str
     cluster_type_name: str
     cluster_size: int
@@ -151,7 +153,7 @@ async def view_of(tx: AsyncSession, services: Services, datastore: Datastore) ->
         uuid=datastore.id,
         cluster_name=datastore.name,
         cluster_status=datastore.status,
-        cluster_status_text=datastore.status_text,
+        cluster_status_text="; ".join(filter(None, (datastore.status_text, branches.in_words(datastore)))),
         cluster_type=datastore.cluster_type,
         cluster_type_name=_type_name(services.settings, datastore),
         cluster_size=datastore.size,

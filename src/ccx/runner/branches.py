@@ -97,3 +97,17 @@ def unserve(datastore: Datastore, number: int) -> None:
 def state(datastore: Datastore) -> str | None:
     """Of the restore in place that is under way or not confirmed; None: there is no such."""
     return datastore.restoring["state"] if datastore.restoring else None
+
+
+def in_words(datastore: Datastore) -> str:
+    """For its owner: what becomes of the data of before a restore in place; empty while there is no such."""
+    plan, now = datastore.restoring or {}, state(datastore)
+    if now == PREPARING:
+        return "it is being restored in place: what was there before serves until the restored data take over"
+    if now != KEPT or datastore.branch != plan["branch"]:
+        return ""
+    until = datetime.fromisoformat(plan["kept_until"])
+    return (
+        f"it was restored in place: what was there before is kept, turned off, until {until:%Y-%m-%d %H:%M} UTC; "
+        "ccx backup confirm-restore removes it sooner, ccx backup undo-restore goes back to it"
+    )
