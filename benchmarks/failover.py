@@ -180,7 +180,7 @@ async def prepare(user: Tenant, folder: Path) -> Bench:
         channel=SshChannel(key, lambda host, port: SSH_TO_NODES.check(host, port, settings)),
         names=DnsmasqWriter(installed.layout.cloud_socket),
         installation=Installation("", "", "", ""),
-        engine=lambda vendor: engines.get(vendor, settings),
+        engine=lambda vendor, topology="": engines.get(vendor, settings, topology),
     )
     subject = await Subject.load(services, store.uuid)
     cluster = await subject.cluster()

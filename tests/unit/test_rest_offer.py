@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccx.cmon.engines import get
-from ccx.cmon.engines.base import Engine
+from ccx.cmon.engines.base import Engine, Engines
 from ccx.errors import Invalid
 from ccx.rest import names, offer
 from ccx.rest.deploy_wizard import wizard_of
@@ -43,28 +43,43 @@ MARIADB = MARIADB_ON_OFFER.model_copy(
 )
 
 
-def no_engine(vendor: str) -> Engine:
+def no_engine(vendor: str, topology: str = "") -> Engine:
     raise Invalid(f"there is no engine for {vendor!r}")
+
+
+def of(settings: Settings) -> Engines:
+    return lambda vendor, topology="": get(vendor, settings, topology)
 
 
 def test_of_what_settings_name_only_that_is_shown_which_an_engine_makes() -> None:
     settings = SETTINGS.model_copy(update={"databases": (PERCONA, MARIADB)})
 
-    (vendor,) = wizard_of(settings, lambda code: get(code, settings)).database.vendors
+    (vendor,) = wizard_of(settings, of(settings)).database.vendors
 
     assert (vendor.code, vendor.version, vendor.speaks) == ("mariadb", "11.8", "mysql")
-    assert [kind.code for kind in vendor.types] == ["replication"]
-    assert vendor.num_nodes == [1, 2, 3]
+    assert [(kind.code, list(kind.promises)) for kind in vendor.types] == [
+        ("galera", [1, 3, 5]), ("replication", [1, 2, 3]),
+    ]  # fmt: skip
+    assert vendor.num_nodes == [1, 2, 3], "of its usual topology"
     assert "no automatic failover" in vendor.promises[2]
     assert "highly available" in vendor.promises[3]
 
 
-def test_a_topology_that_the_engine_does_not_make_is_refused_though_settings_name_it() -> None:
-    made = get("mariadb", SETTINGS).topologies
-    assert {offer.cluster_type(MARIADB, word, made) for word in ("", "MariaDB", "replication")} == {"replication"}
+def test_a_topology_that_no_engine_makes_is_refused_though_settings_name_it() -> None:
+    named = MARIADB.model_copy(
+        update={"types": (TypeOfCluster(code="sharded", name="Sharded"), *MARIADB_ON_OFFER.types)}
+    )
+    made = of(SETTINGS)
+    assert {offer.cluster_type(named, word, made) for word in ("", "MariaDB", "replication")} == {"replication"}
     with pytest.raises(Invalid) as refused:
-        offer.cluster_type(MARIADB, "galera", made)
+        offer.cluster_type(named, "sharded", made)
     assert (refused.value.field, refused.value.remedy) == ("general.cluster_type", "There is: replication")
+
+
+def test_galera_is_made_where_settings_name_it_and_is_not_on_offer_otherwise() -> None:
+    assert offer.cluster_type(MARIADB, "galera", of(SETTINGS)) == "galera"
+    with pytest.raises(Invalid):
+        offer.cluster_type(MARIADB_ON_OFFER, "galera", of(SETTINGS))
 
 
 def test_clouds_are_shown_in_lower_case_under_every_key_and_found_in_any() -> None:
@@ -81,7 +96,10 @@ def test_clouds_are_shown_in_lower_case_under_every_key_and_found_in_any() -> No
 def test_mysql_means_percona_and_its_default_is_replication_though_it_is_not_the_first() -> None:
     database = offer.vendor(SETTINGS, "MySQL")
     assert database is PERCONA
-    both = ("galera", "replication")
+
+    def both(vendor: str, topology: str = "") -> Engine:
+        return get("postgres", SETTINGS)
+
     words = ("", "mysql", "percona", "Replication")
     assert {offer.cluster_type(database, word, both) for word in words} == {"replication"}
     assert offer.cluster_type(database, "galera", both) == "galera"

@@ -20,7 +20,7 @@ from ccx.network import PEERS, Plane, observer
 from ccx.network.hosts import is_address, is_loopback
 from ccx.network.plan import Plan, plan
 from ccx.network.render.nftables import egress, render, set_name
-from ccx.settings import Database, Settings
+from ccx.settings import Database, Settings, TypeOfCluster
 
 UNIT = "ccx-egress.service"
 NAMES_UNIT, NAMES_TIMER = "ccx-egress-names.service", "ccx-egress-names.timer"
@@ -71,21 +71,22 @@ WantedBy=timers.target
 log = structlog.get_logger()
 
 
-def rules(settings: Settings, vendor: str, version: str, peers: Iterable[str]) -> str:
+def rules(settings: Settings, vendor: str, version: str, peers: Iterable[str], topology: str = "") -> str:
     """What a node with these ``peers`` (addresses) may connect to, for ``nft -f``."""
-    return render(_needed(settings, vendor, version), plane=Plane.DATA, groups={PEERS: sorted(peers)})
+    return render(_needed(settings, vendor, version, topology), plane=Plane.DATA, groups={PEERS: sorted(peers)})
 
 
-def names(settings: Settings, vendor: str, version: str) -> list[list[str]]:
+def names(settings: Settings, vendor: str, version: str, topology: str = "") -> list[list[str]]:
     """The hosts known by name, each with its sets in the rules; without wildcards, which can't be looked up."""
-    hosts = {host for row in egress(_needed(settings, vendor, version), Plane.DATA) for host in row.hosts}
+    hosts = {host for row in egress(_needed(settings, vendor, version, topology), Plane.DATA) for host in row.hosts}
     named = (h for h in hosts if not (is_address(h) or is_loopback(h) or h.startswith(("*.", "group:"))))
     return [[host, set_name(host, 4), set_name(host, 6)] for host in sorted(named)]
 
 
-def _needed(settings: Settings, vendor: str, version: str) -> Plan:
+def _needed(settings: Settings, vendor: str, version: str, topology: str) -> Plan:
     """What such a node runs, on offer or not (any more), and nothing that other vendors' nodes need."""
-    own = Database(code=vendor, name=vendor, versions=(version,), num_nodes=(), types=())
+    kinds = (TypeOfCluster(code=topology, name=topology),) if topology else ()
+    own = Database(code=vendor, name=vendor, versions=(version,), num_nodes=(), types=kinds)
     return plan(settings.model_copy(update={"databases": (own,)}))
 
 
@@ -97,11 +98,11 @@ def digest(text: str) -> str:
 def calls(settings: Settings, cluster: ClusterSpec, label: str) -> list[dict[str, Any]]:
     """The verbs that install or renew the rules on a node, for its ``sequence``. What was observed is kept."""
     peers = [node.address for node in cluster.nodes if node.label != label]
-    named = names(settings, cluster.vendor, cluster.version)
+    named = names(settings, cluster.vendor, cluster.version, cluster.cluster_type)
     files = {
         f"/etc/systemd/system/{UNIT}": _UNIT,
         OBSERVED_BY: observer.rules(units=True),
-        RULES: rules(settings, cluster.vendor, cluster.version, peers),
+        RULES: rules(settings, cluster.vendor, cluster.version, peers, cluster.cluster_type),
         NAMES: json.dumps(named),
     }
     units = [UNIT]

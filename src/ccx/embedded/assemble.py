@@ -54,7 +54,7 @@ async def assembled(settings: Settings) -> AsyncIterator[Assembled]:
             channel=channel,
             names=DnsmasqWriter(settings.paths.run / "cloud.sock"),
             installation=_installation(settings),
-            engine=lambda vendor: engines.get(vendor, settings),
+            engine=lambda vendor, topology="": engines.get(vendor, settings, topology),
         )
         yield Assembled(services, engine, client)
 

@@ -13,7 +13,7 @@ from ccx.settings.features import ExternalDns, Kubernetes, License, Notify
 
 def everything() -> Settings:
     """Settings with all of it on: the largest plan there is."""
-    kinds = (TypeOfCluster(code="x", name="X"),)
+    kinds = (TypeOfCluster(code="galera", name="Galera"),)
     databases = {"postgres": ("17",), "mariadb": ("11.8",), "percona": ("8.0", "8.4")}
     endpoints = {
         "local": "", "simulated": "", "aws": "", "gcp": "", "openstack": "https://keystone.example:5000",

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from fastapi import APIRouter
 from pydantic import BaseModel
 
-from ccx.cmon.engines.base import Engine
-from ccx.errors import Invalid
+from ccx.cmon.engines.base import Engines
 from ccx.rest import offer
 from ccx.rest.deps import Context
 from ccx.rest.routing import OwnerRoute
@@ -23,6 +20,11 @@ class Named(BaseModel):
     name: str
 
 
+class Topology(Named):
+    promises: dict[int, str]
+    """What each count of nodes gives, in words; no other can be had."""
+
+
 class Vendor(Named):
     version: str
     """The default: the last of ``versions``."""
@@ -32,8 +34,8 @@ class Vendor(Named):
     """Oldest first: existing clients take the last."""
     num_nodes: list[int]
     promises: dict[int, str]
-    """What each of these counts gives, in words."""
-    types: list[Named]
+    """What each of these counts gives, in words, in the usual topology."""
+    types: list[Topology]
 
 
 class RegionView(Named):
@@ -112,12 +114,12 @@ async def deploywizard_of(services: Context) -> Wizard:
     return wizard_of(services.settings, services.engine)
 
 
-def wizard_of(settings: Settings, engine: Callable[[str], Engine]) -> Wizard:
-    """The offer of these settings, of vendors that there is an ``engine`` for."""
+def wizard_of(settings: Settings, engines: Engines) -> Wizard:
+    """The offer of these settings, of vendors that there are ``engines`` for."""
     # Existing clients write a cloud's code in lower case before they look it up.
     clouds = [cloud.model_copy(update={"code": cloud.code.lower()}) for cloud in settings.clouds]
     return Wizard(
-        database=DatabaseOffer(vendors=[v for d in settings.databases if d.enabled and (v := _vendor(d, engine))]),
+        database=DatabaseOffer(vendors=[v for d in settings.databases if d.enabled and (v := _vendor(d, engines))]),
         cloud=CloudOffer(cloud_providers=[_provider(c) for c in clouds]),
         instance=InstanceOffer(
             instance_sizes={c.code: [InstanceSize(**i.model_dump()) for i in c.instance_types] for c in clouds},
@@ -141,25 +143,26 @@ def wizard_of(settings: Settings, engine: Callable[[str], Engine]) -> Wizard:
     )
 
 
-def _vendor(database: Database, engine: Callable[[str], Engine]) -> Vendor | None:
+def _vendor(database: Database, engines: Engines) -> Vendor | None:
     """None where nothing of it can be made: settings may name vendors that are not built yet."""
-    try:
-        made_by = engine(database.code)
-    except Invalid:
+    made = offer.topologies(database, engines)
+    types = [
+        Topology(code=kind.code, name=kind.name, promises=promises)
+        for kind in database.types
+        if kind.code in made and (promises := offer.promises(database, made[kind.code]))
+    ]
+    if not types:
         return None
-    promises = offer.promises(database, made_by)
-    types = offer.topologies(database, made_by.topologies)
-    if not (promises and types):
-        return None
+    usual = next((t for t in types if t.code == offer.DEFAULT_TYPES.get(database.code)), types[0])
     return Vendor(
         code=database.code,
         name=database.name,
         version=database.versions[-1],
-        speaks=made_by.speaks,
+        speaks=made[usual.code].speaks,
         versions=list(database.versions),
-        num_nodes=list(promises),
-        promises=promises,
-        types=[Named(code=t.code, name=t.name) for t in types],
+        num_nodes=list(usual.promises),
+        promises=usual.promises,
+        types=types,
     )
 
 

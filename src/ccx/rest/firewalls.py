@@ -41,7 +41,11 @@ class Rule(Body):
 @router.get("/firewalls/{datastore_id}")
 async def list_rules(datastore: OwnedDatastore, tx: Transaction, services: Context) -> list[RuleView]:
     """The sources that are allowed, oldest first."""
-    ports = [OpenPort(port="service", port_no=p.number) for p in services.engine(datastore.vendor).ports if p.clients]
+    ports = [
+        OpenPort(port="service", port_no=p.number)
+        for p in services.engine(datastore.vendor, datastore.cluster_type).ports
+        if p.clients
+    ]
     return [
         RuleView(source=rule.source, description=rule.description, ports=ports)
         for rule in await firewalls.of(tx, datastore)

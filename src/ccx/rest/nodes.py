@@ -55,7 +55,7 @@ async def list_nodes(datastore: OwnedDatastore, services: Context) -> Nodes:
     """The nodes that the datastore has now; replaced ones are left out."""
     observed = ClusterView.from_json(datastore.observed) if datastore.observed else None
     members = {member.label: member for member in observed.members} if observed else {}
-    port = client_port(services.engine(datastore.vendor))
+    port = client_port(services.engine(datastore.vendor, datastore.cluster_type))
     views = [_view(datastore, node, members.get(node.label), port) for node in nodes.own(datastore)]
     return Nodes(uuid=datastore.id, database_nodes=views)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import TypeVar
 
-from ccx.cmon.engines.base import Engine
+from ccx.cmon.engines.base import Engine, Engines
 from ccx.errors import Invalid
-from ccx.settings import CloudConfig, Database, InstanceType, Region, Settings, TypeOfCluster, VolumeType
+from ccx.settings import CloudConfig, Database, InstanceType, Region, Settings, VolumeType
 
 VENDOR_ALIASES = {
     "mysql": "percona", "psql": "postgres", "pgsql": "postgres", "postgresql": "postgres", "mssql": "microsoft",
@@ -38,14 +38,19 @@ def version(database: Database, word: str) -> str:
     return word
 
 
-def topologies(database: Database, made: Collection[str]) -> list[TypeOfCluster]:
-    """Those on offer, of what the vendor's engine has ``made`` its own: settings may name more."""
-    return [t for t in database.types if t.code in made]
+def topologies(database: Database, engines: Engines) -> dict[str, Engine]:
+    """The engines of those on offer, by code: settings may name topologies that none makes."""
+    found = {}
+    for kind in database.types:
+        with suppress(Invalid):
+            found[kind.code] = engines(database.code, kind.code)
+    return found
 
 
-def cluster_type(database: Database, word: str, made: Collection[str]) -> str:
-    """The topology's code; ``""`` and the vendor's own name mean the default one. ``made``: what its engine makes."""
-    on_offer = topologies(database, made)
+def cluster_type(database: Database, word: str, engines: Engines) -> str:
+    """The topology's code; ``""`` and the vendor's own name mean the default one."""
+    made = topologies(database, engines)
+    on_offer = [t for t in database.types if t.code in made]
     codes = [t.code for t in on_offer]
     meant = word.lower()
     if not codes:

@@ -82,7 +82,7 @@ async def list_users(datastore: OwnedDatastore, tx: Transaction, services: Conte
 @router.post("/user/{datastore_id}", status_code=201)
 async def put_user(datastore: OwnedDatastore, user: NewUser, tx: Transaction, services: Context) -> UserView:
     """Makes a database user; one that exists gets this password. It is stored nowhere but in the database itself."""
-    engine = services.engine(datastore.vendor)
+    engine = services.engine(datastore.vendor, datastore.cluster_type)
     names.check_identifier(user.database_username, _reserved_users(datastore, engine), "database_username")
     if user.database_name:
         names.check_identifier(user.database_name, _reserved_databases(engine), "database_name")
@@ -105,7 +105,7 @@ async def put_user(datastore: OwnedDatastore, user: NewUser, tx: Transaction, se
 @router.delete("/user/{datastore_id}")
 async def drop_user(datastore: OwnedDatastore, user: FormerUser, tx: Transaction, services: Context) -> Done:
     """Removes a database user."""
-    engine = services.engine(datastore.vendor)
+    engine = services.engine(datastore.vendor, datastore.cluster_type)
     names.check_identifier(user.database_username, _reserved_users(datastore, engine), "database_username")
     _refuse_host(user.database_host)
     target = await _reach(tx, services, datastore)
@@ -127,7 +127,7 @@ async def put_database(
     datastore: OwnedDatastore, body: DatabaseName, tx: Transaction, services: Context
 ) -> DatabaseView:
     """Makes a database, owned by the datastore's first user. One that exists is left as it is."""
-    engine = services.engine(datastore.vendor)
+    engine = services.engine(datastore.vendor, datastore.cluster_type)
     names.check_identifier(body.database_name, _reserved_databases(engine), "database_name")
     target = await _reach(tx, services, datastore)
     made = await engine.put_database(
@@ -139,7 +139,7 @@ async def put_database(
 @router.delete("/database/{datastore_id}")
 async def drop_database(datastore: OwnedDatastore, body: DatabaseName, tx: Transaction, services: Context) -> Done:
     """Removes a database with everything in it."""
-    engine = services.engine(datastore.vendor)
+    engine = services.engine(datastore.vendor, datastore.cluster_type)
     reserved = _reserved_databases(engine) | {datastore.admin_database}
     names.check_identifier(body.database_name, reserved, "database_name")
     target = await _reach(tx, services, datastore)

@@ -75,11 +75,12 @@ def _put_firewall(subject: Subject) -> Action:
         services = subject.services
         wanted: set[Rule] = set()
         for database in services.settings.databases:
-            try:
-                engine = services.engine(database.code)
-            except CcxError:  # on offer by the settings, and not built
-                continue
-            wanted.update(network.rules(services.settings, engine, []))
+            for kind in database.types:
+                try:
+                    engine = services.engine(database.code, kind.code)
+                except CcxError:  # on offer by the settings, and not built
+                    continue
+                wanted.update(network.rules(services.settings, engine, []))
         firewall = Firewall(subject.firewall_name, tuple(sorted(wanted)))
         await subject.cloud.put_firewall(firewall, subject.tags(step.token))
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ccx.clouds.base import Cloud
-from ccx.cmon.engines.base import Engine
+from ccx.cmon.engines.base import Engines
 from ccx.cmon.node_channel import NodeChannel
 from ccx.db import SessionFactory
 from ccx.dns.base import NameWriter
@@ -39,5 +39,4 @@ class Services:
     channel: NodeChannel
     names: NameWriter
     installation: Installation
-    engine: Callable[[str], Engine]
-    """The engine of a vendor."""
+    engine: Engines

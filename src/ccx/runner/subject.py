@@ -48,7 +48,7 @@ class Subject:
 
     @property
     def engine(self) -> Engine:
-        return self.services.engine(self.datastore.vendor)
+        return self.services.engine(self.datastore.vendor, self.datastore.cluster_type)
 
     @property
     def instance_type(self) -> InstanceType:

@@ -125,4 +125,6 @@ async def _renew(services: Services, found: Sequence[Datastore], digests: Mappin
 def _wanted(services: Services, datastore: Datastore, node: Node) -> str:
     """The digest of the rules that the node should have."""
     peers = [member.address for member in nodes.members(datastore) if member.id != node.id and member.address]
-    return egress.digest(egress.rules(services.settings, datastore.vendor, datastore.version, peers))
+    return egress.digest(
+        egress.rules(services.settings, datastore.vendor, datastore.version, peers, datastore.cluster_type)
+    )

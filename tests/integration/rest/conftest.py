@@ -185,7 +185,7 @@ def make_services(sessions: SessionFactory, cloud_socket: Path, home: Path) -> S
         installation=Installation(
             ca="CA", control_url="https://10.0.0.2", authorized_key="ssh-ed25519 AAAA control", apt_key="KEY"
         ),
-        engine=lambda vendor: engine,
+        engine=lambda vendor, topology="": engine,
     )
 
 

@@ -67,7 +67,7 @@ async def test_what_stays_as_it_is_about_a_lost_primary_is_audited_once(
     saga = await _started(installation, 2)
     servers = [node.server for node in nodes.members(await saga.datastore())]
     engine = Counting(installation.services.channel)
-    services = replace(installation.services, engine=lambda vendor: engine)
+    services = replace(installation.services, engine=lambda vendor, topology="": engine)
     watching = asyncio.create_task(watcher.Watcher(services, saga.datastore_id).run())
     try:
         await eventually(lambda: _probed(engine), 10)
@@ -89,7 +89,7 @@ async def test_a_primary_that_died_before_anybody_watched_is_missed_all_the_same
     for node in nodes.members(await saga.datastore()):
         await installation.control.kill(node.server)
     engine = Counting(installation.services.channel)
-    services = replace(installation.services, engine=lambda vendor: engine)
+    services = replace(installation.services, engine=lambda vendor, topology="": engine)
     watching = asyncio.create_task(watcher.Watcher(services, saga.datastore_id).run())
     try:
         await eventually(lambda: _tried_in_vain(engine, 1), 15)

@@ -1,4 +1,4 @@
-"""One folder per engine; ``get(vendor)`` finds it."""
+"""One folder per engine; ``get`` finds it by vendor and topology."""
 
 from __future__ import annotations
 
@@ -9,22 +9,36 @@ from ccx.cmon.engines.base import Engine
 from ccx.errors import Invalid
 from ccx.settings import Settings
 
-# One line per engine: the vendor's code, and where its class is. Imported when asked for.
+# By the vendor's code: where its engines' classes are, that of its usual topology first. Imported when asked for.
 ENGINES = {
-    "mariadb": "ccx.cmon.engines.mysql_family.mariadb.engine:MariaDbEngine",
-    "postgres": "ccx.cmon.engines.postgres:PostgresEngine",
+    "mariadb": (
+        "ccx.cmon.engines.mysql_family.mariadb.engine:MariaDbEngine",
+        "ccx.cmon.engines.mysql_family.galera.engine:GaleraEngine",
+    ),
+    "postgres": ("ccx.cmon.engines.postgres:PostgresEngine",),
 }
 
 
-@cache
-def get(vendor: str, settings: Settings) -> Engine:
-    """The engine of a vendor; the same object each time. Raises Invalid for a vendor that there is none for."""
+def get(vendor: str, settings: Settings, topology: str = "") -> Engine:
+    """The vendor's engine that makes the topology (the usual one); the same object each time.
+
+    Raises Invalid where there is none.
+    """
     if vendor not in ENGINES:
         raise Invalid(f"there is no engine for {vendor!r}", remedy=f"Choose one of: {', '.join(sorted(ENGINES))}")
-    module, name = ENGINES[vendor].split(":")
+    for where in ENGINES[vendor]:
+        engine = _engine(where, settings)
+        if topology in ("", *engine.topologies):
+            return engine
+    raise Invalid(f"{vendor} has no topology {topology!r}", field="general.cluster_type")
+
+
+@cache
+def _engine(where: str, settings: Settings) -> Engine:
+    module, name = where.split(":")
     engine: Engine = getattr(import_module(module), name)(settings)
     duties = {duty for duty in vars(Engine) if not duty.startswith("_")} | set(Engine.__annotations__)
     missing = sorted(duty for duty in duties if not hasattr(engine, duty))
     if missing:
-        raise TypeError(f"the engine of {vendor} lacks {', '.join(missing)}")
+        raise TypeError(f"{where} lacks {', '.join(missing)}")
     return engine

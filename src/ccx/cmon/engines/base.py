@@ -114,3 +114,9 @@ class Engine(Protocol):
     ) -> DatabaseInfo: ...
 
     async def drop_database(self, channel: NodeChannel, cluster: ClusterSpec, name: str, token: int) -> None: ...
+
+
+class Engines(Protocol):
+    """Finds a vendor's engine that makes the topology; empty: the vendor's usual one. Raises Invalid."""
+
+    def __call__(self, vendor: str, topology: str = "") -> Engine: ...

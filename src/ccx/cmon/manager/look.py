@@ -35,14 +35,15 @@ async def look(clients: Pair, cluster: ClusterSpec, ask: Ask) -> tuple[dict[str,
         for node in etcd_members(cluster.nodes)
     }
     try:
-        reports = await _reports(cluster, ask)
+        reports = await reports_of(cluster, ask)
         return reports, {label: await asking for label, asking in asked.items() if label in reports}
     finally:
         for asking in asked.values():
             asking.cancel()
 
 
-async def _reports(cluster: ClusterSpec, ask: Ask) -> dict[str, Report]:
+async def reports_of(cluster: ClusterSpec, ask: Ask) -> dict[str, Report]:
+    """What the managers that answered in time report, by label."""
     calls = {asyncio.ensure_future(ask(node, _FIRST)): node.label for node in cluster.nodes}
     reports: dict[str, Report] = {}
     pending, clock = set(calls), asyncio.get_running_loop().time

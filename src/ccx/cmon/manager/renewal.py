@@ -29,13 +29,15 @@ async def install(channel: NodeChannel, node: NodeSpec, files: Sequence[NodeFile
 
 
 async def shown(
-    settings: Settings, manager: tuple[Endpoint, int], etcd: Endpoint, cluster: ClusterSpec, label: str
+    settings: Settings, manager: tuple[Endpoint, int], etcd: Endpoint | None, cluster: ClusterSpec, label: str
 ) -> bool:
     """Whether the manager (its row and port) and etcd on the node show the certificate of the cluster's secrets.
 
-    Silence is no.
+    ``etcd``: None for who needs none. Silence is no.
     """
-    ports = [manager] + [(etcd, ETCD_CLIENT)] * carries_etcd(cluster, label)
+    ports = [manager]
+    if etcd is not None and carries_etcd(cluster, label):
+        ports.append((etcd, ETCD_CLIENT))
     wanted = ssl.PEM_cert_to_DER_cert(cluster.secrets.nodes[label].certificate)
     return all([await _certificate(settings, cluster, label, *where) == wanted for where in ports])
 

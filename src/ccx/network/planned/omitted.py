@@ -21,6 +21,7 @@ from ccx.network.planned.images import KUBERNETES
 from ccx.network.planned.packages import STOCK_NODES
 
 _MYSQL_FAMILY = for_vendor("mariadb", "percona")
+_PERCONA = for_vendor("percona")
 _ACME = KUBERNETES & When(lambda s: s.kubernetes.cert_manager, "cert-manager.enabled")
 
 
@@ -114,11 +115,11 @@ for _id, _port, _protocol, _purpose in (
 
 def _mysql(
     id_: str, host: Group, ports: int | tuple[int, ...], plane: Plane, way: Direction, service: str, purpose: str,
-    blocked: str, required: bool = True,
+    blocked: str, required: bool = True, needed: When = _MYSQL_FAMILY,
 ) -> None:  # fmt: skip
     declare(
         id=f"mysql.{id_}", section=None, reason="Connections to and between nodes are not in the specification",
-        host=host, ports=ports, protocol=Protocol.TCP, direction=way, plane=plane, needed=_MYSQL_FAMILY,
+        host=host, ports=ports, protocol=Protocol.TCP, direction=way, plane=plane, needed=needed,
         service=service, purpose=purpose, when_blocked=blocked, required=required, status=Status.PLANNED,
     )  # fmt: skip
 
@@ -127,6 +128,6 @@ _mysql("clients", CLIENTS, 3306, Plane.DATA, Direction.INBOUND, "MariaDB, Percon
        "applications can't reach the datastore; nothing else changes")  # fmt: skip
 _mysql("peers", PEERS, (3306, 4444, 4567, 4568), Plane.DATA, Direction.OUTBOUND, "Galera",
        "replication, state transfer (4444, 4568) and group communication (4567) between nodes (TLS)",
-       "a node that can't reach the majority stops serving; a new one can't join")  # fmt: skip
+       "a node that can't reach the majority stops serving; a new one can't join", needed=_PERCONA)  # fmt: skip
 _mysql("exporter", NODES, 9104, Plane.CONTROL, Direction.OUTBOUND, "Victoria Metrics", "MySQL's metrics",
        "dashboards have no MySQL metrics", required=False)  # fmt: skip

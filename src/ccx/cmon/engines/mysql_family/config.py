@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from ccx.cmon.engines.mysql_family import tuning
 from ccx.cmon.engines.mysql_family.layout import (
@@ -58,23 +59,9 @@ def server_text(flavour: Flavour, cluster: ClusterSpec, node: NodeSpec) -> str:
     """The server's configuration. It starts read-only and follows nobody: who leads is the keeper's to say."""
     size = len(cluster.nodes)
     settings = {
-        "datadir": VOLUME / "data",
-        "socket": flavour.run / "mysqld.sock",
-        "pid_file": flavour.run / "mysqld.pid",
-        "bind_address": node.address,
-        "port": MYSQL,
-        "skip_name_resolve": "ON",
+        **common(flavour, cluster, node),
         "server_id": server_id(node),
-        "log_bin": VOLUME / "binlog" / "binlog",
         "relay_log": VOLUME / "binlog" / "relay",
-        "log_slave_updates": "ON",
-        "binlog_format": "ROW",
-        "gtid_strict_mode": "ON",
-        "sync_binlog": 1,
-        "innodb_flush_log_at_trx_commit": 1,
-        "binlog_expire_logs_seconds": 3 * 24 * 3600,
-        "max_binlog_size": "128M",
-        "read_only": "ON",
         "skip_slave_start": "ON",
         "relay_log_recovery": "ON",
         "slave_net_timeout": 4,
@@ -84,6 +71,30 @@ def server_text(flavour: Flavour, cluster: ClusterSpec, node: NodeSpec) -> str:
         "rpl_semi_sync_master_timeout": _FOR_EVER_MS if size >= 3 else _NO_LONGER_MS,
         # Who stops to receive tells its source, and waits for an answer: of one that is gone there is none.
         "rpl_semi_sync_slave_kill_conn_timeout": 1,
+        **_by_version(cluster.version, size),
+        **tuning.shown(cluster.memory_mib, cluster.cpus),
+    }
+    return section(flavour.section, settings)
+
+
+def common(flavour: Flavour, cluster: ClusterSpec, node: NodeSpec) -> dict[str, object]:
+    """What a server of any topology is told: where its data are, that it starts read-only, and that it demands TLS."""
+    return {
+        "datadir": VOLUME / "data",
+        "socket": flavour.run / "mysqld.sock",
+        "pid_file": flavour.run / "mysqld.pid",
+        "bind_address": node.address,
+        "port": MYSQL,
+        "skip_name_resolve": "ON",
+        "log_bin": VOLUME / "binlog" / "binlog",
+        "log_slave_updates": "ON",
+        "binlog_format": "ROW",
+        "gtid_strict_mode": "ON",
+        "sync_binlog": 1,
+        "innodb_flush_log_at_trx_commit": 1,
+        "binlog_expire_logs_seconds": 3 * 24 * 3600,
+        "max_binlog_size": "128M",
+        "read_only": "ON",
         "require_secure_transport": "ON",
         "ssl_ca": CONFIGURATION / "ca.crt",
         "ssl_cert": CONFIGURATION / "node.crt",
@@ -93,10 +104,12 @@ def server_text(flavour: Flavour, cluster: ClusterSpec, node: NodeSpec) -> str:
         "event_scheduler": "OFF",
         "character_set_server": "utf8mb4",
         "default_time_zone": "+00:00",
-        **_by_version(cluster.version, size),
-        **tuning.shown(cluster.memory_mib, cluster.cpus),
     }
-    return "".join(f"{line}\n" for line in (f"[{flavour.section}]", *(f"{n} = {v}" for n, v in settings.items())))
+
+
+def section(name: str, settings: Mapping[str, object]) -> str:
+    """Of the server's configuration file."""
+    return "".join(f"{line}\n" for line in (f"[{name}]", *(f"{n} = {v}" for n, v in settings.items())))
 
 
 def _by_version(version: str, size: int) -> dict[str, object]:
@@ -111,24 +124,31 @@ def keeper_file(flavour: Flavour, cluster: ClusterSpec, node: NodeSpec, *, joini
 
     ``joining``: where there are no data yet, they are copied from the cluster's primary.
     """
-    tls = {"ca": "ca.crt", "certificate": "node.crt", "key": "node.key"}
     told = {
-        "label": node.label,
+        **common_to_keepers(flavour, cluster, node),
         "scope": cluster.short_id,
-        "address": node.address,
-        "port": KEEPER,
         "etcd": [client_url(member) for member in etcd_members(cluster.nodes)],
-        "tls": {name: f"{CONFIGURATION}/{file}" for name, file in tls.items()},
-        "socket": str(flavour.run / "mysqld.sock"),
-        "pid_file": str(flavour.run / "mysqld.pid"),
-        "progress_file": str(flavour.run / "copied-bytes"),
-        "data": str(VOLUME / "data"),
         "binlogs": str(VOLUME / "binlog"),
         "errant": str(VOLUME / "errant"),
         "rebuild_file": str(VOLUME / "rebuild"),
         "copied_file": str(VOLUME / "copied"),
         "joining": joining,
-        "copy": [flavour.copy[0], f"--defaults-file={SERVER_FILE}", *flavour.copy[1:]],
         "replication": {"user": REPLICATION_USER, "password": cluster.secrets.replication},
     }
     return NodeFile(KEEPER_FILE, json.dumps(told, indent=1), "0600", USER)
+
+
+def common_to_keepers(flavour: Flavour, cluster: ClusterSpec, node: NodeSpec) -> dict[str, object]:
+    """What the keeper of any topology is told."""
+    tls = {"ca": "ca.crt", "certificate": "node.crt", "key": "node.key"}
+    return {
+        "label": node.label,
+        "address": node.address,
+        "port": KEEPER,
+        "tls": {name: f"{CONFIGURATION}/{file}" for name, file in tls.items()},
+        "socket": str(flavour.run / "mysqld.sock"),
+        "pid_file": str(flavour.run / "mysqld.pid"),
+        "progress_file": str(flavour.run / "copied-bytes"),
+        "data": str(VOLUME / "data"),
+        "copy": [flavour.copy[0], f"--defaults-file={SERVER_FILE}", *flavour.copy[1:]],
+    }

@@ -53,7 +53,11 @@ def sizes(memory_mib: int, cpus: int) -> Sizes:
 
 def shown(memory_mib: int, cpus: int) -> dict[str, str]:
     """The same as the server's own parameters."""
-    size = sizes(memory_mib, cpus)
+    return shown_as(sizes(memory_mib, cpus))
+
+
+def shown_as(size: Sizes) -> dict[str, str]:
+    """These sizes as the server's own parameters."""
     return {
         "innodb_buffer_pool_size": f"{size.buffer_pool}M",
         "innodb_log_file_size": f"{size.log_file}M",

@@ -21,8 +21,7 @@ RuntimeDirectory={run}
 RuntimeDirectoryMode=0750
 RuntimeDirectoryPreserve=yes
 UMask=0077
-ExecStartPre=/usr/bin/python3 -I {agent}/{prepare} {configuration}/keeper.json
-ExecStart={server} --defaults-file={configuration}/my.cnf
+{start}
 Restart=always
 RestartSec=500ms
 TimeoutStartSec=infinity
@@ -48,7 +47,7 @@ SyslogIdentifier=keeper
 RuntimeDirectory={run}
 RuntimeDirectoryMode=0750
 RuntimeDirectoryPreserve=yes
-ExecStart=/usr/bin/python3 -I {agent}/keeper.py {configuration}/keeper.json
+ExecStart=/usr/bin/python3 -I {agent}/{keeper} {configuration}/keeper.json
 ExecReload=/bin/kill -s HUP $MAINPID
 Restart=always
 RestartSec=500ms
@@ -62,12 +61,24 @@ WantedBy=multi-user.target
 """
 
 
+_SCRIPT = "/usr/bin/python3 -I {agent}/{script} {configuration}/keeper.json"
+
+
 def server_unit(flavour: Flavour) -> str:
-    return _SERVER.format(prepare=flavour.prepare, server=flavour.server, **_common(flavour))
+    """A script makes its data or copies them, and then it starts."""
+    prepare = _SCRIPT.format(script=flavour.prepare, **_common(flavour))
+    start = f"ExecStartPre={prepare}\nExecStart={flavour.server} --defaults-file={CONFIGURATION}/my.cnf"
+    return _SERVER.format(start=start, **_common(flavour))
 
 
-def keeper_unit(flavour: Flavour) -> str:
-    return _KEEPER.format(**_common(flavour))
+def started_by_script(flavour: Flavour, script: str) -> str:
+    """The script becomes the server, when it knows with which arguments."""
+    start = f"ExecStart={_SCRIPT.format(script=script, **_common(flavour))}"
+    return _SERVER.format(start=start, **_common(flavour) | {"etcd": ""})
+
+
+def keeper_unit(flavour: Flavour, keeper: str = "keeper.py", *, etcd: bool = True) -> str:
+    return _KEEPER.format(keeper=keeper, **_common(flavour) | ({} if etcd else {"etcd": ""}))
 
 
 def _common(flavour: Flavour) -> dict[str, object]:

@@ -1,0 +1,228 @@
+"""Starts MariaDB as a member of its Galera group: ``python3 -I galera_start.py CONFIGURATION``.
+
+Who joins, who begins and who waits, the rules say, by what the others' keepers tell. A node without data gets them as
+a copy from a member that accepts no writes, with its place in the history; what came since, Galera sends (IST). Where
+that fails, Galera copies by itself (SST), which takes longer.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import shutil
+import ssl
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+_PATIENCE = 20.0
+"""Seconds for nodes that were not in the last group, before the others begin without them."""
+_POLL = 0.2
+_COPY_S = 60.0
+"""Seconds for the next piece of a copy."""
+_PIECE = 1 << 20
+_RECOVERED = re.compile(r"Recovered position:\s*([0-9a-f-]{36}):(-?\d+)")
+
+
+def main(path: str) -> None:
+    from ccx_agent.galera_peers import peer, reports
+    from ccx_agent.galera_rules import Begin, begin
+    from ccx_agent.keeper_web import client_context
+
+    told = json.loads(Path(path).read_text())
+    waiting, forced = Path(told["waiting_file"]), Path(told["bootstrap_file"])
+    own, began = _position(told), time.monotonic()
+    while True:
+        told = json.loads(Path(path).read_text())
+        context = client_context(told["tls"])
+        found = reports(told, context)
+        start = begin(
+            told["label"], own, tuple(told["nodes"]), {label: peer(report) for label, report in found.items()},
+            founding=_founding(told), patient=time.monotonic() - began > _PATIENCE,
+        )  # fmt: skip
+        if forced.exists() and own.known and start.do is Begin.WAIT:
+            forced.unlink()
+            print("bootstrap: a person said so", flush=True)
+            return _bootstrap(told, own, waiting)
+        if start.do is Begin.WAIT:
+            _write(waiting, {**vars(own), "view": list(own.view), "why": start.why})
+            time.sleep(_POLL)
+            continue
+        print(f"{start.do.value}: {start.why}", flush=True)
+        if start.do is Begin.BOOTSTRAP:
+            return _bootstrap(told, own, waiting)
+        return _join(told, own, found, context, waiting)
+
+
+def _founding(told: dict[str, Any]) -> bool:
+    from ccx_agent.galera_rules import place
+
+    first = min(told["nodes"], key=place)
+    return not told["joining"] and told["label"] == first and not Path(told["view_file"]).exists()
+
+
+def _position(told: dict[str, Any]) -> Any:
+    """How far the data here go. A server that crashed knows it by looking at them."""
+    from ccx_agent.galera_rules import NOTHING, Position
+
+    data = Path(told["data"])
+    if not (data / "ibdata1").exists():
+        return Position()
+    history, seqno = _grastate(data)
+    if seqno < 0:
+        command = [told["server"], f"--defaults-file={told['server_file']}", "--wsrep-recover", "--disable-log-error"]
+        command.append("--wsrep-cluster-address=gcomm://")  # it joins nobody, and wants to know all the same
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+        recovered = _RECOVERED.search(done.stderr) or _RECOVERED.search(done.stdout)
+        if history != NOTHING and recovered is None:
+            why = f"how far the data go can't be told: {_complaint(done.stderr)}"
+            _write(Path(told["waiting_file"]), {**vars(Position()), "why": why})
+            raise SystemExit(why)
+        if recovered is not None and history != NOTHING:
+            history, seqno = recovered[1], int(recovered[2])
+    view = _read(told["view_file"]) or {"view": [], "view_at": -1}
+    return Position(history, seqno, tuple(view["view"]), view["view_at"])
+
+
+def _complaint(said: str) -> str:
+    errors = [line for line in said.splitlines() if "[ERROR]" in line and "Aborting" not in line]
+    return errors[-1].split("[ERROR]", 1)[1].strip() if errors else said.strip()[-300:]
+
+
+def _grastate(data: Path) -> tuple[str, int]:
+    from ccx_agent.galera_rules import NOTHING
+
+    try:
+        lines = dict(line.split(":", 1) for line in (data / "grastate.dat").read_text().splitlines() if ":" in line)
+        return lines["uuid"].strip(), int(lines["seqno"])
+    except (OSError, KeyError, ValueError):
+        return NOTHING, -1
+
+
+def _write_grastate(data: Path, history: str, seqno: int, *, safe: bool) -> None:
+    text = f"# GALERA saved state\nversion: 2.1\nuuid:    {history}\nseqno:   {seqno}\nsafe_to_bootstrap: {int(safe)}\n"
+    path = data / "grastate.new"
+    path.write_text(text)
+    path.rename(data / "grastate.dat")
+
+
+def _bootstrap(told: dict[str, Any], own: Any, waiting: Path) -> None:
+    data = Path(told["data"])
+    if own.known:
+        _write_grastate(data, own.history, own.seqno, safe=True)
+    else:
+        fresh = Path(told["data"] + ".new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(data, ignore_errors=True)
+        subprocess.run(
+            ["mariadb-install-db", "--no-defaults", f"--datadir={fresh}", "--skip-test-db", "--skip-name-resolve",
+             "--auth-root-authentication-method=socket", "--auth-root-socket-user=mysql", "--skip-log-bin"],
+            check=True, stdout=subprocess.DEVNULL, cwd="/",
+        )  # fmt: skip
+        fresh.rename(data)
+    _become(told, waiting, ["--wsrep-new-cluster", *_from(own)])
+
+
+def _from(own: Any) -> list[str]:
+    return [f"--wsrep-start-position={own.history}:{own.seqno}"] if own.known and own.seqno >= 0 else []
+
+
+def _join(told: dict[str, Any], own: Any, found: dict[str, Any], context: ssl.SSLContext, waiting: Path) -> None:
+    from ccx_agent.galera_rules import donors
+
+    whom, only = donors(
+        {label: (bool(r.get("serves")), "writer" if r.get("leader") == label else "") for label, r in found.items()}
+    )
+    if not own.known:
+        _write(waiting, {**vars(own), "view": list(own.view), "why": f"copies the data of {whom[0]}"})
+        _seed(told, whom, context)
+    Path(told["data"]).mkdir(mode=0o700, exist_ok=True)
+    named = ",".join(whom) + ("," if only else "")
+    _become(told, waiting, [f"--wsrep-sst-donor={named}", *_from(own)])
+
+
+def _seed(told: dict[str, Any], whom: list[str], context: ssl.SSLContext) -> None:
+    """A copy of a member's data, and where in the history they are. Without one, Galera makes its own."""
+    data, fresh = Path(told["data"]), Path(told["data"] + ".new")
+    for label in whom:
+        deadline = time.monotonic() + _COPY_S
+        while time.monotonic() < deadline:
+            shutil.rmtree(fresh, ignore_errors=True)
+            fresh.mkdir(mode=0o700)
+            try:
+                if not _copy(told, label, fresh, context):
+                    time.sleep(_POLL)  # it gives another node a copy
+                    continue
+                history, seqno = _place(fresh)
+            except (OSError, ValueError, http.client.HTTPException, subprocess.CalledProcessError) as error:
+                print(f"no copy of {label}: {type(error).__name__}: {error}", flush=True)
+                break
+            _write_grastate(fresh, history, seqno, safe=False)
+            shutil.rmtree(data, ignore_errors=True)
+            fresh.rename(data)
+            return
+    shutil.rmtree(fresh, ignore_errors=True)
+    shutil.rmtree(data, ignore_errors=True)
+
+
+def _copy(told: dict[str, Any], label: str, fresh: Path, context: ssl.SSLContext) -> bool:
+    connection = http.client.HTTPSConnection(told["nodes"][label], told["port"], timeout=_COPY_S, context=context)
+    connection.request("POST", "/copy", "{}")
+    answer = connection.getresponse()
+    if answer.status == http.client.CONFLICT:
+        return False
+    if answer.status != http.client.OK:
+        raise ValueError(f"it answers {answer.status}")
+    done, progress = 0, Path(told["progress_file"])
+    with subprocess.Popen(["mbstream", "-x", "-C", str(fresh)], stdin=subprocess.PIPE) as unpacking:
+        assert unpacking.stdin is not None
+        while piece := answer.read(_PIECE):
+            unpacking.stdin.write(piece)
+            done += len(piece)
+            progress.write_text(str(done))
+    if unpacking.returncode:
+        raise ValueError(f"unpacking the copy failed with {unpacking.returncode}")
+    subprocess.run(
+        ["mariadb-backup", "--prepare", f"--target-dir={fresh}"], check=True, stderr=subprocess.DEVNULL, cwd="/"
+    )
+    return True
+
+
+def _place(fresh: Path) -> tuple[str, int]:
+    notes = next(
+        (p for p in (fresh / "mariadb_backup_galera_info", fresh / "xtrabackup_galera_info") if p.exists()), None
+    )
+    if notes is None:
+        raise ValueError("the copy does not say where in the history it is")
+    history, seqno = notes.read_text().split()[0].rsplit(":", 1)
+    return history, int(seqno)
+
+
+def _become(told: dict[str, Any], waiting: Path, arguments: list[str]) -> None:
+    """The server, in this very process."""
+    waiting.unlink(missing_ok=True)
+    addresses = ",".join(address for label, address in told["nodes"].items() if label != told["label"])
+    command = [told["server"], f"--defaults-file={told['server_file']}", f"--wsrep-cluster-address=gcomm://{addresses}"]
+    os.execv(command[0], [*command, *arguments])  # noqa: S606 - what the configuration names
+
+
+def _write(path: Path, content: object) -> None:
+    fresh = path.with_suffix(".new")
+    fresh.write_text(json.dumps(content))
+    fresh.rename(path)
+
+
+def _read(path: str) -> Any:
+    try:
+        return json.loads(Path(path).read_text())
+    except (OSError, ValueError):
+        return None
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    main(*sys.argv[1:])

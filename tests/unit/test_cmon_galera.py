@@ -1,0 +1,161 @@
+"""What is written to a member of a Galera group, what its parameters come to, and what its keepers' words mean."""
+
+from __future__ import annotations
+
+import configparser
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.cluster_specs import cluster
+
+from ccx.cmon.engines import get
+from ccx.cmon.engines.mysql_family import tuning as family
+from ccx.cmon.engines.mysql_family.galera import config, tuning
+from ccx.cmon.engines.mysql_family.galera.view import to_view
+from ccx.cmon.spec import ClusterSpec, Role
+from ccx.errors import Invalid
+from ccx.network import Status
+from ccx.network.plan import plan
+from ccx.runner.steps.network import rules
+from ccx.settings import Paths, Settings, TypeOfCluster
+from ccx.settings.vendors import MARIADB
+
+SECRETS = ("pw-superuser", "pw-replication", "pw-rewind", "pw-admin", "KEY of")
+THREE = ("n1g1", "n2g1", "n3g1")
+SETTINGS = Settings(paths=Paths.of("test"))
+
+
+def spec(*labels: str) -> ClusterSpec:
+    return replace(cluster(*labels), vendor="mariadb", version="11.8", cluster_type="galera")
+
+
+def server(found: ClusterSpec, label: str = "n1g1") -> configparser.ConfigParser:
+    parsed = configparser.ConfigParser(interpolation=None)
+    parsed.read_string(config.server_text(found, found.node(label)))
+    return parsed
+
+
+def options(found: ClusterSpec, label: str = "n1g1") -> dict[str, str]:
+    text = server(found, label)["mariadbd"]["wsrep_provider_options"].strip('"')
+    return dict(option.split("=", 1) for option in text.split(";"))
+
+
+@given(memory=st.integers(768, 512 * 1024), cpus=st.integers(1, 128))
+def test_what_the_parameters_allow_fits_into_the_nodes_memory(memory: int, cpus: int) -> None:
+    size = tuning.sizes(memory, cpus)
+    assert size.memory() + family.BESIDE <= memory * family.SHARE + 32, "but for the smallest pool there is"
+    assert 128 <= size.gcache <= 1024
+    assert size.gcache <= max(128, memory / 8)
+    assert 2 <= size.appliers <= 32
+    more = tuning.sizes(memory * 2, cpus)
+    assert (more.server.buffer_pool, more.gcache) >= (size.server.buffer_pool, size.gcache)
+
+
+def test_group_and_copies_go_by_tls_that_both_sides_verify() -> None:
+    found = options(spec(*THREE), "n2g1")
+    assert found["socket.ssl"] == "yes"
+    assert {found[f"socket.ssl_{what}"].rsplit("/", 1)[1] for what in ("ca", "cert", "key")} == {
+        "ca.crt", "node.crt", "node.key",
+    }  # fmt: skip
+    assert found["gmcast.listen_addr"] == "ssl://192.0.2.2:4567"
+    parsed = server(spec(*THREE), "n2g1")
+    assert dict(parsed["sst"]) == {"encrypt": "4", "ssl-mode": "VERIFY_CA"}
+    assert parsed["mariadbd"]["require_secure_transport"] == "ON"
+
+
+def test_a_member_starts_read_only_and_all_have_one_server_id_and_a_name_of_their_own() -> None:
+    found = [server(spec(*THREE), label)["mariadbd"] for label in THREE]
+    assert {one["read_only"] for one in found} == {"ON"}
+    assert len({one["server_id"] for one in found}) == 1
+    assert [one["wsrep_node_name"] for one in found] == list(THREE)
+    assert {one["innodb_flush_log_at_trx_commit"] for one in found} == {"1"}
+
+
+def test_who_begins_after_all_were_lost_is_left_to_our_rule() -> None:
+    assert options(spec(*THREE))["pc.recovery"] == "no"
+    assert "wsrep_cluster_address" not in server(spec(*THREE))["mariadbd"], "the script that starts it says that"
+
+
+def test_only_files_that_nobody_else_can_read_hold_secrets() -> None:
+    for file in config.node_files(spec(*THREE), "n2g1"):
+        if any(secret in file.content for secret in SECRETS):
+            assert (file.mode, file.owner) == ("0600", "mysql"), file.path
+        assert "pw-" not in file.content, file.path
+
+
+def test_who_joins_is_told_so_and_every_member_knows_where_all_are() -> None:
+    found = spec(*THREE)
+    told = [json.loads(config.keeper_file(found, found.nodes[0], joining=j).content) for j in (False, True)]
+    assert [t["joining"] for t in told] == [False, True]
+    assert told[0]["nodes"] == {"n1g1": "192.0.2.1", "n2g1": "192.0.2.2", "n3g1": "192.0.2.3"}
+
+
+@pytest.mark.parametrize(
+    ("size", "why"), [(0, "even"), (2, "can't tell"), (4, "even"), (6, "even"), (7, "every write")]
+)
+def test_counts_that_give_nothing_are_refused_with_the_reason(size: int, why: str) -> None:
+    engine = get("mariadb", SETTINGS, "galera")
+    assert ["no high availability" in engine.promise(n) for n in (1, 3, 5)] == [True, False, False]
+    with pytest.raises(Invalid, match=why):
+        engine.promise(size)
+
+
+def test_its_ports_are_in_the_contract_where_it_is_on_offer_and_only_there() -> None:
+    galera = MARIADB.model_copy(update={"types": (TypeOfCluster(code="galera", name="Galera"),)})
+    for offered, there in ((galera, True), (MARIADB, False)):
+        rows = plan(SETTINGS.model_copy(update={"databases": (offered,)})).rows
+        assert any(row.id == "galera.peers" and row.status is Status.BUILT for row in rows) is there
+    peers = {rule.port for rule in rules(SETTINGS, get("mariadb", SETTINGS, "galera"), []) if rule.peer == "self"}
+    assert peers == {4444, 4567, 4568, 8008}
+
+
+def reports(writer: str = "n1g1", **changed: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """All is well, but for what changed."""
+    common = {
+        "leader": writer, "term": 3, "running": True, "serves": True, "state": "Synced", "members": list(THREE),
+        "paused": 0.0, "note": "serves",
+    }  # fmt: skip
+    return {label: {**common, "writable": label == writer, **changed.get(label, {})} for label in THREE}
+
+
+def test_all_is_well_when_one_accepts_writes_and_all_are_in_the_group() -> None:
+    view = to_view(spec(*THREE), reports())
+    assert view.problems == ()
+    assert view.primary is not None
+    assert view.primary.label == "n1g1"
+    assert [(m.label, m.synchronous) for m in view.replicas] == [("n2g1", True), ("n3g1", True)]
+
+
+def test_without_a_majority_there_is_no_primary_and_the_reason_has_the_members_evidence() -> None:
+    waiting = {"running": False, "serves": False, "leader": None, "writable": False, "note": "n1g1 may have writes"}
+    told = reports(n2g1=waiting, n3g1=waiting)
+    del told["n1g1"]
+    view = to_view(spec(*THREE), told)
+    assert view.primary is None
+    assert view.unreachable == ("n1g1",)
+    assert any("no group of members has a majority" in p and "n1g1 may have writes" in p for p in view.problems)
+
+
+def test_who_is_cut_off_is_not_believed_about_who_accepts_writes() -> None:
+    view = to_view(spec(*THREE), reports("n2g1", n1g1={"serves": False, "leader": "n1g1", "term": 9, "writable": True}))
+    assert view.primary is not None
+    assert view.primary.label == "n2g1"
+    assert any("n1g1 is not in the group" in problem for problem in view.problems)
+
+
+def test_a_silent_primary_is_one_no_more_but_the_cluster_still_names_it() -> None:
+    told = reports()
+    del told["n1g1"]
+    view = to_view(spec(*THREE), told)
+    assert view.primary is None
+    assert view.members[0].role is Role.PRIMARY
+
+
+def test_a_member_that_stops_the_writes_of_all_is_named() -> None:
+    assert to_view(spec(*THREE), reports(n3g1={"paused": 0.1})).problems == ()
+    (problem,) = to_view(spec(*THREE), reports(n3g1={"paused": 0.5})).problems
+    assert "writes wait 50% of the time" in problem

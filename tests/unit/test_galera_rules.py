@@ -1,0 +1,147 @@
+"""Which member of a Galera group begins, joins or waits; and which one accepts writes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import permutations
+
+import pytest
+from agent.ccx_agent.galera_rules import (
+    NOTHING,
+    PATIENCE,
+    Begin,
+    Do,
+    Peer,
+    Position,
+    Server,
+    Start,
+    begin,
+    decide,
+    donors,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+THREE = ("n1g1", "n2g1", "n3g1")
+HISTORY = "804db302-eb6a-11f1-a7a0-3b09b2ee4fe8"
+SERVES = Peer(serves=True)
+
+
+def at(seqno: int, view: tuple[str, ...] = THREE, view_at: int = 1, history: str = HISTORY) -> Position:
+    return Position(history, seqno, view, view_at)
+
+
+def of(me: str, positions: dict[str, Position], *, patient: bool = True, founding: bool = False) -> Start:
+    peers = {label: Peer(position=position) for label, position in positions.items() if label != me}
+    return begin(me, positions.get(me, Position()), THREE, peers, founding=founding, patient=patient)
+
+
+def test_where_there_is_a_group_everybody_joins_it() -> None:
+    for own in (Position(), at(7), at(10**9)):
+        assert begin("n1g1", own, THREE, {"n2g1": SERVES}, founding=True, patient=True).do is Begin.JOIN
+
+
+def test_a_new_cluster_is_begun_by_its_first_and_by_nobody_else() -> None:
+    assert of("n1g1", {}, founding=True).do is Begin.BOOTSTRAP
+    assert of("n2g1", {}).do is Begin.WAIT
+
+
+def test_who_was_first_and_has_no_data_begins_nothing_where_others_have_some() -> None:
+    assert of("n1g1", {"n2g1": at(5)}, founding=True).do is Begin.WAIT
+
+
+def test_when_all_are_lost_the_one_that_has_most_begins_and_the_others_wait_for_it() -> None:
+    positions = {"n1g1": at(10), "n2g1": at(12), "n3g1": at(11)}
+    assert {label: of(label, positions).do for label in THREE} == {
+        "n1g1": Begin.WAIT, "n2g1": Begin.BOOTSTRAP, "n3g1": Begin.WAIT,
+    }  # fmt: skip
+
+
+def test_while_one_of_the_last_group_is_missing_nobody_begins_and_the_reason_has_the_evidence() -> None:
+    start = of("n2g1", {"n2g1": at(12), "n3g1": at(11)})
+    assert start.do is Begin.WAIT
+    assert "no word of n1g1, where acknowledged writes may be" in start.why
+    assert f"n2g1 at {HISTORY[:8]}:12" in start.why
+
+
+def test_who_had_left_before_is_waited_for_a_moment_and_not_for_ever() -> None:
+    pair = {"n2g1": at(12, THREE[1:], 9), "n3g1": at(11, THREE[1:], 9)}
+    assert of("n2g1", pair, patient=False).do is Begin.WAIT
+    assert of("n2g1", pair, patient=True).do is Begin.BOOTSTRAP
+    assert of("n2g1", {**pair, "n1g1": at(8, THREE, 1)}, patient=False).do is Begin.BOOTSTRAP
+
+
+def test_who_remembers_an_older_group_alone_begins_nothing() -> None:
+    assert of("n1g1", {"n1g1": at(8, THREE, 1)}).do is Begin.WAIT
+
+
+def test_two_histories_are_for_a_person() -> None:
+    other = "11111111" + HISTORY[8:]
+    start = of("n1g1", {"n1g1": at(8), "n2g1": at(9, history=other), "n3g1": at(8)})
+    assert start.do is Begin.WAIT
+    assert "two histories" in start.why
+
+
+POSITIONS = st.fixed_dictionaries({label: st.integers(0, 20) for label in THREE})
+
+
+@given(POSITIONS, st.sets(st.sampled_from(THREE)), st.booleans())
+def test_at_most_one_begins_and_only_who_has_everything_of_a_last_group_that_is_all_there(
+    seqnos: dict[str, int], answering: set[str], patient: bool
+) -> None:
+    positions = {label: at(seqnos[label]) for label in answering}
+    beginners = [label for label in answering if of(label, positions, patient=patient).do is Begin.BOOTSTRAP]
+    assert len(beginners) == (1 if answering == set(THREE) else 0)
+    assert all(seqnos[label] == max(seqnos.values()) for label in beginners)
+
+
+STATES = st.sampled_from(["Synced", "Donor/Desynced", "Joined", "Joining", "Initialized", ""])
+
+
+def servers() -> st.SearchStrategy[Server]:
+    return st.builds(
+        Server, running=st.booleans(), writable=st.booleans(), ready=st.booleans(), state=STATES,
+        members=st.sets(st.sampled_from(THREE)).map(lambda m: tuple(sorted(m))),
+        writer=st.sampled_from([None, *THREE]),
+    )  # fmt: skip
+
+
+@given(st.sampled_from(THREE), servers(), st.floats(0, 60), st.floats(0, 60))
+def test_only_who_is_named_and_serves_opens_and_whoever_else_accepts_writes_closes(
+    me: str, server: Server, without_writer: float, without_group: float
+) -> None:
+    do = decide(me, server, without_writer, without_group, ()).do
+    named = server.serves and server.writer == me
+    assert (do is Do.OPEN) == (named and not server.writable)
+    assert (do is Do.CLOSE) == (server.running and server.writable and not named)
+
+
+MEMBER = Server(ready=True, state="Synced", members=THREE, writer="n1g1")
+
+
+def test_a_writer_that_is_a_member_is_left_alone_and_one_that_is_gone_is_followed_by_the_best_placed() -> None:
+    assert decide("n2g1", MEMBER, 99, 0, ()).do is Do.WAIT
+    gone = replace(MEMBER, members=THREE[1:])
+    assert decide("n2g1", gone, 0, 0, ()).do is Do.CLAIM
+    assert decide("n3g1", gone, 0, 0, ()).do is Do.WAIT
+    assert decide("n3g1", gone, PATIENCE, 0, ()).do is Do.CLAIM, "the other may be busy with a copy"
+
+
+def test_a_server_that_serves_nobody_ends_when_others_can_not_begin_without_it() -> None:
+    alone = Server(state="Initialized")
+    assert decide("n1g1", alone, 0, 60, ()).do is Do.WAIT, "cut off: its peers may be well"
+    assert decide("n1g1", alone, 0, 1, ("n2g1",)).do is Do.WAIT
+    assert decide("n1g1", alone, 0, 4, ("n2g1",)).do is Do.END
+
+
+@pytest.mark.parametrize("order", list(permutations(THREE)))
+def test_a_copy_is_never_taken_from_who_accepts_writes_while_there_is_another(order: tuple[str, ...]) -> None:
+    peers = {label: (True, "writer" if label == "n2g1" else "") for label in order}
+    assert donors(peers) == (["n1g1", "n3g1"], False)
+    assert donors({"n2g1": (True, "writer"), "n3g1": (False, "")}) == (["n2g1"], True)
+
+
+def test_a_position_of_no_history_is_none() -> None:
+    assert not Position(NOTHING, 5).known
+    assert not Position("", -1).known
+    assert at(0).known
