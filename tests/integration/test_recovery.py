@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
@@ -345,9 +346,27 @@ async def test_a_keeper_goes_on_while_the_store_is_silent_and_ends_when_the_clai
         with pytest.raises(Superseded):
             await running
     assert back.own.generation == 2
+    assert "another control plane's now" in keeper.status.words()
     # It does not start again either, whatever the store says.
     with pytest.raises(Superseded, match="has stopped acting"):
         await Keeper(plane.settings, None, plane.copy).begin()  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+async def test_a_start_right_after_a_reboot_waits_for_the_lease_of_before(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = await claim.settle(plane.store, plane.name, plane.var, Own.load(plane.var))
+    monkeypatch.setattr(claim, "boot", lambda: "after the reboot")
+    monkeypatch.setattr(claim, "LEASE", timedelta(seconds=3))
+    keeper = Keeper(plane.settings, plane.store, lambda s: plane.copy(s.generation))
+
+    began = time.monotonic()
+    await keeper.begin()
+
+    assert time.monotonic() - began > 1
+    assert keeper.own.generation == own.generation + 1
+    assert keeper.may_act.is_set()
 
 
 @pytest.mark.slow

@@ -68,6 +68,16 @@ class Keeper:
 
     async def begin(self) -> None:
         """Before any role runs. Raises :class:`Superseded`. Takes no time when the store answers, or refuses to."""
+        try:
+            await self._begin()
+        except Superseded as superseded:
+            self._lose(superseded)
+            raise
+        if self.status.lost:
+            self.status.lost = ""
+            self._note()
+
+    async def _begin(self) -> None:
         if self._own.lost:
             raise claim.superseded(self._instance, self._own.lost)
         if self._store is None:
@@ -163,6 +173,7 @@ class Keeper:
                     await self._settle()
             except _TROUBLE as error:
                 if isinstance(error, Superseded):
+                    self._lose(error)
                     with contextlib.suppress(*_TROUBLE, TimeoutError):
                         await claim.alive(self._store, self._instance, self._own, released=True)
                     raise
@@ -212,6 +223,10 @@ class Keeper:
             log.warning("can't see whether there is a newer claim; going on", reason=why)
             self.status.unheard = why
             self._note()
+
+    def _lose(self, to: Superseded) -> None:
+        self.status.lost = to.err
+        self._note()
 
     def _note(self) -> None:
         try:

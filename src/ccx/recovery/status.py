@@ -28,6 +28,9 @@ class CopyStatus:
     unheard: str = ""
     """Why nobody knows whether there is a newer claim."""
 
+    lost: str = ""
+    """Whose the instance is now, and that this control plane has stopped acting for it; empty: it is its own."""
+
     @classmethod
     def load(cls, var: Path) -> CopyStatus | None:
         try:
@@ -44,6 +47,8 @@ class CopyStatus:
 
     def words(self) -> str:
         """One line for a person."""
+        if self.lost:
+            return self.lost
         if not self.kept:
             return f"not backed up: {self.why_not}" if self.why_not else "not known yet"
         if self.complete is None:
