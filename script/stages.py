@@ -12,9 +12,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -29,6 +30,8 @@ STATIC = {
 SUITES = {"unit": 300, "integration": 780, "e2e": 1080}
 """Seconds after which a suite has hung. On two quiet cores it takes about half of that."""
 SLOW_FACTOR = 8
+HALVES = {"integration": ("rest", "cli")}
+"""Folders of a suite that run beside the rest of it, for there are two cores; each part has servers of its own."""
 
 
 @dataclass
@@ -95,20 +98,64 @@ def _stage(stage: str, tally: Tally, environment: dict[str, str], *, slow: bool)
         return True
     if slow:
         return _resumable(stage, tally, environment)
-    return _suite(stage, [f"tests/{stage}"], tally, environment, ["-m", "not slow"], SUITES[stage])
+    quick = ["-m", "not slow"]
+    if stage not in HALVES:
+        return _suite(stage, [f"tests/{stage}"], tally, environment, quick, SUITES[stage])
+    folders = [f"tests/{stage}/{folder}" for folder in HALVES[stage]]
+    rest = [f"tests/{stage}", *(f"--ignore={folder}" for folder in folders)]
+    with _Beside(f"{stage}: {', '.join(HALVES[stage])}", folders, environment, quick, SUITES[stage]) as beside:
+        good = _suite(f"{stage}: the rest", rest, tally, environment, quick, SUITES[stage])
+    return beside.ended(tally) and good
 
 
 def _suite(
     name: str, paths: list[str], tally: Tally, environment: dict[str, str], options: list[str], limit: float
 ) -> bool:
-    report = BUILD / f"{re.sub('[^a-z0-9_]', '-', name)}.xml"
-    report.unlink(missing_ok=True)
-    argv = [str(BIN / "python"), "-m", "pytest", "-q", "--durations=5", f"--junitxml={report}", *options, *paths]
+    argv, report = _pytest(name, paths, options)
     good = _timed(name, argv, tally, environment, limit, fine=(0, 5))
     if good and not report.exists():
         return True  # every test was deselected
     tally.add(report)
     return good
+
+
+def _pytest(name: str, paths: list[str], options: list[str]) -> tuple[list[str], Path]:
+    """The command, and the report that it will write."""
+    report = BUILD / f"{re.sub('[^a-z0-9_]+', '-', name)}.xml"
+    report.unlink(missing_ok=True)
+    return [
+        str(BIN / "python"), "-m", "pytest", "-q", "--durations=5", f"--junitxml={report}", *options, *paths
+    ], report  # fmt: skip
+
+
+class _Beside:
+    """A suite that runs while another one does. What it prints is shown when it has ended, so that lines don't mix."""
+
+    def __init__(self, name: str, paths: list[str], environment: dict[str, str], options: list[str], limit: float):
+        self._name, self._limit = name, limit
+        self._argv, self._report = _pytest(name, paths, options)
+        self._printed = self._report.with_suffix(".txt")
+        self._environment = environment
+        self._outcome: tuple[float, str] = (0.0, "broken off")
+
+    def __enter__(self) -> _Beside:
+        self._stack = ExitStack()
+        self._began = time.monotonic()
+        output = self._stack.enter_context(self._printed.open("wb"))
+        self._process = self._stack.enter_context(_group(self._argv, self._environment, output))
+        return self
+
+    def __exit__(self, *broken: object) -> None:
+        with self._stack:
+            if broken[0] is None:
+                self._outcome = _wait(self._process, self._began, self._limit, (0, 5))
+
+    def ended(self, tally: Tally) -> bool:
+        print(f"==> {self._name}\n{self._printed.read_text(errors='replace')}", flush=True)
+        seconds, outcome = self._outcome
+        tally.times.append((self._name, seconds, outcome))
+        tally.add(self._report)
+        return outcome == "ok"
 
 
 def _resumable(stage: str, tally: Tally, environment: dict[str, str]) -> bool:
@@ -149,19 +196,30 @@ def _timed(
     print(f"==> {name}", flush=True)
     began = time.monotonic()
     with _group(argv, environment) as process:
-        try:
-            code = process.wait(limit)
-            outcome = "ok" if code in fine else f"failed ({code})"
-        except subprocess.TimeoutExpired:
-            outcome = f"stopped after {limit:.0f} s"
-    tally.times.append((name, time.monotonic() - began, outcome))
+        seconds, outcome = _wait(process, began, limit, fine)
+    tally.times.append((name, seconds, outcome))
     return outcome == "ok"
 
 
+def _wait(process: subprocess.Popen[bytes], began: float, limit: float, fine: tuple[int, ...]) -> tuple[float, str]:
+    """How long it took, and how it ended; after ``limit`` seconds it has hung."""
+    try:
+        code = process.wait(max(0.0, began + limit - time.monotonic()))
+        outcome = "ok" if code in fine else f"failed ({code})"
+    except subprocess.TimeoutExpired:
+        outcome = f"stopped after {limit:.0f} s"
+    return time.monotonic() - began, outcome
+
+
 @contextmanager
-def _group(argv: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def _group(
+    argv: list[str], environment: dict[str, str], output: IO[bytes] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
     """The process, in a group of its own that is ended with it, first politely: fixtures tidy up."""
-    process = subprocess.Popen(argv, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        argv, cwd=ROOT, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+        start_new_session=True,
+    )  # fmt: skip
     try:
         yield process
     finally:
@@ -195,7 +253,7 @@ def _end_namespace(name: str) -> None:
 
 
 def _print_times(tally: Tally) -> None:
-    print("\nwhere the time went")
+    print("\nwhere the time went (what ran side by side counts twice)")
     for name, seconds, outcome in tally.times:
         print(f"  {name:<28} {seconds:7.1f} s  {outcome}")
     print(f"  {'total':<28} {sum(seconds for _, seconds, _ in tally.times):7.1f} s\n")
