@@ -230,6 +230,7 @@ class Keeper:
             "label": self.me,
             "leader": seen.leader,
             "term": seen.term.number if seen.term else 0,
+            "term_start": seen.term.start if seen.term else 0,
             "nodes": sorted(seen.nodes),
             "running": server.running,
             "writable": server.writable,

@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+_ORIGIN = Path("/etc/ccx/mariadb-backup/restore.json")
 _ASK_S = 1.0
 _COPY_S = 60.0
 """Seconds for the next piece of a copy."""
@@ -28,18 +29,53 @@ def main(path: str) -> int:
     if data.exists() and not given_up.exists():
         return 0
     shutil.rmtree(fresh, ignore_errors=True)
-    if given_up.exists() or told["joining"]:
+    origin = _origin()
+    if given_up.exists() or told["joining"] or not origin.get("first", True):
         _copy(told, fresh)
         if data.exists():
             _keep_errant(told)
             shutil.rmtree(data)
         for leftover in Path(told["binlogs"]).glob("*"):
             leftover.unlink()
+    elif origin:
+        _restore(origin, fresh)
     else:
         _initialise(fresh)
     fresh.rename(data)
     given_up.unlink(missing_ok=True)
     return 0
+
+
+def _origin() -> dict[str, Any]:
+    """What a new cluster's data come from, where that is not nothing."""
+    try:
+        found: dict[str, Any] = json.loads(_ORIGIN.read_text() or "{}")
+    except FileNotFoundError:
+        return {}
+    return found
+
+
+def _restore(origin: dict[str, Any], fresh: Path) -> None:
+    """Once: what did not come up would not come up the next time either. It says how far it is, and why it failed."""
+    from ccx_agent.mariadb_restore import NoRestore, restore
+    from ccx_agent.mariadb_store import StoreFailed
+
+    state = Path(origin["work"]) / "restore-state"
+
+    def tell(what: str, done: int, **more: str) -> None:
+        new = state.with_suffix(".new")
+        new.write_text(json.dumps({"state": "restoring", "done": done, "note": what, **more}))
+        new.rename(state)
+
+    if state.exists() and json.loads(state.read_text())["state"] == "failed":
+        raise SystemExit("the restore failed before")
+    tell("copying the backup", 0)
+    try:
+        restore(origin, fresh, tell)
+    except (NoRestore, StoreFailed, OSError) as error:
+        tell("", 0, state="failed", err=str(error)[:500])
+        raise SystemExit(str(error)) from None
+    tell("restored", 0, state="restored")
 
 
 def _initialise(fresh: Path) -> None:

@@ -1,0 +1,96 @@
+"""Whether what MariaDB serves is whole, and how many rows it has: at a place in its history that is known exactly."""
+
+from __future__ import annotations
+
+import time
+
+from .errors import AgentError
+from .mariadb_tenants import SOCKET, SYSTEM
+from .mysql_wire import Connection, ServerRefused, ServerSilent, name, quoted
+from .verb import Args, Progress, Verb, number, texts
+
+_CHECK_S = 6 * 3600.0
+_TOOK_TOO_LONG = 1969
+_TABLES = f"""select table_schema as db, table_name as tab, engine,
+ coalesce(data_length + index_length, 0) as size from information_schema.tables
+ where table_type = 'BASE TABLE' and table_schema not in ({", ".join(map(quoted, SYSTEM))})
+ order by table_schema, table_name"""  # noqa: S608
+_FINE = ("status", "note")
+"""Kinds of words about a table that is whole; a status may still say that it is not."""
+
+
+def _server(limit: float) -> Connection:
+    try:
+        return Connection(SOCKET, "root", limit)
+    except (ServerSilent, ServerRefused) as error:
+        raise AgentError(str(error), "see the journal of ccx-mariadb") from None
+
+
+def verify(_args: Args, progress: Progress) -> dict[str, object]:
+    """Has every table checked, each page of it. Fails, naming those that are not whole."""
+    wrong, done = [], 0
+    with _server(_CHECK_S) as server:
+        tables = server.query(_TABLES)
+        for table in tables:
+            where = f"{name(table['db'])}.{name(table['tab'])}"
+            said = server.query(f"check table {where} extended")
+            for line in said:
+                if line["Msg_type"] not in _FINE or (line["Msg_type"] == "status" and line["Msg_text"] != "OK"):
+                    wrong.append(f"{table['db']}.{table['tab']}: {line['Msg_text'][:200]}")
+            done += 1
+            progress({"checked": done, "of": len(tables)})
+    if wrong:
+        raise AgentError("tables are not whole: " + "; ".join(wrong[:5]), "restore another backup")
+    size = sum(int(table["size"]) for table in tables)
+    return {"databases": len({table["db"] for table in tables}), "tables": len(tables), "bytes": size}
+
+
+def count(args: Args, progress: Progress) -> dict[str, object]:
+    """``rows`` of each table, all as of the transaction ``point``, which the log says to the number.
+
+    It counts for so many ``seconds``, and then leaves the rest out. ``exact``: all are as of then: tables that know no
+    transactions are not.
+    """
+    deadline = time.monotonic() + number(args, "seconds", 10)
+    rows: dict[str, int] = {}
+    with _server(_CHECK_S) as server:
+        tables = server.query(_TABLES)
+        server.query("start transaction with consistent snapshot")
+        shown = {r["Variable_name"]: r["Value"] for r in server.query("show status like 'binlog_snapshot_%'")}
+        at = quoted(shown["Binlog_snapshot_file"]), int(shown["Binlog_snapshot_position"])
+        point = server.query(f"select binlog_gtid_pos({at[0]}, {at[1]}) as pos")[0]["pos"]
+        for table in tables:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                break
+            where = f"{name(table['db'])}.{name(table['tab'])}"
+            statement = f"set statement max_statement_time = {left:.3f} for select count(*) as n from {where}"  # noqa: S608
+            try:
+                rows[f"{table['db']}.{table['tab']}"] = int(server.query(statement)[0]["n"])
+            except ServerRefused as error:
+                if error.number == _TOOK_TOO_LONG:
+                    break
+                continue  # it was changed or dropped since
+            progress({"counted": len(rows), "of": len(tables)})
+        server.query("rollback")
+    exact = all(table["engine"] == "InnoDB" for table in tables)
+    return {"point": point, "exact": exact, "rows": rows}
+
+
+def recount(args: Args, _progress: Progress) -> dict[str, object]:
+    """``rows`` of the ``tables`` that are there, ``database.table`` each."""
+    wanted = set(texts(args, "tables"))
+    rows = {}
+    with _server(_CHECK_S) as server:
+        for table in server.query(_TABLES):
+            if (called := f"{table['db']}.{table['tab']}") in wanted:
+                where = f"{name(table['db'])}.{name(table['tab'])}"
+                rows[called] = int(server.query(f"select count(*) as n from {where}")[0]["n"])  # noqa: S608
+    return {"rows": rows}
+
+
+VERBS = {
+    "mariadb-verify": Verb(verify, mutates=False),
+    "mariadb-count": Verb(count, mutates=False),
+    "mariadb-recount": Verb(recount, mutates=False),
+}

@@ -1,0 +1,201 @@
+"""Makes one backup of MariaDB on this node: ``python3 -I mariadb_copy.py CONFIGURATION NAME KIND``.
+
+mariadb-backup's stream is compressed, summed, encrypted and stored as it comes; nothing of it touches the disk. What it
+is stands in a manifest that is written last: without one there is no backup.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+FULL, INCREMENTAL = "full", "incremental"
+DATA, MANIFEST = "data.xbstream.zst", "manifest.json"
+_TELL_EVERY_S = 1.0
+_GTID = re.compile(r"GTID of the last change '([^']*)'")
+_KNOWN_MARGIN = 1.2
+"""So much more than the data its copy may take: the log of what changes meanwhile is in it."""
+
+
+class NoBackup(Exception):
+    """Why it was not made."""
+
+
+def folder(told: dict[str, Any]) -> str:
+    """Where in the store its backups are."""
+    return f"backup/{told['archive']}"
+
+
+def manifests(store: Any, told: dict[str, Any]) -> list[dict[str, Any]]:
+    """Of all backups that are complete, oldest first."""
+    found: list[dict[str, Any]] = store.documents(folder(told), MANIFEST)
+    return sorted(found, key=lambda one: (one["ended"], one["id"]))
+
+
+def make(told: dict[str, Any], name: str, kind: str, told_far: Path) -> dict[str, Any]:
+    """The manifest of the backup ``name``, made now or found. ``told_far``: the file that says how far it is."""
+    from ccx_agent.mariadb_store import Store
+
+    store = Store(told)
+    known = manifests(store, told)
+    if (made := next((one for one in known if one["name"] == name), None)) is not None:
+        return made
+    _tidy(store, told, known)
+    data = Path(told["data"])
+    lineage, size = _lineage(data), _size(data)
+    newest = known[-1] if known else None
+    # A page's place in the redo log means something on the server that wrote it, and on no copy of it.
+    parent = newest if kind == INCREMENTAL and newest is not None and newest["lineage"] == lineage else None
+    began = time.time()
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(began))
+    one = {
+        "id": f"{stamp}-{INCREMENTAL if parent else FULL}", "name": name, "kind": INCREMENTAL if parent else FULL,
+        "parent": parent["id"] if parent else None, "started": began, "size": size, "lineage": lineage,
+        "node": told["label"],
+    }  # fmt: skip
+    work = Path(told["work"]) / f"copy-{name}"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(mode=0o700, parents=True)
+    try:
+        digest, stored = _stream(store, told, one, parent, work, told_far)
+        one |= {"sha256": digest, "stored": stored, **_notes(work)}
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    one["ended"] = time.time()
+    store.put(f"{folder(told)}/{one['id']}/{MANIFEST}", json.dumps(one).encode() + b"\n")
+    return one
+
+
+def _stream(
+    store: Any, told: dict[str, Any], one: dict[str, Any], parent: dict[str, Any] | None, work: Path, told_far: Path
+) -> tuple[str, int]:
+    """Digest and length of what was stored, before it was encrypted."""
+    from ccx_agent.mariadb_store import end, finish, pour
+
+    command = [
+        "mariadb-backup", f"--defaults-file={told['server']}", "--backup", "--stream=xbstream", "--user=mysql",
+        f"--socket={told['socket']}", f"--target-dir={work}/target", f"--extra-lsndir={work}",
+        *([f"--incremental-lsn={parent['to_lsn']}"] if parent else []),
+    ]  # fmt: skip
+    digest, stored, at = hashlib.sha256(), 0, 0.0
+    upload = store.upload(f"{folder(told)}/{one['id']}/{DATA}", int(one["size"] * _KNOWN_MARGIN))
+    with (work / "said").open("wb") as said:
+        copying = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, cwd="/")
+    packing = subprocess.Popen(["zstd", "-q", "-1", "-T2", "-c"], stdin=copying.stdout, stdout=subprocess.PIPE, cwd="/")
+    assert copying.stdout is not None
+    assert packing.stdout is not None
+    copying.stdout.close()
+
+    def each(piece: bytes) -> None:
+        nonlocal stored, at
+        digest.update(piece)
+        stored += len(piece)
+        if time.monotonic() - at > _TELL_EVERY_S:
+            at = time.monotonic()
+            _tell(told_far, min(_read_by(copying.pid), one["size"]), one["size"])
+
+    whole = False
+    try:
+        with packing.stdout:
+            taken = pour(packing.stdout, upload, each)
+        whole = taken and packing.wait() == 0 and copying.wait() == 0
+        if taken and not whole:
+            raise NoBackup(_last(work / "said"))
+    finally:
+        if not whole:
+            copying.kill()
+            if upload.poll() is None:
+                end(upload)
+        copying.wait()
+        packing.wait()
+    finish(upload)
+    _tell(told_far, one["size"], one["size"])
+    return digest.hexdigest(), stored
+
+
+def _tidy(store: Any, told: dict[str, Any], known: list[dict[str, Any]]) -> None:
+    """Removes what a backup left behind that was never finished. No other one runs: they take turns."""
+    complete = {one["id"] for one in known}
+    there = store.names(folder(told))
+    store.delete(folder(told), [name for name in there if name.split("/", 1)[0] not in complete])
+
+
+def _lineage(data: Path) -> str:
+    """Of this copy of the data: another one, made of it or of which it was made, has another."""
+    noted = data / "ccx-lineage"
+    if not noted.exists():
+        noted.write_text(secrets.token_hex(8))
+    return noted.read_text().strip()
+
+
+def _size(data: Path) -> int:
+    """Bytes of the database on disk."""
+    return sum(
+        os.lstat(Path(at) / name).st_blocks * 512 for at, _, names in os.walk(data) for name in names
+        if (Path(at) / name).exists()
+    )  # fmt: skip
+
+
+def _notes(work: Path) -> dict[str, Any]:
+    """Where in the redo log and in the history the copy ends, by mariadb-backup's own notes."""
+    points = dict(
+        line.split(" = ", 1) for line in _either(work, "checkpoints").read_text().splitlines() if " = " in line
+    )
+    about = _either(work, "info").read_text()
+    found = _GTID.search(about)
+    version = re.search(r"^server_version = (.+)$", about, re.MULTILINE)
+    return {
+        "from_lsn": points["from_lsn"], "to_lsn": points["to_lsn"], "gtid": found[1] if found else "",
+        "version": version[1] if version else "",
+    }  # fmt: skip
+
+
+def _either(work: Path, what: str) -> Path:
+    return next(path for path in (work / f"mariadb_backup_{what}", work / f"xtrabackup_{what}") if path.exists())
+
+
+def _read_by(process: int) -> int:
+    try:
+        found = re.search(r"rchar: (\d+)", Path(f"/proc/{process}/io").read_text())
+    except OSError:
+        return 0
+    return int(found[1]) if found else 0
+
+
+def _tell(told_far: Path, done: int, total: int) -> None:
+    fresh = told_far.with_suffix(".new")
+    fresh.write_text(json.dumps({"done": done, "total": total}))
+    fresh.rename(told_far)
+
+
+def _last(said: Path) -> str:
+    lines = [line for line in said.read_text(errors="replace").splitlines() if line.strip()]
+    blamed = [line for line in lines if "rror" in line or "failed" in line]
+    return (blamed or lines or ["mariadb-backup failed without a word"])[-1][-500:]
+
+
+def main(path: str, name: str, kind: str) -> int:
+    from ccx_agent.mariadb_store import StoreFailed
+
+    told = json.loads(Path(path).read_text())
+    try:
+        made = make(told, name, kind, Path(told["work"]) / f"far-{name}")
+    except (NoBackup, StoreFailed) as error:
+        print(f"ERROR: {error}", file=sys.stderr)
+        return 1
+    (Path(told["work"]) / f"made-{name}").write_text(json.dumps(made))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    sys.exit(main(*sys.argv[1:]))

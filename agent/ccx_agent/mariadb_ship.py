@@ -1,0 +1,281 @@
+"""Sends the binary log to the store: ``python3 -I mariadb_ship.py CONFIGURATION``, one on each node, all the time.
+
+On the primary a file of the log ends at least every 45 seconds in which something was written, and is stored whole;
+so what the store has never breaks off in the middle of something. On a replica it waits for its turn. It also removes
+from the node what the store has, once that is much: the server can't, as it does not know what is stored.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+ENDS_AFTER_S = 45.0
+"""It takes a moment to get into the store, and is to be there in 60 s."""
+RESERVE = 0.10
+"""Of the volume that the log may never take."""
+KEPT_BYTES, KEPT_S = 2 << 30, 3 * 24 * 3600
+"""What stays on a node of what is stored: replicas that were away go on from it."""
+_FEW = 8
+"""Files that wait are no reason for a full volume: then something else fills it, and giving them up helps nobody."""
+_TURN_S, _AGAIN_S = 0.5, 5.0
+_LOOK_S, _CHANGE_S = 5.0, 60.0
+_ASK_S = 60.0
+"""Seconds after which a replica asks again what is stored."""
+
+
+class Shipper:
+    """``term`` says which term this node leads in, and behind which transaction that began."""
+
+    def __init__(self, told: dict[str, Any], term: Callable[[], tuple[int, int]]) -> None:
+        from ccx_agent.mariadb_store import Store
+
+        self.store = Store(told)
+        self.stored = 0
+        """The last transaction of this history that the store has."""
+        self.ships = False
+        self._told = told
+        self._work = Path(told["work"])
+        self._ask_term = term
+        self._server: Any = None
+        self._heads: dict[str, int] = {}
+        """The last transaction before each file of the log."""
+        self._term, self._behind = 0, 0
+        self._marked = False
+        """Whether the term's beginning is stored."""
+        self._active = ""
+        """The file that was being written when all others were stored."""
+        self._newest: float | None = None
+        self._asked = self._ended = 0.0
+        self._waits: float | None = None
+        """Since when something waits to be stored."""
+        self._waiting = 0
+
+    def turn(self) -> None:
+        """One look at the server, and what follows from it."""
+        state = self._ask("select @@read_only as ro, @@gtid_binlog_pos as pos")[0]
+        if state["ro"] in ("0", "OFF"):
+            self._lead(_number(state["pos"]))
+            return
+        self.ships, self._waits, self._waiting = False, None, 0
+        if time.monotonic() - self._asked > _ASK_S:
+            parts = self._parts()
+            self.stored = max((part.last for part in parts), default=0)
+            self._purge(self._files())
+
+    def _lead(self, last: int) -> None:
+        if not self.ships:
+            self._waits = self._waits or time.time()
+            self._begin()
+        self._waits = (self._waits or time.time()) if last > self.stored or not self._marked else None
+        active = self._ask("show master status")[0]["File"]
+        wanted = self._wanted()
+        due = last > self.stored and time.monotonic() - self._ended > ENDS_AFTER_S
+        if due or not self._marked or wanted > self.stored:
+            self._ask("flush local binary logs", _CHANGE_S)
+            self._ended, ended_at = time.monotonic(), time.time()
+        elif active == self._active:
+            return
+        else:
+            ended_at = time.time()
+        files = self._files()
+        for file, following in pairwise(files):
+            self._put(file, self._heads[file.name], self._heads[following.name])
+        self._active = files[-1].name
+        self._waits = ended_at if self._waits and last > self.stored else None
+        self._purge(files)
+        if wanted <= self.stored:
+            (self._work / "wanted").unlink(missing_ok=True)
+
+    def _begin(self) -> None:
+        """Another term: what the store has of the ones before counts as far as this one goes on from there."""
+        self._term, self._behind = self._ask_term()
+        parts = self._parts()
+        own = [part.last for part in parts if part.term == self._term]
+        before = max((part.last for part in parts if part.term < self._term), default=0)
+        self.stored = max(own) if own else min(before, self._behind)
+        self._marked, self._active, self.ships = bool(own), "", True
+
+    def _put(self, file: Path, begins: int, ends: int) -> None:
+        """Stores a file that is ended, if it has what the store has not.
+
+        The first of a term has its beginning, even where nothing follows: it ends the term before.
+        """
+        from ccx_agent.mariadb_log import Part
+        from ccx_agent.mariadb_store import end, finish, pour
+
+        marks = not self._marked and begins <= self._behind <= ends
+        if ends <= self.stored and not marks:
+            return
+        digest = hashlib.sha256()
+        with file.open("rb") as content:
+            while piece := content.read(1 << 20):
+                digest.update(piece)
+        found = file.stat()
+        part = Part(
+            self._term, begins, ends, int(found.st_mtime) + 1, digest.hexdigest()[:40], self._told["label"], file.name
+        )
+        upload = self.store.upload(f"{_folder(self._told)}/{part.name}", found.st_size)
+        packing = subprocess.Popen(["zstd", "-q", "-1", "-c", str(file)], stdout=subprocess.PIPE, cwd="/")
+        assert packing.stdout is not None
+        with packing.stdout:
+            whole = pour(packing.stdout, upload, lambda _: None)
+        if packing.wait() and whole:
+            end(upload)
+            raise OSError(f"{file.name} can't be read any more")
+        finish(upload)
+        self.stored = max(self.stored, ends)
+        self._marked = self._marked or begins <= self._behind
+        self._newest = time.time()
+
+    def _parts(self) -> list[Any]:
+        """What the store has."""
+        from ccx_agent.mariadb_log import parse
+
+        found = [part for name in self.store.names(_folder(self._told)) if (part := parse(plain(name))) is not None]
+        self._asked = time.monotonic()
+        self._newest = float(max((part.until for part in found), default=0)) or None
+        return found
+
+    def _files(self) -> list[Path]:
+        """The log's files here, oldest first; the last one is being written. Their heads are known then."""
+        from ccx_agent.mariadb_log import begins_behind
+
+        names = [row["Log_name"] for row in self._ask("show binary logs")]
+        files = [Path(self._told["binlogs"]) / name for name in names]
+        self._heads = {file.name: self._heads.get(file.name, -1) for file in files}
+        for file in files:
+            if self._heads[file.name] < 0:
+                self._heads[file.name] = begins_behind(file)
+        return files
+
+    def _purge(self, files: list[Path]) -> None:
+        """Removes what is stored and is not needed here; and, before the volume is full, the oldest that is not."""
+        closed = files[:-1]
+        stored = [file for file, after in pairwise(files) if self._heads[after.name] <= self.stored]
+        sizes = [file.stat().st_size for file in closed]
+        self._waiting = sum(sizes[len(stored) :]) + files[-1].stat().st_size if self._waits else 0
+        size, gone = sum(sizes), 0
+        while gone < len(stored) and (size > KEPT_BYTES or time.time() - stored[gone].stat().st_mtime > KEPT_S):
+            size -= sizes[gone]
+            gone += 1
+        room = os.statvfs(self._told["binlogs"])
+        if room.f_bavail < RESERVE * room.f_blocks:
+            gone = len(stored)
+            if len(closed) - gone >= _FEW and self.ships:
+                self._give_up(closed[gone])
+                gone += 1
+        if gone:
+            self._ask(f"purge binary logs to '{files[gone].name}'", _CHANGE_S)
+
+    def _give_up(self, file: Path) -> None:
+        with (self._work / "given-up").open("a") as noted:
+            noted.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S+00:00', time.gmtime())} {file.name}\n")
+
+    def _wanted(self) -> int:
+        """Up to which transaction somebody wants it stored now."""
+        try:
+            return int((self._work / "wanted").read_text())
+        except (OSError, ValueError):
+            return 0
+
+    def _ask(self, statement: str, limit: float = _LOOK_S) -> Any:
+        from ccx_agent.mysql_wire import Connection, ServerRefused, ServerSilent
+
+        if self._server is None:
+            self._server = Connection(self._told["socket"], "mysql", _LOOK_S)
+            for setting in ("binlog_expire_logs_seconds", "max_binlog_total_size"):
+                with suppress(ServerRefused):  # this version knows none
+                    self._server.query(f"set global {setting} = 0", _LOOK_S)
+        try:
+            return self._server.query(statement, limit)
+        except ServerSilent:
+            self._server = None
+            raise
+
+    def show(self, err: str) -> None:
+        """Says how far it is, for whoever looks."""
+        shown = {
+            "oldest": max(0.0, time.time() - self._waits) if self._waits else 0.0, "newest": self._newest,
+            "waiting": self._waiting, "stored": self.stored, "ships": self.ships, "err": err,
+            "at": time.time(),
+        }  # fmt: skip
+        fresh = self._work / "shipped.new"
+        fresh.write_text(json.dumps(shown))
+        fresh.rename(self._work / "shipped")
+
+
+def _folder(told: dict[str, Any]) -> str:
+    return f"archive/{told['archive']}"
+
+
+def plain(name: str) -> str:
+    """An object's name without its folder."""
+    return name.rsplit("/", 1)[-1]
+
+
+def _number(position: str) -> int:
+    from ccx_agent.mariadb_log import number
+
+    return number(position)
+
+
+def keepers_word(told: dict[str, Any]) -> Callable[[], tuple[int, int]]:
+    """Asks this node's keeper; without one there is one term for ever."""
+    keeper = told.get("keeper")
+    if not keeper:
+        return lambda: (0, 0)
+
+    def ask() -> tuple[int, int]:
+        from ccx_agent.keeper_web import client_context
+
+        connection = http.client.HTTPSConnection(
+            keeper["address"], keeper["port"], timeout=_LOOK_S, context=client_context(keeper["tls"])
+        )
+        try:
+            connection.request("GET", "/status")
+            said = json.loads(connection.getresponse().read())
+        finally:
+            connection.close()
+        if said.get("leader") != told["label"]:
+            raise OSError("the keeper here does not say that this node leads")
+        return int(said["term"]), int(said["term_start"])
+
+    return ask
+
+
+def main(path: str) -> None:
+    from ccx_agent.mariadb_log import Unreadable
+    from ccx_agent.mariadb_store import StoreFailed
+    from ccx_agent.mysql_wire import ServerRefused, ServerSilent
+
+    told = json.loads(Path(path).read_text())
+    shipper, said = Shipper(told, keepers_word(told)), ""
+    while True:
+        pause, err = _TURN_S, ""
+        try:
+            shipper.turn()
+        except (StoreFailed, Unreadable, ServerRefused, ServerSilent, http.client.HTTPException, OSError) as error:
+            err = str(error)[:500]
+            pause = _AGAIN_S if isinstance(error, StoreFailed) else _TURN_S
+        if err and err != said:
+            print(f"ERROR: {err}", file=sys.stderr, flush=True)
+        said = err
+        with suppress(OSError):
+            shipper.show(err)
+        time.sleep(pause)
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    main(*sys.argv[1:])

@@ -1,0 +1,147 @@
+"""The object store of MariaDB's backups, through rclone, which encrypts what it sends and decrypts what it gets.
+
+Keys are in rclone's configuration alone, which only the server's user reads. Nothing is ever laid down on this node.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+REMOTE = "store"
+"""What rclone's configuration calls the encrypted part of the bucket that is ours."""
+_NOWHERE = 3
+"""rclone's exit code where there is nothing of that name."""
+_CHUNK, _PARTS = 16 << 20, 9000
+"""Bytes of a part of an upload at least, and how many parts there are at most; S3 takes 10,000."""
+_PIECE = 1 << 20
+_DAMAGE = (
+    "failed to authenticate", "not an encrypted file", "bad magic", "too short", "unexpected EOF", "truncated",
+)  # fmt: skip
+_PATIENCE = ("--low-level-retries=30", "--contimeout=10s", "--timeout=60s", "--retries=1")
+"""A store that restarts is waited for, a minute or two."""
+
+
+class StoreFailed(Exception):
+    """rclone gave up; in its own words."""
+
+
+class Damaged(StoreFailed):
+    """The object is there, and is not what was stored."""
+
+
+class Store:
+    """``told``: ``rclone``, its configuration's path; ``ca``, of the store's CA; empty: one that systems know.
+
+    ``unchecked``: the store's certificate is not checked at all.
+    """
+
+    def __init__(self, told: dict[str, Any]) -> None:
+        ca = (f"--ca-cert={told['ca']}",) if told.get("ca") else ()
+        ca = ("--no-check-certificate",) if told.get("unchecked") else ca
+        self._command = ["rclone", f"--config={told['rclone']}", "--log-level=ERROR", *_PATIENCE, *ca]
+
+    def names(self, under: str) -> list[str]:
+        """Of all objects below, without ``under``."""
+        listed = self._run(["lsf", "-R", "--files-only", _place(under)], absent=b"")
+        return sorted(line for line in listed.decode().splitlines() if line)
+
+    def documents(self, under: str, name: str) -> list[dict[str, Any]]:
+        """The content of each object called ``name`` below: a line of JSON each."""
+        read = self._run(["cat", _place(under), "--include", f"/*/{name}"], absent=b"")
+        return [json.loads(line) for line in read.decode().splitlines() if line]
+
+    def put(self, name: str, content: bytes) -> None:
+        self._run(["rcat", _place(name)], content)
+
+    def upload(self, name: str, expected: int) -> subprocess.Popen[bytes]:
+        """A process that stores what it reads. Ended by :func:`end` before its input ends, it stores nothing.
+
+        ``expected``: bytes at most, about.
+        """
+        chunk = max(_CHUNK, -(-expected // _PARTS))
+        words = [*self._command, f"--s3-chunk-size={chunk}B", "rcat", _place(name)]
+        return subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment(), cwd="/")
+
+    def download(self, name: str) -> subprocess.Popen[bytes]:
+        """A process that writes the object's content."""
+        return subprocess.Popen(
+            [*self._command, "cat", _place(name)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env=_environment(), cwd="/",
+        )  # fmt: skip
+
+    def delete(self, under: str, names: Sequence[str]) -> None:
+        """Those below. What is gone already is no trouble."""
+        if not names:
+            return
+        with tempfile.NamedTemporaryFile("w", prefix="ccx-delete-") as listed:
+            listed.write("".join(f"{name}\n" for name in names))
+            listed.flush()
+            self._run(["delete", _place(under), f"--files-from-raw={listed.name}"], absent=b"")
+
+    def _run(self, words: Sequence[str], content: bytes = b"", absent: bytes | None = None) -> bytes:
+        done = subprocess.run(
+            [*self._command, *words], input=content, capture_output=True, check=False, env=_environment(), cwd="/"
+        )
+        if done.returncode == _NOWHERE and absent is not None:
+            return absent
+        if done.returncode:
+            raise StoreFailed(complaint(done.stderr))
+        return done.stdout
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Ends an upload that is not to count: it takes back the parts that the store has."""
+    process.terminate()
+    if process.stdin is not None:
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def finish(process: subprocess.Popen[bytes]) -> None:
+    """Waits until what was uploaded is stored, or what was downloaded was all. Raises :class:`StoreFailed`."""
+    if process.stdin is not None:
+        with suppress(BrokenPipeError):
+            process.stdin.close()
+    said = process.stderr.read() if process.stderr is not None else b""
+    if process.wait():
+        words = complaint(said)
+        raise (Damaged if any(one in words for one in _DAMAGE) else StoreFailed)(words)
+
+
+def complaint(said: bytes) -> str:
+    lines = [line for line in said.decode(errors="replace").splitlines() if line.strip()]
+    return lines[-1][-500:] if lines else "rclone failed without a word"
+
+
+def pour(source: IO[bytes], upload: subprocess.Popen[bytes], each: Callable[[bytes], object]) -> bool:
+    """All of ``source``; ``each`` is told of every piece on its way. False: the upload ended by itself, and failed."""
+    assert upload.stdin is not None
+    try:
+        while data := source.read(_PIECE):
+            each(data)
+            upload.stdin.write(data)
+        upload.stdin.flush()
+    except BrokenPipeError:
+        return False
+    return True
+
+
+def _place(name: str) -> str:
+    return f"{REMOTE}:{name}"
+
+
+def _environment() -> dict[str, str]:
+    """Nothing of AWS's own, which rclone would follow."""
+    return {"PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"), "HOME": str(Path("/nonexistent"))}

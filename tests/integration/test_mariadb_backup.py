@@ -1,0 +1,267 @@
+"""MariaDB's backups for real: a server, its log shipped, copies of both kinds, a store, every row compared."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.mariadb_rig import PASSWORD, CanNotBeHad, Rig, in_thread, programs
+from tests.seaweedfs import SeaweedFs, seaweedfs
+
+from ccx.storage.s3 import S3
+
+pytestmark = pytest.mark.slow
+
+Rows = list[tuple[Any, ...]]
+
+
+@pytest.fixture(scope="module")
+def root() -> Iterator[Path]:
+    try:
+        with programs() as found:
+            yield found
+    except CanNotBeHad as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+async def weed(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SeaweedFs]:
+    async with seaweedfs(tmp_path_factory.mktemp("weed")) as running:
+        yield running
+
+
+class Writer(threading.Thread):
+    """Writes all the time: rows of several kinds, changes and removals, in transactions of several statements."""
+
+    def __init__(self, rig: Rig) -> None:
+        super().__init__(daemon=True)
+        self._rig = rig
+        self._end = threading.Event()
+        self.written = 0
+
+    def run(self) -> None:
+        with self._rig.connect("shop") as connection, connection.cursor() as cursor:
+            while not self._end.is_set():
+                self.written += 1
+                n = self.written
+                cursor.execute("begin")
+                cursor.execute("insert into orders (n, what, much) values (%s, %s, %s)", (n, f"wört {n} 🐘", n / 7))
+                cursor.execute("insert into blobs values (%s, repeat(char(%s), 2000))", (n, n % 256))
+                if n % 3 == 0:
+                    cursor.execute("update orders set what = concat(what, '!') where n = %s", (n - 1,))
+                if n % 5 == 0:
+                    cursor.execute("delete from blobs where n = %s", (n - 2,))
+                cursor.execute("commit")
+
+    def stop(self) -> None:
+        self._end.set()
+        self.join()
+
+    def more(self, rows: int) -> None:
+        """Returns when so many more were written."""
+        until = self.written + rows
+        while self.written < until:
+            assert self.is_alive()
+            time.sleep(0.01)
+
+
+def rows(rig: Rig) -> dict[str, Rows]:
+    """Every row of every table."""
+    with rig.connect("shop") as connection, connection.cursor() as cursor:
+        cursor.execute("show tables")
+        tables = [name for (name,) in cursor.fetchall()]
+        found = {}
+        for table in tables:
+            cursor.execute(f"select * from {table} order by 1")
+            found[table] = list(cursor.fetchall())
+        return found
+
+
+@pytest.fixture(scope="module")
+def past(root: Path, weed: SeaweedFs) -> Iterator[dict[str, Any]]:
+    """A server's history: a full backup and two incremental ones under a writer, then a dropped table."""
+    rig = Rig(root, "a")
+    (root / "srv" / "a").mkdir(parents=True)
+    rig.store_keys(weed)
+    rig.lay_out()
+    rig.initialise()
+    server, shipper = rig.start(), rig.ship()
+    try:
+        rig.sql(
+            f"create database shop; create user writer identified by '{PASSWORD}'; grant all on shop.* to writer;"
+            " use shop; create table orders (n int primary key, what text, much double);"
+            " create table blobs (n int primary key, b blob); create table ballast (n int primary key, r text);"
+            " insert into ballast select seq, concat(sha2(rand(), 512), sha2(rand(), 512)) from seq_1_to_60000"
+        )
+        # What a copy takes of the log since the last checkpoint is to be little: so a checkpoint is made.
+        server.terminate()
+        server.wait(60)
+        server = rig.start()
+        writer = Writer(rig)
+        writer.start()
+        writer.more(200)
+        made = [rig.back_up("first", "full")]
+        writer.more(200)
+        made.append(rig.back_up("second", "incremental"))
+        writer.more(100)
+        made.append(rig.back_up("third", "incremental"))
+        writer.more(300)
+        writer.stop()
+        middle = {"gtid": rig.position(), "rows": rows(rig), "time": time.time()}
+        time.sleep(2)
+        rig.sql("use shop; insert into orders values (0, 'the last one', 0)")
+        before = {"gtid": rig.position(), "rows": rows(rig)}
+        rig.sql("use shop; drop table orders")
+        dropped = rig.position()
+        rig.sql("use shop; insert into blobs values (0, 'after it')")
+        rig.archive_up_to(rig.position())
+        yield {
+            "rig": rig, "made": made, "middle": middle, "before": before, "dropped": dropped, "end": rows(rig),
+            "position": rig.position(), "weed": weed,
+        }  # fmt: skip
+    finally:
+        for process in (shipper, server):
+            process.terminate()
+            process.wait(60)
+
+
+def restored(past: dict[str, Any], name: str, **how: Any) -> tuple[Rig, subprocess.Popen[bytes]]:
+    """A second server out of the store, running."""
+    rig = Rig(past["rig"].root, name)
+    rig.home.mkdir()
+    rig.lay_out(server_id="20001")
+    rig.restore(**how)
+    return rig, rig.start()
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_every_row_is_back_as_it_was_before_the_drop_from_each_backup(past: dict[str, Any], which: int) -> None:
+    backup = past["made"][which]
+    rig, server = restored(past, f"drop{which}", backup=backup["id"], before=past["dropped"])
+    try:
+        assert rows(rig) == past["before"]["rows"]
+        assert rig.sql("select @@gtid_slave_pos") == past["before"]["gtid"]
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+def test_a_transaction_is_the_last_one_that_is_there(past: dict[str, Any]) -> None:
+    rig, server = restored(past, "through", backup=past["made"][2]["id"], through=past["middle"]["gtid"])
+    try:
+        assert rows(rig) == past["middle"]["rows"]
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+def test_a_time_ends_what_is_there(past: dict[str, Any]) -> None:
+    rig, server = restored(past, "time", backup=past["made"][0]["id"], to=past["middle"]["time"] + 1)
+    try:
+        assert rows(rig) == past["middle"]["rows"]
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+def test_without_an_end_all_of_the_log_is_replayed_and_the_history_goes_on_from_there(past: dict[str, Any]) -> None:
+    rig, server = restored(past, "latest", backup=past["made"][1]["id"])
+    try:
+        assert rows(rig) == past["end"]
+        rig.sql("use shop; insert into blobs values (-1, 'of the new history')")
+        number = int(past["position"].rsplit("-", 1)[1])
+        assert rig.position() == f"0-20001-{number + 1}"
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+def test_an_incremental_backup_is_smaller_and_builds_on_the_one_before(past: dict[str, Any]) -> None:
+    first, second, third = past["made"]
+    assert [one["kind"] for one in past["made"]] == ["full", "incremental", "incremental"]
+    assert (second["parent"], third["parent"]) == (first["id"], second["id"])
+    assert second["stored"] < first["stored"] / 2
+    assert second["from_lsn"] == first["to_lsn"]
+
+
+def test_the_same_name_is_the_same_backup(past: dict[str, Any]) -> None:
+    assert past["rig"].back_up("second", "full") == past["made"][1]
+
+
+async def test_the_store_holds_no_word_of_the_data(past: dict[str, Any], weed: SeaweedFs) -> None:
+    store = S3(weed.location, weed.keys)
+    try:
+        kept = b"".join([await store.get(one.key) for one in await store.list("ds/abc/")])
+    finally:
+        await store.close()
+    assert len(kept) > 10_000
+    for word in (b"orders", b"shop", b"GTID", b"sha256", b"xbstream"):
+        assert word not in kept
+
+
+def test_reading_the_store_through_finds_nothing_wrong_with_what_is_whole(past: dict[str, Any]) -> None:
+    found = past["rig"].verify("all")
+    assert found["checked"] == [one["id"] for one in past["made"]]
+    assert (found["damaged"], found["log"], found["until"]) == ({}, {}, {})
+
+
+async def test_a_damaged_and_a_missing_object_and_a_gap_in_the_log_are_named(
+    past: dict[str, Any], weed: SeaweedFs
+) -> None:
+    first, second, third = past["made"]
+    store = S3(weed.location, weed.keys)
+    data = [f"ds/abc/backup/abc/{one['id']}/data.xbstream.zst.bin" for one in (first, second)]
+    log = sorted(one.key for one in await store.list("ds/abc/archive/"))
+    kept = {key: await store.get(key) for key in (*data, log[-1])}
+    try:
+        await store.put(data[0], kept[data[0]][:5000] + b"X" + kept[data[0]][5001:])
+        await store.delete(data[1])
+        await store.put(log[-1], kept[log[-1]][:-20])
+        found = await in_thread(past["rig"].verify, "damage")
+        assert set(found["damaged"]) == {first["id"], second["id"]}
+        assert "data.xbstream.zst can't be decrypted" in found["damaged"][first["id"]]
+        assert found["damaged"][second["id"]].endswith("is missing")
+        (part,) = found["log"]
+        assert part in log[-1]
+        assert set(found["until"]) == {first["id"], second["id"], third["id"]}
+        with pytest.raises(subprocess.CalledProcessError) as refused:
+            await in_thread(restored, past, "damaged", backup=third["id"])
+        assert f"the backup {first['id']} is damaged" in refused.value.stderr
+    finally:
+        for key, content in kept.items():
+            await store.put(key, content)
+        await store.close()
+
+
+async def test_a_backup_whose_store_goes_away_leaves_nothing_that_looks_complete(
+    root: Path, tmp_path: Path, past: dict[str, Any]
+) -> None:
+    async with seaweedfs(tmp_path / "other") as other:
+        rig: Rig = past["rig"]
+        before = rig.shipped()
+        rig.store_keys(other)
+        try:
+            making = asyncio.create_task(in_thread(rig.back_up, "broken", "full"))
+            while not (rig.home / "work" / "far-broken").exists():
+                assert not making.done()
+                await asyncio.sleep(0.01)
+            await other.kill()
+            with pytest.raises(subprocess.CalledProcessError):
+                await making
+            await other.start()
+            assert (await in_thread(rig.back_up, "whole", "full"))["name"] == "whole"
+            store = S3(other.location, other.keys)
+            try:
+                names = [one.key for one in await store.list("ds/abc/backup/")]
+            finally:
+                await store.close()
+            assert len(names) == 2, names
+        finally:
+            rig.store_keys(past["weed"])
+        assert rig.shipped()["stored"] >= before["stored"]

@@ -1,0 +1,204 @@
+"""A real MariaDB for tests: the programs of a node's image in a folder of their own, without the rest of a node."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pymysql
+from tests.seaweedfs import SeaweedFs
+
+from ccx.clouds.local.image import ensure_image
+from ccx.cmon.backup import Repository
+from ccx.cmon.backup.rclone import configuration
+from ccx.errors import CcxError
+
+AGENT = Path(__file__).resolve().parents[1] / "agent" / "ccx_agent"
+PASSWORD = "writer-pass-word"
+_READY_WITHIN_S = 60
+
+
+class CanNotBeHad(Exception):
+    """There is no MariaDB to run here, and why."""
+
+
+@dataclass
+class Rig:
+    """``name``: of the folder ``/srv/<name>`` in ``root`` that holds data, log and socket of one server."""
+
+    root: Path
+    name: str
+    archive: str = "abc"
+
+    @property
+    def home(self) -> Path:
+        return self.root / "srv" / self.name
+
+    def told(self, **more: Any) -> dict[str, Any]:
+        """The agent's programs' configuration."""
+        home = f"/srv/{self.name}"
+        return {
+            "archive": self.archive, "label": "n1g1", "rclone": "/srv/rclone.conf", "ca": "/srv/ca.crt",
+            "server": f"{home}/my.cnf", "socket": f"{home}/run/s", "data": f"{home}/data", "binlogs": f"{home}/binlog",
+            "work": f"{home}/work", "run": f"{home}/run", "mariadbd": "/usr/sbin/mariadbd",
+            "replication_user": "ccx_replication", "keeper": None, **more,
+        }  # fmt: skip
+
+    def store_keys(self, store: SeaweedFs) -> None:
+        """How the programs reach the object store."""
+        repository = Repository(store.location, store.ca.read_text(), "ds/abc/", store.keys, "cipher-of-abc")
+        self._give("rclone.conf", configuration(repository), 0o600)
+        self._give("ca.crt", store.ca.read_text())
+
+    def lay_out(self, **settings: str) -> None:
+        for folder in ("run", "binlog", "work"):
+            (self.home / folder).mkdir(parents=True)
+        home = f"/srv/{self.name}"
+        told = {
+            "datadir": f"{home}/data", "socket": f"{home}/run/s", "pid_file": f"{home}/run/pid",
+            "log_bin": f"{home}/binlog/binlog", "server_id": "10001", "binlog_format": "ROW", "gtid_strict_mode": "ON",
+            "log_slave_updates": "ON", "innodb_buffer_pool_size": "64M", "innodb_log_file_size": "48M",
+            "skip_networking": "ON", "skip_name_resolve": "ON", "character_set_server": "utf8mb4",
+            "default_time_zone": "+00:00", "event_scheduler": "OFF", **settings,
+        }  # fmt: skip
+        self._give(f"{self.name}/my.cnf", "[mariadbd]\n" + "".join(f"{k} = {v}\n" for k, v in told.items()))
+        self.run("chown", "-R", "mysql:mysql", home, user="root")
+
+    def initialise(self) -> None:
+        self.run(
+            "mariadb-install-db", "--no-defaults", f"--datadir=/srv/{self.name}/data", "--skip-test-db",
+            "--auth-root-authentication-method=socket", "--auth-root-socket-user=mysql", "--skip-log-bin",
+        )  # fmt: skip
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """The server; ready."""
+        with (self.home / "server.log").open("ab") as log:
+            process = subprocess.Popen(
+                self.command("/usr/sbin/mariadbd", f"--defaults-file=/srv/{self.name}/my.cnf"), stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + _READY_WITHIN_S
+        while True:
+            try:
+                self.sql("select 1")
+                return process
+            except subprocess.CalledProcessError:
+                assert process.poll() is None, (self.home / "server.log").read_text()[-2000:]
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+
+    def ship(self, **more: Any) -> subprocess.Popen[bytes]:
+        """The program that sends the log to the store."""
+        self._give(f"{self.name}/ship.json", json.dumps(self.told(**more)))
+        with (self.home / "ship.log").open("ab") as log:
+            return subprocess.Popen(self.agent("mariadb_ship.py", f"/srv/{self.name}/ship.json"), stderr=log)
+
+    def back_up(self, name: str, kind: str) -> dict[str, Any]:
+        self._give(f"{self.name}/backup.json", json.dumps(self.told()))
+        self.run(*self.agent("mariadb_copy.py", f"/srv/{self.name}/backup.json", name, kind)[3:])
+        made: dict[str, Any] = json.loads((self.home / "work" / f"made-{name}").read_text())
+        return made
+
+    def restore(self, **how: Any) -> str:
+        """Makes its data; what it said."""
+        self._give(f"{self.name}/restore.json", json.dumps(self.told(logs=[self.archive], **how)))
+        words = self.agent("mariadb_restore.py", f"/srv/{self.name}/restore.json", f"/srv/{self.name}/data")[3:]
+        return self.run(*words)
+
+    def verify(self, name: str, *backup: str) -> dict[str, Any]:
+        """What reading the store through found."""
+        self._give(f"{self.name}/backup.json", json.dumps(self.told()))
+        self.run(*self.agent("mariadb_verify.py", f"/srv/{self.name}/backup.json", name, *backup)[3:])
+        found: dict[str, Any] = json.loads((self.home / "work" / f"verified-{name}").read_text())
+        return found
+
+    def archive_up_to(self, position: str, within: float = 30) -> None:
+        """Returns when everything up to that transaction is in the store."""
+        number = int(position.rsplit("-", 1)[1])
+        (self.home / "work" / "wanted").write_text(str(number))
+        deadline = time.monotonic() + within
+        while self.shipped().get("stored", 0) < number:
+            assert time.monotonic() < deadline, (self.home / "ship.log").read_text()[-2000:]
+            time.sleep(0.1)
+
+    def shipped(self) -> dict[str, Any]:
+        noted = self.home / "work" / "shipped"
+        found: dict[str, Any] = json.loads(noted.read_text()) if noted.exists() else {}
+        return found
+
+    def sql(self, statement: str) -> str:
+        return self.run(
+            "mariadb", "--no-defaults", f"--socket=/srv/{self.name}/run/s", "--user=mysql", "-N", "-B", "-e", statement
+        ).strip()  # fmt: skip
+
+    def position(self) -> str:
+        """The last transaction of its log."""
+        return self.sql("select @@gtid_binlog_pos")
+
+    def connect(self, database: str | None = None) -> pymysql.Connection[Any]:
+        """As a tenant."""
+        return pymysql.connect(
+            unix_socket=str(self.home / "run" / "s"), user="writer", password=PASSWORD, database=database,
+            autocommit=True,
+        )  # fmt: skip
+
+    def agent(self, program: str, *words: str) -> list[str]:
+        return self.command("python3", "-I", f"/usr/lib/ccx-agent/ccx_agent/{program}", *words)
+
+    def command(self, *words: str, user: str = "mysql") -> list[str]:
+        return ["chroot", f"--userspec={user}:{user}", str(self.root), *words]
+
+    def run(self, *words: str, user: str = "mysql") -> str:
+        done = subprocess.run(self.command(*words, user=user), capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise subprocess.CalledProcessError(done.returncode, words, done.stdout, done.stderr)
+        return done.stdout
+
+    def _give(self, name: str, text: str, mode: int = 0o644) -> None:
+        path = self.root / "srv" / name
+        path.write_text(text)
+        path.chmod(mode)
+        self.run("chown", "mysql:mysql", f"/srv/{name}", user="root")
+
+
+@contextmanager
+def programs() -> Iterator[Path]:
+    """The folder that holds a node's programs, with the agent's of today. Raises :class:`CanNotBeHad`."""
+    try:
+        image = ensure_image("baked-mariadb")
+    except (CcxError, PermissionError) as error:
+        raise CanNotBeHad(f"no image with MariaDB: {error}") from error
+    scratch = Path(tempfile.mkdtemp(prefix="ccx-rig-"))
+    root = scratch / "root"
+    for folder in ("root", "upper", "work"):
+        (scratch / folder).mkdir()
+    options = f"lowerdir={image},upperdir={scratch / 'upper'},workdir={scratch / 'work'}"
+    mounted: list[Path] = []
+    try:
+        for words, where in (
+            (["-t", "overlay", "ccx-rig", "-o", options], root),
+            (["-t", "proc", "proc"], root / "proc"),
+            (["--bind", "/dev"], root / "dev"),
+        ):
+            done = subprocess.run(["mount", *words, str(where)], capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise CanNotBeHad(f"nothing can be mounted: {done.stderr.strip()}")
+            mounted.append(where)
+        shutil.copytree(AGENT, root / "usr/lib/ccx-agent/ccx_agent", dirs_exist_ok=True)
+        yield root
+    finally:
+        for where in reversed(mounted):
+            subprocess.run(["umount", "-l", str(where)], check=False)
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+async def in_thread(call: Any, *words: Any, **more: Any) -> Any:
+    return await asyncio.to_thread(call, *words, **more)
