@@ -13,6 +13,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from tests.e2e.machine import Installed, free_port
+from tests.e2e.machine import run as run
 from tests.e2e.tenant import Tenant, signed_up
 
 

@@ -16,10 +16,12 @@ from .errors import AgentError
 from .files import write_files
 from .postgres import sql
 from .process import output
-from .verb import LOG, SIDE, Args, Progress, Verb, number, text, texts
+from .verb import LOG, SIDE, Args, Progress, Verb, flag, number, text, texts
 
 FOLDER = "/etc/ccx/pgbackrest"
 CONFIGURATION = f"{FOLDER}/pgbackrest.conf"
+STANDBY, SERVER = f"{FOLDER}/standby.conf", f"{FOLDER}/server.conf"
+_SERVER_TASK = "backup-server"
 LOCKS = MOUNT / "pgbackrest" / "lock"
 GIVEN_UP = MOUNT / "pgbackrest" / "given-up"
 """The archive script's notes: time and segment, a line each."""
@@ -28,9 +30,9 @@ SHARE = ("-p", "User=postgres", "-p", "CPUWeight=20", "-p", "IOWeight=20", "-p",
 _KINDS = {"full": "full", "incremental": "incr"}
 
 
-def command(args: Args, *words: str) -> list[str]:
+def command(args: Args, *words: str, configuration: str = CONFIGURATION) -> list[str]:
     """pgBackRest, as it is configured here, for the ``stanza``."""
-    return ["pgbackrest", f"--config={CONFIGURATION}", f"--stanza={text(args, 'stanza')}", *words]
+    return ["pgbackrest", f"--config={configuration}", f"--stanza={text(args, 'stanza')}", *words]
 
 
 def _info(args: Args) -> dict[str, Any]:
@@ -65,31 +67,45 @@ def configure(args: Args, progress: Progress) -> dict[str, object]:
 
 
 def start(args: Args, _progress: Progress) -> dict[str, object]:
-    """Starts the backup ``name`` of that ``kind``, unless it runs or is in the store already."""
+    """Starts the backup ``name`` of that ``kind``, unless it runs or is in the store already.
+
+    ``standby``: this is a replica, whose primary serves it (:func:`serve`). ``node`` is noted with the backup.
+    """
     name, kind = text(args, "name"), _KINDS.get(text(args, "kind"))
     if kind is None:
         raise AgentError(f"kind must be one of {', '.join(_KINDS)}")
     # Whether it is there already is for the task itself to ask: the store may be away, and the caller must not hang.
-    listed, makes = (
-        shlex.join(command(args, *words))
-        for words in (("info", "--output=json"), ("backup", f"--type={kind}", f"--annotation=ccx={name}"))
-    )
+    listed = shlex.join(command(args, "info", "--output=json"))
+    notes = [f"--annotation=ccx={name}"]
+    if node := text(args, "node", ""):
+        notes.append(f"--annotation=ccx-node={node}")
+    configuration = STANDBY if flag(args, "standby") else CONFIGURATION
+    makes = shlex.join(command(args, "backup", f"--type={kind}", *notes, configuration=configuration))
+    if configuration == CONFIGURATION:
+        task.clean(_SERVER_TASK)  # whoever was served here is not to go on beside this one
     told = shlex.quote(f'"ccx":"{name}"')
     task.start(f"backup-{name}", [*SHARE, "/bin/sh", "-c", f"{listed} | grep -qF {told} || exec {makes}"])
     return {}
 
 
-def state(args: Args, _progress: Progress) -> dict[str, object]:
-    """``running`` with ``done`` and ``total`` bytes, ``done`` with the ``backup``, or ``failed`` with the reason."""
+def state(args: Args, progress: Progress) -> dict[str, object]:
+    """``running`` with ``done`` and ``total`` bytes, ``done`` with the ``backup``, or ``failed`` with the reason.
+
+    It watches the backup for so many seconds (``watch``), and returns at once when that ends: to be asked each second
+    would cost the node more than to look. What a replica (``standby``) made is for :func:`note` on the primary.
+    """
     name = text(args, "name")
     unit = f"backup-{name}"
-    how = task.check(unit)
+    how = task.watch(unit, number(args, "watch", 0), lambda: progress(_far(args)))
     if how == "running":
-        return {"state": "running", **running(text(args, "stanza"))}
-    backup = _find(args, name)
-    if backup is not None:
-        return {"state": "done", "backup": _dated(args, backup)}
+        return _far(args)
+    if (backup := _find(args, name)) is not None:
+        return {"state": "done", "backup": backup if flag(args, "standby") else _dated(args, backup)}
     return {"state": "failed", "err": task.last_words(unit) if how == "failed" else f"there is no backup {name}"}
+
+
+def _far(args: Args) -> dict[str, object]:
+    return {"state": "running", **running(text(args, "stanza"))}
 
 
 def running(stanza: str, folder: Path = LOCKS) -> dict[str, object]:
@@ -105,15 +121,32 @@ def running(stanza: str, folder: Path = LOCKS) -> dict[str, object]:
     return {"done": 0, "total": None}
 
 
+def note(args: Args, _progress: Progress) -> dict[str, object]:
+    """On the primary: the ``backup``, with a note in the store of a transaction that began after it.
+
+    That can't be told later, nor by a replica.
+    """
+    backup = args.get("backup")
+    if not isinstance(backup, dict):
+        raise AgentError("argument backup must be what backup-state told")
+    return {"backup": _dated(args, backup)}
+
+
 def _dated(args: Args, backup: dict[str, Any]) -> dict[str, Any]:
-    """The backup, with a note in the store of a transaction that began after it: what can't be told later."""
     notes = backup.get("annotation") or {}
     if "ccx-xid" in notes:
         return backup
     following = sql("select pg_snapshot_xmax(pg_current_snapshot());")
-    note = ("annotate", f"--set={backup['label']}", f"--annotation=ccx-xid={following}")
-    output(command(args, *note), user="postgres")
+    annotated = ("annotate", f"--set={text(backup, 'label')}", f"--annotation=ccx-xid={following}")
+    output(command(args, *annotated), user="postgres")
     return {**backup, "annotation": {**notes, "ccx-xid": following}}
+
+
+def serve(_args: Args, _progress: Progress) -> dict[str, object]:
+    """On the primary: lets the replica that is named in its settings make a backup, until :func:`clear`."""
+    task.clean(_SERVER_TASK)  # it may be another replica's
+    task.start(_SERVER_TASK, [*SHARE, "pgbackrest", f"--config={SERVER}", "server"])
+    return {}
 
 
 def position(_args: Args, _progress: Progress) -> dict[str, object]:
@@ -127,11 +160,12 @@ def listed(args: Args, _progress: Progress) -> dict[str, object]:
 
 
 def clear(args: Args, _progress: Progress) -> dict[str, object]:
-    """Forgets the task of the backup ``name``; one that runs is ended, and what it has is no backup.
+    """Forgets the task of the backup ``name``; one that runs is ended, and what it has is no backup. Serves none.
 
     ``healed``: the first segment of the log that counts from now on.
     """
     task.clean(f"backup-{text(args, 'name')}")
+    task.clean(_SERVER_TASK)
     if healed := text(args, "healed", ""):
         forget_given_up(healed)
     return {}
@@ -222,6 +256,8 @@ VERBS = {
     "backup-configure": Verb(configure, mutates=True, lane=SIDE),
     "backup-start": Verb(start, mutates=True, lane=SIDE),
     "backup-state": Verb(state, mutates=False),
+    "backup-note": Verb(note, mutates=True, lane=SIDE),
+    "backup-serve": Verb(serve, mutates=True, lane=SIDE),
     "backup-clear": Verb(clear, mutates=True, lane=SIDE),
     "archive-state": Verb(archive, mutates=False),
     "backup-expire": Verb(expire, mutates=True, lane=SIDE),

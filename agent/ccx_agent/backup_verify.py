@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from . import task
-from .backup import command
+from .backup import SHARE, command
 from .data import MOUNT
 from .errors import AgentError
 from .verb import SIDE, Args, Progress, Verb, text
@@ -22,8 +22,7 @@ def start(args: Args, _progress: Progress) -> dict[str, object]:
     one = text(args, "set", "")
     talkative = ["--output=text", "--verbose", "--log-level-console=detail", "--log-timestamp=n"]
     words = command(args, "verify", *talkative, *([f"--set={one}"] if one else []))
-    light = ["-p", "User=postgres", "-p", "CPUWeight=20", "-p", "IOWeight=20"]
-    task.start(_unit(args), [*light, "-p", f"StandardOutput=truncate:{_PRINTED}", *words])
+    task.start(_unit(args), [*SHARE, "-p", f"StandardOutput=truncate:{_PRINTED}", *words])
     return {}
 
 

@@ -33,6 +33,8 @@ MODULES = {
     "backup-configure": "backup",
     "backup-start": "backup",
     "backup-state": "backup",
+    "backup-note": "backup",
+    "backup-serve": "backup",
     "backup-clear": "backup",
     "backups": "backup",
     "backup-expire": "backup",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from pathlib import Path
 
 from .data import MOUNT
 from .process import output
-from .verb import Args, Progress, Verb
+from .verb import Args, Progress, Verb, number
 
 STATE = MOUNT / "pgbackrest" / "restore"
 """What the script says that Patroni calls: ``restored``, ``failed``; absent while it copies."""
@@ -20,8 +21,19 @@ _USUAL = ("the database system is", "terminating connection", "shutting down")
 """FATAL by PostgreSQL's word, and no reason for anything."""
 
 
-def state(_args: Args, _progress: Progress) -> dict[str, object]:
-    """``absent``; ``restoring`` or ``recovering`` with ``done`` bytes and a ``note``; ``failed`` with the reason."""
+def state(args: Args, progress: Progress) -> dict[str, object]:
+    """``absent``; ``restoring`` or ``recovering`` with ``done`` bytes and a ``note``; ``failed`` with the reason.
+
+    Looks again each second for so many seconds (``watch``), unless it has failed.
+    """
+    deadline = time.monotonic() + number(args, "watch", 0)
+    while (seen := _look())["state"] != "failed" and time.monotonic() < deadline:
+        progress(seen)
+        time.sleep(1)
+    return seen
+
+
+def _look() -> dict[str, object]:
     said = STATE.read_text().strip() if STATE.exists() else ""
     if said == "failed":
         journal = output(["journalctl", "-q", "-o", "cat", "-u", "ccx-patroni.service"])

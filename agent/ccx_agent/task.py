@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from .errors import AgentError
 from .process import output
 from .verb import Args, Progress, Verb, text
+
+_LOOK_EVERY_S = 0.2
 
 
 def _unit(name: str) -> str:
@@ -42,6 +44,18 @@ def check(name: str) -> str:
     return "running"
 
 
+def watch(name: str, seconds: float, tell: Callable[[], None]) -> str:
+    """As :func:`check`, once the task has ended or the time is over. Has the caller told each second meanwhile."""
+    deadline = told = time.monotonic()
+    deadline += seconds
+    while (state := check(name)) == "running" and time.monotonic() < deadline:
+        if time.monotonic() - told >= 1:
+            told = time.monotonic()
+            tell()
+        time.sleep(_LOOK_EVERY_S)
+    return state
+
+
 def clean(name: str) -> None:
     """Forgets an ended task; a running one is stopped."""
     output(["systemctl", "stop", _unit(name)], check=False)
@@ -53,7 +67,7 @@ def finish(name: str, command: Sequence[str], progress: Progress) -> None:
     start(name, command)
     while (state := check(name)) == "running":
         progress({"task": name, "state": state})
-        time.sleep(0.2)
+        time.sleep(_LOOK_EVERY_S)
     if state == "failed":
         said = last_words(name)
         clean(name)

@@ -68,7 +68,7 @@ async def test_an_incremental_backup_builds_on_the_full_one_and_the_log_is_archi
     assert (second["backup_type"], second["parent_id"]) == ("incremental", first["backup_id"])
     assert second["stored"] < first["stored"]
 
-    assert await select(primary, "select current_setting('archive_timeout')") == "1min"
+    assert await select(primary, "select current_setting('archive_timeout')") == "50s"
     archived = await select(primary, "select archived_count from pg_stat_archiver")
     assert archived >= 2
     assert await select(primary, "select failed_count from pg_stat_archiver") == 0

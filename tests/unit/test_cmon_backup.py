@@ -107,7 +107,7 @@ def test_a_cluster_without_an_origin_is_made_from_nothing() -> None:
 
 def test_the_log_is_archived_every_minute_at_least() -> None:
     parameters = pgbackrest.archiving(cluster("n1g1"))["postgresql"]["parameters"]
-    assert parameters["archive_timeout"] == "60s"
+    assert parameters["archive_timeout"] == "50s"
     assert parameters["archive_command"] == "/etc/ccx/pgbackrest/archive abc %p"
 
 

@@ -73,6 +73,7 @@ def list_(
             ("STARTED", "started_at"),
             ("ENDED", "ended_at"),
             ("PROVED", lambda one: _proved(one["drill"])),
+            ("ON", lambda one: one["node"] or ""),
             ("SIZE", lambda one: output.size(one["size"])),
             ("STORED", lambda one: output.size(one["stored"])),
         ],

@@ -24,6 +24,9 @@ from ccx.stores.models import Backup, Status
 router = make_router(OwnerRoute, "/api/backup/api/v1/backups", "backups")
 
 
+_TOOLS = {"postgres": "pgbackrest", "mariadb": "mariadb-backup"}
+
+
 class BackupView(BaseModel):
     backup_id: str
     parent_id: str | None
@@ -31,6 +34,8 @@ class BackupView(BaseModel):
     backup_method: str
     """The tool that made it."""
     backup_type: Kind
+    node: str | None
+    """Label of the node that copied it: a replica, where one was good for it; null: of before this was noted."""
     status: str
     """``completed``; ``damaged``: pages with wrong checksums were found as it was made; ``unusable``: see ``err``."""
     err: str
@@ -53,9 +58,10 @@ class BackupView(BaseModel):
     """What its last restore drill found: ``at``, ``proved``, ``seconds`` till it served, ``err``; null: none yet."""
 
     @classmethod
-    def of(cls, backup: Backup) -> BackupView:
+    def of(cls, backup: Backup, vendor: str) -> BackupView:
         return cls(
-            backup_id=backup.label, parent_id=backup.parent, backup_method="pgbackrest", backup_type=Kind(backup.kind),
+            backup_id=backup.label, parent_id=backup.parent, backup_method=_TOOLS[vendor],
+            backup_type=Kind(backup.kind), node=backup.node,
             status=_status(backup), size=backup.size, stored=backup.stored,
             err=backup.unusable or "", verified_at=backup.verified_at, log_until=backup.log_until,
             locked_until=backup.locked_until, rows=sum(backup.counts["rows"].values()) if backup.counts else None,
@@ -103,8 +109,8 @@ async def list_all_backups(owner: ActingFor, tx: Transaction, page: Paging) -> O
     found = await stored.of_owner(tx, owner, limit=page.limit, offset=page.offset)
     views = [
         OwnedBackup(
-            **BackupView.of(backup).model_dump(), datastore_uuid=datastore.id, datastore_name=datastore.name,
-            datastore_status=datastore.status,
+            **BackupView.of(backup, datastore.vendor).model_dump(), datastore_uuid=datastore.id,
+            datastore_name=datastore.name, datastore_status=datastore.status,
         )
         for backup, datastore in found
     ]  # fmt: skip
@@ -115,7 +121,7 @@ async def list_all_backups(owner: ActingFor, tx: Transaction, page: Paging) -> O
 async def list_backups(datastore: AnyDatastore, tx: Transaction, page: Paging) -> Backups:
     """The complete backups of a datastore, newest first, as the newest of them found them; of a deleted one too."""
     found, total = await stored.of(tx, datastore.id, limit=page.limit, offset=page.offset)
-    return Backups(backups=[BackupView.of(one) for one in found], total=total)
+    return Backups(backups=[BackupView.of(one, datastore.vendor) for one in found], total=total)
 
 
 @router.delete("/{datastore_id}")

@@ -217,6 +217,8 @@ class Backup(Owned, Base):
     """Where in the log it is whole: it can be restored to this place and to later ones."""
     xid: Mapped[int | None] = mapped_column(BigInteger)
     """Transactions from this one on ended after it; None: nobody asked."""
+    node: Mapped[str | None]
+    """Label of the node that copied it; None: nobody noted it."""
     drill: Mapped[dict[str, Any] | None]
     """What the last restore of it, made to prove it, found: ``{"at", "proved", "seconds", "err", …}``."""
     unusable: Mapped[str | None]

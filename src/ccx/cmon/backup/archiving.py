@@ -13,6 +13,8 @@ CONFIGURATION = f"{FOLDER}/pgbackrest.conf"
 SCRIPT = FOLDER / "archive"
 GIVEN_UP = DATA / "pgbackrest" / "given-up"
 
+TIMEOUT = "50s"
+"""So often a part of the log ends at least. It takes a moment to get into the store, and is to be there in 60 s."""
 RESERVE = 10
 """Percent of the volume that the log may never take."""
 _FEW = 8
@@ -41,7 +43,7 @@ def script() -> str:
 
 def parameters(cluster: ClusterSpec) -> dict[str, str]:
     """PostgreSQL's, of which all members have the same."""
-    return {"archive_command": f"{SCRIPT} {cluster.archive_name} %p", "archive_timeout": "60s"}
+    return {"archive_command": f"{SCRIPT} {cluster.archive_name} %p", "archive_timeout": TIMEOUT}
 
 
 def archiving(cluster: ClusterSpec) -> dict[str, Any]:

@@ -57,6 +57,8 @@ class Backup:
     """Where in the log it is whole."""
     xid: int | None = None
     """Transactions from this one on ended after it; None: nobody asked."""
+    node: str | None = None
+    """Label of the node that copied it; None: nobody noted it."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -169,6 +171,8 @@ class BacksUp(Protocol):
         self, channel: NodeChannel, cluster: ClusterSpec, name: str, kind: Kind, token: int, progress: Progress
     ) -> Backup:
         """Makes a backup, or finds the one that an earlier call with this ``name`` made or is making.
+
+        Where, is the engine's to choose: on a replica, if one is good for it.
 
         ``progress`` tells ``done`` and ``total`` bytes. Raises :class:`~ccx.cmon.backup.trouble.StoreTrouble`, with
         cause and remedy, for what may be over later.

@@ -19,7 +19,7 @@ from ccx.cmon.spec import ClusterSpec
 from ccx.network.hosts import parse_url
 
 _CA, _ORIGIN_CA = f"{FOLDER}/ca.crt", f"{FOLDER}/restore-ca.crt"
-_WORK = DATA / "pgbackrest"
+WORK = DATA / "pgbackrest"
 
 DIRECTORIES = [{"path": "pgbackrest", "owner": "postgres", "mode": "0700"}]
 """On the data volume."""
@@ -37,7 +37,8 @@ def node_files(cluster: ClusterSpec, repository: Repository) -> list[NodeFile]:
 def restore_files(cluster: ClusterSpec, origin: Origin) -> list[NodeFile]:
     """What a new cluster's nodes need to be made from a backup of another one."""
     names = [origin.name, *(name for _, name in origin.path if name != origin.name)]
-    config = _text(names, cluster.version, origin.repository, _ORIGIN_CA)
+    # Nothing else runs there yet.
+    config = _text(names, cluster.version, origin.repository, _ORIGIN_CA, processes=max(2, cluster.cpus))
     data = data_directory(cluster.version)
     files = [
         NodeFile(str(restoring.CONFIGURED_BY), config, "0600", "postgres"),
@@ -52,7 +53,21 @@ def configuration(cluster: ClusterSpec, repository: Repository) -> str:
     return _text([cluster.archive_name], cluster.version, repository, _CA)
 
 
-def _text(names: Sequence[str], version: str, repository: Repository, ca: str) -> str:
+def text_of(cluster: ClusterSpec, repository: Repository, more: dict[str, Any], more_of_stanza: dict[str, Any]) -> str:
+    """The same with more settings."""
+    text = _text([cluster.archive_name], cluster.version, repository, _CA, more=more)
+    return "\n".join([text.rstrip("\n"), *lines_of(more_of_stanza), ""])
+
+
+def _text(
+    names: Sequence[str],
+    version: str,
+    repository: Repository,
+    ca: str,
+    *,
+    processes: int = 2,
+    more: dict[str, Any] | None = None,
+) -> str:
     where = repository.location
     address = parse_url(where.endpoint, field="s3_endpoint")
     common = {
@@ -72,10 +87,10 @@ def _text(names: Sequence[str], version: str, repository: Repository, ca: str) -
         "repo1-bundle": "y",
         "repo1-block": "y",
         "compress-type": "zst",
-        "process-max": 2,
+        "process-max": processes,
         "archive-async": "y",
-        "spool-path": _WORK / "spool",
-        "lock-path": _WORK / "lock",
+        "spool-path": WORK / "spool",
+        "lock-path": WORK / "lock",
         "log-level-file": "off",
         "log-level-console": "warn",
         "start-fast": "y",
@@ -83,11 +98,12 @@ def _text(names: Sequence[str], version: str, repository: Repository, ca: str) -
         "io-timeout": 60,
         # What is kept, and for how long, is for the control plane to say.
         "expire-auto": "n",
+        **(more or {}),
     }
     stanza = {"pg1-path": data_directory(version), "pg1-socket-path": SOCKET}
-    lines = ["[global]", *_lines(common), ""]
+    lines = ["[global]", *lines_of(common), ""]
     for name in names:
-        lines += [f"[{name}]", *_lines(stanza), ""]
+        lines += [f"[{name}]", *lines_of(stanza), ""]
     return "\n".join(lines)
 
 
@@ -107,8 +123,10 @@ def backup_of(found: dict[str, Any]) -> Backup:
         log=(log["start"], log["stop"]) if log.get("start") and log.get("stop") else None,
         lsn=lsn.get("stop"),
         xid=int(xid) if xid else None,
+        node=(found.get("annotation") or {}).get("ccx-node"),
     )
 
 
-def _lines(settings: dict[str, Any]) -> list[str]:
+def lines_of(settings: dict[str, Any]) -> list[str]:
+    """Settings, as a section of the file has them."""
     return [f"{name}={value}" for name, value in settings.items()]

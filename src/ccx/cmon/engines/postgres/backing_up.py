@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,12 +12,15 @@ import structlog
 from ccx.cmon.backup import ArchiveState, Backup, Kind, pgbackrest
 from ccx.cmon.backup.trouble import why
 from ccx.cmon.node_channel import NodeChannel, NodeRefused, NodeUnreachable, Progress
+from ccx.cmon.node_file import NodeFile
 from ccx.cmon.spec import ClusterSpec, NodeSpec
 from ccx.errors import CcxError
 
 SEGMENT = 16 * 2**20
 """Bytes of a segment of the log."""
 
+WATCHED_S = 30
+"""For so long a node watches a backup or restore of its own before it is asked again."""
 _LOOK_EVERY_S = 1.0
 _ENDED_WITHIN_S = 20.0
 
@@ -33,10 +36,11 @@ async def ask(
     *,
     token: int | None = None,
     timeout: float = 150,  # noqa: ASYNC109 - the limit travels to the node as well
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Has pgBackRest do something on the node. Raises StoreTrouble (which may pass) or StoreRefusal, with the cause."""
     try:
-        return await channel.call(node, verb, args, token=token, timeout=timeout)
+        return await channel.call(node, verb, args, token=token, timeout=timeout, progress=progress)
     except NodeRefused as refused:
         if "token" in refused.err:
             raise
@@ -46,34 +50,72 @@ async def ask(
 async def configure(channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
     """The node's way to the store, and nothing else that is on it."""
     assert cluster.backup is not None
-    files = [file.to_json() for file in pgbackrest.node_files(cluster, cluster.backup)]
-    args = {"directories": pgbackrest.DIRECTORIES, "files": files}
-    await channel.call(cluster.node(label), "backup-configure", args, token=token, timeout=60)
+    await put(channel, cluster.node(label), pgbackrest.node_files(cluster, cluster.backup), token)
+
+
+async def put(channel: NodeChannel, node: NodeSpec, files: Sequence[NodeFile], token: int) -> None:
+    """Writes files of pgBackRest's own."""
+    args = {"directories": pgbackrest.DIRECTORIES, "files": [file.to_json() for file in files]}
+    await channel.call(node, "backup-configure", args, token=token, timeout=60)
 
 
 async def back_up(
-    channel: NodeChannel, cluster: ClusterSpec, node: NodeSpec, name: str, kind: Kind, token: int, progress: Progress
+    channel: NodeChannel,
+    cluster: ClusterSpec,
+    node: NodeSpec,
+    primary: NodeSpec,
+    name: str,
+    kind: Kind,
+    token: int,
+    progress: Progress,
 ) -> Backup:
-    """The whole of it on one node: whoever is primary later has no half a backup to go on with."""
+    """The whole of it on one node: whoever makes one later has no half a backup to go on with."""
     which, what = {"stanza": cluster.archive_name, "name": name}, "back up"
-    await ask(channel, node, "backup-start", {**which, "kind": kind.value}, what, token=token)
+    there = {**which, "standby": node != primary}
+    start = {**there, "kind": kind.value, "node": node.label}
+    await ask(channel, node, "backup-start", start, what, token=token)
     far: dict[str, Any] = {"done": 0, "total": None, "unit": "bytes", "note": "waiting for the object store"}
     # What the store has in the end is asked of the store, which may be away: the job is told of meanwhile, and ends it.
+
+    async def note(seen: dict[str, Any]) -> None:
+        note = "copying" if seen["done"] else "waiting for a checkpoint, or reading what there is"
+        far.update({"done": seen["done"], "total": seen["total"], "note": f"{note} on {node.label}"})
+
     while True:
-        seen = await _patiently(ask(channel, node, "backup-state", which, what), progress, far)
+        watched = {**there, "watch": WATCHED_S}
+        seen = await _patiently(ask(channel, node, "backup-state", watched, what, progress=note), progress, far)
         if seen["state"] != "running":
             break
-        note = "copying" if seen["done"] else "waiting for a checkpoint, or reading what there is"
-        far |= {"done": seen["done"], "total": seen["total"], "note": note}
-        await progress(far)
-        await asyncio.sleep(_LOOK_EVERY_S)
-    made = pgbackrest.backup_of(seen["backup"]) if seen["state"] == "done" else None
+        await note(seen)
+        await asyncio.sleep(_LOOK_EVERY_S)  # an agent of before does not watch
+    made = None
+    if seen["state"] == "done":
+        if node != primary:
+            noted = {**which, "backup": seen["backup"]}
+            seen = await _patiently(ask(channel, primary, "backup-note", noted, what, token=token), progress, far)
+        made = pgbackrest.backup_of(seen["backup"])
     # From a full one on, nobody needs the log of before it: what was given up of that is no more to be regretted.
     healed = made.log[0] if made and made.log and made.kind is Kind.FULL else ""
-    await channel.call(node, "backup-clear", {**which, "healed": healed}, token=token)
+    for one in {node.label: node, primary.label: primary}.values():
+        await channel.call(one, "backup-clear", {**which, "healed": healed}, token=token)
     if made is None:
         raise why(seen["err"], f"{what} on {node.label}")
     return made
+
+
+async def watch_restore(channel: NodeChannel, node: NodeSpec, progress: Progress) -> None:
+    """Tells how far the node's restore is, for as long as the caller likes. Raises CcxError when it has failed."""
+
+    async def tell(seen: dict[str, Any]) -> None:
+        if seen["state"] not in ("absent", "failed"):
+            await progress(seen)
+
+    while True:
+        seen = await channel.call(node, "restore-state", {"watch": WATCHED_S}, timeout=WATCHED_S + 30, progress=tell)
+        if seen["state"] == "failed":
+            raise never_restored(seen["err"], node.label)
+        await tell(seen)
+        await asyncio.sleep(_LOOK_EVERY_S)  # an agent of before does not watch
 
 
 def never_restored(said: str, label: str) -> CcxError:

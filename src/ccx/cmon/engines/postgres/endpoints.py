@@ -109,6 +109,22 @@ ETCD_PEERS = declare(
     when_blocked="without a majority of members the primary steps down and the datastore is read-only",
 )
 
+BACKUP_PEERS = declare(
+    id="postgres.peers.backup",
+    section=None,
+    reason="Traffic between nodes is not in the specification",
+    host=PEERS,
+    ports=8432,
+    protocol=Protocol.TCP,
+    direction=Direction.OUTBOUND,
+    plane=Plane.DATA,
+    needed=_POSTGRES,
+    required=False,
+    service="pgBackRest",
+    purpose="a replica that makes a backup asks the primary for what only that has (mutual TLS)",
+    when_blocked="backups are made on the primary",
+)
+
 POSTGRES_EXPORTER = declare(
     id="postgres.exporter",
     section=None,

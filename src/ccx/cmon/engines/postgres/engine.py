@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ccx.cmon import egress
-from ccx.cmon.backup import ArchiveState, Backup, Findings, Kind, pgbackrest, restoring
+from ccx.cmon.backup import ArchiveState, Backup, Findings, Kind, pgbackrest, restoring, standby
 from ccx.cmon.engines.base import Port, Software
 from ccx.cmon.engines.postgres import (
     backing_up,
@@ -16,11 +16,12 @@ from ccx.cmon.engines.postgres import (
     membership,
     observation,
     patroni,
+    placing,
     proving,
     tenants,
 )
 from ccx.cmon.engines.postgres.endpoints import ETCD, PATRONI_REST
-from ccx.cmon.engines.postgres.layout import PATRONI, PATRONI_UNIT, POSTGRES, data_directory
+from ccx.cmon.engines.postgres.layout import BACKUP, PATRONI, PATRONI_UNIT, POSTGRES, data_directory
 from ccx.cmon.etcd import leadership
 from ccx.cmon.etcd.layout import ETCD_CLIENT, ETCD_PEER, ETCD_UNIT, carries_etcd
 from ccx.cmon.etcd.members import etcd_of
@@ -32,8 +33,8 @@ from ccx.cmon.spec import ClusterSpec, ClusterView, DatabaseInfo, DatabaseUser, 
 from ccx.errors import Invalid, Transient
 from ccx.settings import Settings
 
-_LOOK_EVERY = 1.0
-"""Seconds between two looks at a running backup or restore."""
+_LOOK_EVERY, _LOOK_SELDOM = 0.5, 2.0
+"""Seconds between two looks at whether a restored cluster serves; and while it can't yet."""
 
 _PROMISES = {
     1: "1: no high availability; if the node is lost, a backup is what is left",
@@ -53,6 +54,7 @@ class PostgresEngine:
         Port(PATRONI, "Patroni's REST API", peers=True, control=True),
         Port(ETCD_CLIENT, "etcd, for Patroni and fencing", peers=True, control=True),
         Port(ETCD_PEER, "etcd, between its members", peers=True),
+        Port(BACKUP, "pgBackRest, while a replica makes a backup", peers=True),
     )
     # No cluster of Debian's own making; and its services run under units of ours.
     software = Software(
@@ -152,9 +154,9 @@ class PostgresEngine:
     async def back_up(
         self, channel: NodeChannel, cluster: ClusterSpec, name: str, kind: Kind, token: int, progress: Progress
     ) -> Backup:
-        primary = await self._primary(cluster)
-        await backing_up.configure(channel, cluster, primary.label, token)
-        return await backing_up.back_up(channel, cluster, primary, name, kind, token, progress)
+        view = await self.observe(cluster)
+        one = placing.Wanted(cluster, await self._primary(cluster), name, kind, token)
+        return await placing.back_up(channel, one, standby.choose(view), progress)
 
     async def end_backup(self, channel: NodeChannel, cluster: ClusterSpec, name: str, token: int) -> None:
         await backing_up.end(channel, cluster, name, token)
@@ -180,14 +182,25 @@ class PostgresEngine:
         return backing_up.archive_state(found)
 
     async def follow_restore(self, channel: NodeChannel, cluster: ClusterSpec, progress: Progress) -> None:
-        while (await self.observe(cluster)).primary is None:
-            for node in cluster.nodes:
-                seen = await channel.call(node, "restore-state")
-                if seen["state"] == "failed":
-                    raise backing_up.never_restored(seen["err"], node.label)
-                if seen["state"] != "absent":
-                    await progress({"done": seen["done"], "unit": "bytes", "note": seen["note"]})
-            await asyncio.sleep(_LOOK_EVERY)
+        every = _LOOK_EVERY
+
+        async def follow(seen: dict[str, Any]) -> None:
+            nonlocal every
+            # Each look is work for a node that has enough of it, and while it copies there is nothing to be seen.
+            every = _LOOK_SELDOM if seen["state"] == "restoring" else _LOOK_EVERY
+            await progress({"done": seen["done"], "unit": "bytes", "note": seen["note"]})
+
+        watches = [asyncio.create_task(backing_up.watch_restore(channel, node, follow)) for node in cluster.nodes]
+        try:
+            while (await self.observe(cluster)).primary is None:
+                await asyncio.wait(watches, timeout=every, return_when=asyncio.FIRST_COMPLETED)
+                for ended in watches:
+                    if ended.done():
+                        ended.result()
+        finally:
+            for watch in watches:
+                watch.cancel()
+            await asyncio.gather(*watches, return_exceptions=True)
 
     async def verify(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> dict[str, Any]:
         primary = await self._primary(cluster)

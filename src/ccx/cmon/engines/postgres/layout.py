@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from ccx.cmon.etcd.layout import DATA, node_url
 from ccx.cmon.spec import NodeSpec
 
-POSTGRES, PATRONI = 5432, 8008
+POSTGRES, PATRONI, BACKUP = 5432, 8008, 8432
 
 CONFIGURATION = PurePosixPath("/etc/ccx/postgres")
 PATRONI_UNIT = "ccx-patroni.service"
