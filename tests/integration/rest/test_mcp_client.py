@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
+
+from ccx import jobs
+from ccx.runner.services import Services
+from ccx.stores import backups, datastores
 
 from .conftest import PASSWORD, Api, eventually
 
@@ -153,3 +159,53 @@ async def test_client_credentials_act_for_the_same_owner_as_the_password(http: h
     mcp = Mcp(http)
     await mcp.log_in_as_client(made["client_id"], made["client_secret"])
     assert [s["uuid"] for s in (await mcp.call("GET", "/deployment/v3/data-stores"))["data_stores"]] == [uuid]
+
+
+ENDED = datetime(2026, 3, 1, 8, 9, tzinfo=UTC)
+
+
+@pytest.fixture
+async def backed_up(mcp: Mcp, services: Services, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A datastore with a backup in the records, on a cloud with an object store; restores are accepted, and wait."""
+    uuid = await started(mcp)
+    async with services.sessions.begin() as tx:
+        datastore = await datastores.get(tx, UUID(uuid))
+        row = {
+            "label": "20260301-080900F", "parent": None, "kind": "full", "good": True, "size": 5_000_000,
+            "stored": 1_000_000, "started_at": ENDED - timedelta(minutes=1), "ended_at": ENDED, "wal_first": None,
+            "wal_last": None,
+        }  # fmt: skip
+        await backups.replace(tx, datastore, [row])
+    cloud = services.settings.cloud(datastore.cloud)
+    monkeypatch.setitem(vars(cloud), "s3_endpoint", "https://store.example.net")
+    monkeypatch.setitem(vars(cloud), "s3_bucket", "backups")
+    return uuid
+
+
+async def test_a_backup_is_listed_and_restored_as_it_is_or_to_a_time(
+    mcp: Mcp, services: Services, backed_up: str
+) -> None:
+    where = f"/backup/api/v1/backups/{backed_up}"
+    (listed,) = (await mcp.call("GET", f"{where}?limit=20&offset=0"))["backups"]
+    shown = {"backup_id", "parent_id", "backup_method", "backup_type", "status", "size", "started_at", "ended_at"}
+    assert shown <= set(listed)
+
+    restore = f"{where}/{listed['backup_id']}/restore"
+    for stop, to in (
+        (None, "backup"),
+        ("2026-03-01T08:30:00Z", "2026-03-01T08:30:00+00:00"),
+        ("2026-03-01T09:30:01+01:00", "2026-03-01T08:30:01+00:00"),
+    ):
+        body = {"pitr_stop_time": stop} if stop else {}
+        answer = await mcp.call("POST", restore, body)
+        assert (answer["backup_id"], answer["cluster_size"]) == (listed["backup_id"], 3)
+        async with services.sessions.begin() as tx:
+            made = await datastores.get(tx, UUID(answer["uuid"]))
+            made.name = str(made.id)  # it was named by the second: the next one is ordered in the same
+            (job, *_), _ = await jobs.history(tx, answer["uuid"], 1, 0)
+        assert job.kind == "restore_datastore"
+        assert made.origin is not None
+        assert (made.origin["datastore"], made.origin["to"]) == (backed_up, to)
+
+    with pytest.raises(AssertionError, match="Choose a"):
+        await mcp.call("POST", restore, {"pitr_stop_time": "2026-03-01T08:09:00+01:00"})
