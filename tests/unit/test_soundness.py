@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from ccx.cmon.backup import Findings
@@ -113,3 +115,11 @@ def test_segments_are_counted_over_the_end_of_a_log_file() -> None:
     chain = [backup("1F", 254, 255)]
     assert judge(chain, parts((1, 250, 300)))["1F"] == Judged(None)
     assert judge(chain, parts((1, 250, 256), (1, 258, 300)))["1F"] == Judged(None, "000000010000000100000000")
+
+
+def test_an_engine_may_say_itself_until_when_the_log_behind_a_backup_goes() -> None:
+    known = [Backup(label="full"), Backup(label="incremental", parent="full")]
+    told = Findings(checked=("full", "incremental"), damaged={}, until={"full": datetime(2026, 11, 28, tzinfo=UTC)})
+    found = judge(known, told)
+    assert (found["full"].log_ends, found["incremental"].log_ends) == ("full", None)
+    assert {one.unusable for one in found.values()} == {None}

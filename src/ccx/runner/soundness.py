@@ -17,7 +17,10 @@ class Judged:
     unusable: str | None
     """Why the backup can't be restored."""
     log_ends: str | None = None
-    """The last segment of the log before a gap behind it; None: there is no gap."""
+    """The last segment of the log before a gap behind it, or the backup itself where ``Findings.until`` has it.
+
+    None: there is no gap.
+    """
 
 
 def judge(backups: Sequence[Backup], found: Findings) -> dict[str, Judged]:
@@ -31,6 +34,8 @@ def _judge(backup: Backup, known: Mapping[str, Backup], found: Findings) -> Judg
         if one in found.damaged:
             blamed = "" if one == backup.label else f"it builds on {one}: "
             return Judged(f"{blamed}{found.damaged[one]}")
+    if backup.label in found.until:
+        return Judged(None, backup.label)
     if backup.wal_first is None or backup.wal_last is None:
         return Judged(None)
     first, last = _number(backup.wal_first), _number(backup.wal_last)

@@ -23,6 +23,7 @@ from ccx.stores.models import Backup, Datastore, Status
 
 _ASKED_WITHIN_S = 5.0
 _LSN = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})")
+_GTID = re.compile(r"\d{1,10}-\d{1,10}-(\d{1,19})")
 _FIRST_XID, _XIDS = 3, 2**63
 
 
@@ -131,13 +132,15 @@ def _to(target: Target) -> str:
 
 
 def place(lsn: str) -> int:
-    """A place in the log, ``1A/2B3C``, as a number. Raises Invalid."""
+    """A place in the log, PostgreSQL's ``1A/2B3C`` or MariaDB's ``0-10001-57``, as a number. Raises Invalid."""
+    if (gtid := _GTID.fullmatch(lsn)) is not None:
+        return int(gtid[1])
     found = _LSN.fullmatch(lsn)
     if found is None:
         raise Invalid(
             f"{lsn!r} is no place in the log",
             field="pitr_stop_lsn",
-            remedy="Write it as PostgreSQL does: 0/3000148, as pg_current_wal_lsn() shows",
+            remedy="Write it as the engine does: 0/3000148 (pg_current_wal_lsn()), or 0-10001-57 (@@gtid_binlog_pos)",
         )
     return int(found[1], 16) << 32 | int(found[2], 16)
 
@@ -146,7 +149,8 @@ async def _before_lsn(
     services: Services, datastore: Datastore, backups: Sequence[Backup], lsn: str, label: str | None
 ) -> Backup:
     wanted, field = place(lsn), "pitr_stop_lsn"
-    known = [one for one in windows.usable(datastore, backups) if one.lsn is not None]
+    # Those of another engine's log are no place in this one's.
+    known = [one for one in windows.usable(datastore, backups) if one.lsn and ("/" in one.lsn) == ("/" in lsn)]
     reach = [one for one in known if place(one.lsn or "") <= wanted]
     end = await _position(services, datastore)
     span = _span([one.lsn or "" for one in known], end[0] if end else None, key=place)

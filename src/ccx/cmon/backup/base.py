@@ -97,6 +97,8 @@ class Findings:
     """First and last segment of each part of the log that is there without a gap."""
     damaged_log: Mapping[str, str] = field(default_factory=dict)
     """What is wrong with a segment of the log, by its name."""
+    until: Mapping[str, datetime] = field(default_factory=dict)
+    """Until when the log behind a backup goes, where it breaks off: of engines whose log is in no numbered segments."""
 
 
 @dataclass(frozen=True)

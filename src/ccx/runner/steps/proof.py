@@ -101,6 +101,7 @@ def read_through(services: Services, datastore_id: str, label: str | None = None
         return {
             "checked": checked, "damaged": dict(found.damaged), "log": found.log,
             "damaged_log": dict(found.damaged_log), "ends": ends, "all": label is None,
+            "until": {one: at.isoformat() for one, at in found.until.items()},
         }  # fmt: skip
 
     return action
@@ -111,17 +112,18 @@ async def _ends(subject: Subject, found: Findings) -> dict[str, str]:
     services, datastore = subject.services, subject.datastore
     async with services.sessions() as tx:
         known, _ = await stored.of(tx, datastore.id)
-    wanted = {one.log_ends for one in soundness.judge(known, found).values() if one.log_ends}
+    told = {label: at.isoformat() for label, at in found.until.items()}
+    wanted = {one.log_ends for one in soundness.judge(known, found).values() if one.log_ends} - set(told)
     cloud = services.settings.cloud(datastore.cloud)
     if not wanted or cloud is None:
-        return {}
+        return told
     store = open_store(cloud, services.settings)
     try:
         archive = branches.archive_name(datastore.short_id, datastore.branch)
         objects = await store.list(f"{repositories.prefix(datastore)}archive/{archive}/")
     finally:
         await store.close()
-    return {
+    return told | {
         segment: entry.modified.isoformat()
         for entry in objects
         for segment in wanted
@@ -141,6 +143,7 @@ def record(services: Services, datastore_id: str, told: dict[str, Any] | None) -
         found = Findings(
             checked=tuple(told["checked"]), damaged=told["damaged"],
             log=tuple((first, last) for first, last in told["log"]), damaged_log=told["damaged_log"],
+            until={label: datetime.fromisoformat(at) for label, at in told.get("until", {}).items()},
         )  # fmt: skip
         datastore = await datastores.get(tx, UUID(datastore_id))
         known, _ = await stored.of(tx, datastore.id)

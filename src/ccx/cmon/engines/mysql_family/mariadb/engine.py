@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from typing import Any
 
 from ccx.cmon import egress
+from ccx.cmon.backup import ArchiveState, Backup, Findings, Kind, mariadb_backup
 from ccx.cmon.engines.base import Port, Software
-from ccx.cmon.engines.mysql_family import config, keeper, membership, observation, tenants
+from ccx.cmon.engines.mysql_family import backing_up, config, keeper, membership, observation, tenants
 from ccx.cmon.engines.mysql_family.layout import KEEPER, KEEPER_UNIT, MYSQL, USER
 from ccx.cmon.engines.mysql_family.mariadb.endpoints import ETCD, KEEPER_STATUS
 from ccx.cmon.engines.mysql_family.mariadb.flavour import MARIADB
@@ -22,6 +25,8 @@ from ccx.errors import Invalid, Transient
 from ccx.settings import Settings
 
 _VERBS = "mariadb"
+_LOOK_EVERY = 0.5
+"""Seconds between two looks at whether a restored cluster serves."""
 
 _PROMISES = {
     1: "1: no high availability; if the node is lost, a backup is what is left",
@@ -65,7 +70,10 @@ class MariaDbEngine:
         directories = [{"path": path, "owner": USER, "mode": "0700"} for path in ("mysql", "mysql/binlog")]
         if carries_etcd(cluster, label):
             directories.append({"path": "etcd", "owner": "etcd", "mode": "0700"})
+        if cluster.backup is not None or cluster.origin is not None:
+            directories += mariadb_backup.DIRECTORIES
         files = [file.to_json() for file in config.node_files(MARIADB, cluster, label)]
+        files += [file.to_json() for file in backing_up.files(MARIADB, cluster, label)]
         calls = [
             {"verb": "prepare-data", "args": {"directories": directories}},
             {"verb": "write-files", "args": {"files": files}},
@@ -97,6 +105,9 @@ class MariaDbEngine:
         # Those who stay must be able to reach it before it is to take part.
         await egress.tell(channel, self._settings, cluster, token, without=label)
         await membership.join(MARIADB, self._clients.of(cluster), channel, cluster, label, token, progress)
+        if cluster.backup is not None:
+            units = {"enable": [mariadb_backup.SHIPPER], "start": [mariadb_backup.SHIPPER]}
+            await channel.call(cluster.node(label), "services", units, token=token, timeout=60)
 
     async def forget(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
         await membership.forget(self._clients.of(cluster), cluster, label)
@@ -118,6 +129,66 @@ class MariaDbEngine:
         leader = await self._primary(cluster)
         if leader.label != to:
             await keeper.hand_over(self._clients.of(cluster).manager, leader, cluster.node(to))
+
+    async def configure_backups(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
+        await backing_up.configure(MARIADB, channel, cluster, label, token)
+
+    async def start_archiving(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
+        await backing_up.ship(channel, cluster, await self._primary(cluster), token)
+
+    async def back_up(
+        self, channel: NodeChannel, cluster: ClusterSpec, name: str, kind: Kind, token: int, progress: Progress
+    ) -> Backup:
+        await self._primary(cluster)
+        view = await self.observe(cluster)
+        return await backing_up.back_up(MARIADB, channel, cluster, view, name, kind, token, progress)
+
+    async def end_backup(self, channel: NodeChannel, cluster: ClusterSpec, name: str, token: int) -> None:
+        await backing_up.end(channel, cluster, name, token)
+
+    async def backups(self, channel: NodeChannel, cluster: ClusterSpec) -> list[Backup]:
+        return await backing_up.backups(channel, cluster, await self.observe(cluster))
+
+    async def expire(self, channel: NodeChannel, cluster: ClusterSpec, remove: Sequence[str], token: int) -> None:
+        await backing_up.expire(channel, await self._primary(cluster), remove, token)
+
+    async def archive_now(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
+        await backing_up.archive_now(channel, await self._primary(cluster), token)
+
+    async def archive_state(self, channel: NodeChannel, cluster: ClusterSpec) -> ArchiveState:
+        found = await channel.call(await self._primary(cluster), "mariadb-archive-state", timeout=5)
+        return backing_up.archive_state(found)
+
+    async def follow_restore(self, channel: NodeChannel, cluster: ClusterSpec, progress: Progress) -> None:
+        watch = asyncio.create_task(backing_up.watch_restore(channel, mariadb_backup.first_of(cluster), progress))
+        try:
+            while (await self.observe(cluster)).primary is None:
+                await asyncio.wait({watch}, timeout=_LOOK_EVERY)
+                if watch.done():
+                    watch.result()
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+
+    async def forget_origin(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
+        files = [file.to_json() for file in mariadb_backup.forgotten()]
+        await channel.call(cluster.node(label), "write-files", {"files": files}, token=token)
+
+    async def verify(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> dict[str, Any]:
+        return await backing_up.verify(channel, await self._primary(cluster))
+
+    async def read_through(
+        self, channel: NodeChannel, cluster: ClusterSpec, backup: str | None, token: int, progress: Progress
+    ) -> Findings:
+        return await backing_up.read_through(channel, await self._primary(cluster), backup, token, progress)
+
+    async def count(self, channel: NodeChannel, cluster: ClusterSpec, point: str, token: int) -> dict[str, Any]:
+        counted = await backing_up.count(channel, await self._primary(cluster))
+        await self.archive_now(channel, cluster, token)
+        return counted
+
+    async def recount(self, channel: NodeChannel, cluster: ClusterSpec, tables: Sequence[str]) -> dict[str, int]:
+        return await backing_up.recount(channel, await self._primary(cluster), tables)
 
     async def users(self, channel: NodeChannel, cluster: ClusterSpec) -> list[DatabaseUser]:
         return await tenants.users(channel, _VERBS, await self._primary(cluster))

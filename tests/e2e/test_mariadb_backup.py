@@ -1,0 +1,117 @@
+"""MariaDB's backups through the product: both kinds, a drill, and a new datastore as of a time and of a transaction."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from tests.e2e.machine import Installed, eventually
+from tests.e2e.mariadb_writer import Parameters, parameters, select
+from tests.e2e.observed import nothing_undeclared
+from tests.e2e.tenant import CREATED_WITHIN, Store, Tenant
+
+BACKUPS = "backup/api/v1/backups"
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+
+
+@pytest.fixture(scope="module")
+async def installation(new_installation: Installed) -> AsyncIterator[Installed]:
+    """One that offers MariaDB."""
+    await new_installation.up("--set", "guard=enforce", "--set", "databases=[mariadb]")
+    yield new_installation
+    await nothing_undeclared(new_installation)
+
+
+async def ask(node: Parameters, statement: str) -> list[tuple[Any, ...]]:
+    return await asyncio.to_thread(select, node, statement)
+
+
+async def nodes_of(store: Store) -> list[Parameters]:
+    return parameters(await store.connection())
+
+
+async def backed_up(store: Store, kind: str) -> dict[str, Any]:
+    """A backup that was made now."""
+    before = (await store.call("GET", BACKUPS))["total"]
+    await store.call("POST", BACKUPS, {"backup_type": kind})
+
+    async def made() -> bool:
+        found = await store.call("GET", BACKUPS)
+        job = await store.job("JOB_TYPE_BACKUP")
+        assert job["status"] != "JOB_STATUS_ERRORED", job
+        return bool(found["total"] > before and job["finished_at"])
+
+    await eventually(made, within=300, what=f"a backup, {kind}")
+    newest: dict[str, Any] = (await store.call("GET", BACKUPS))["backups"][0]
+    return newest
+
+
+async def test_a_datastore_comes_back_as_of_a_time_and_as_of_just_before_a_transaction(tenant: Tenant) -> None:
+    store = await tenant.create("shop", 1, vendor="mariadb")
+    (node,) = await nodes_of(store)
+    await ask(node, "create table kept (n int primary key)")
+    await ask(node, "insert into kept select seq from seq_1_to_1000")
+    full = await backed_up(store, "full")
+    await ask(node, "insert into kept select seq from seq_1001_to_2000")
+    incremental = await backed_up(store, "incremental")
+    assert (full["backup_type"], full["backup_method"], full["rows"]) == ("full", "mariadb-backup", 1000)
+    assert (incremental["backup_type"], incremental["parent_id"]) == ("incremental", full["backup_id"])
+    assert incremental["verified_at"]
+    await ask(node, "insert into kept select seq from seq_2001_to_3000")
+    await asyncio.sleep(2.1)  # a time is known to the second
+    moment = datetime.now(UTC)
+    await asyncio.sleep(2.1)
+    await ask(node, "insert into kept values (3001)")
+    [(last,)] = await ask(node, "select @@gtid_binlog_pos")
+    await ask(node, "drop table kept")
+    domain, server, number = str(last).split("-")
+    dropped = f"{domain}-{server}-{int(number) + 1}"
+
+    timed = await store.restore("as-of-a-time", to=moment, cluster_size=3)
+    await timed.until_started(2 * CREATED_WITHIN)
+    for copy in await nodes_of(timed):
+        assert await ask(copy, "select count(*), max(n) from kept") == [(3000, 3000)]
+    assert {one["role"] for one in await timed.nodes()} == {"primary", "replica"}
+
+    before = await store.restore("before-the-drop", pitr_stop_lsn=dropped, cluster_size=1)
+    await before.until_started(CREATED_WITHIN)
+    (copy,) = await nodes_of(before)
+    assert await ask(copy, "select count(*), max(n) from kept") == [(3001, 3001)]
+    await ask(copy, "insert into kept values (4000)")
+
+
+async def test_a_drill_proves_the_newest_backup_and_its_rows(tenant: Tenant) -> None:
+    store = await tenant.create("proved", 1, vendor="mariadb")
+    (node,) = await nodes_of(store)
+    await ask(node, "create table kept (n int primary key) select seq as n from seq_1_to_500")
+    await backed_up(store, "full")
+    await ask(node, "delete from kept where n > 100")
+    await tenant.call("POST", f"{BACKUPS}/{store.uuid}/drill")
+
+    async def drilled() -> dict[str, Any] | None:
+        found: dict[str, Any] | None = (await store.call("GET", BACKUPS))["backups"][0]["drill"]
+        return found
+
+    found = await eventually(drilled, within=CREATED_WITHIN, what="the drill's outcome")
+    assert found["proved"], found
+    assert (found["tables"], found["rows"]) == (1, 500)
+
+
+async def test_what_was_written_last_is_in_the_store_within_a_minute_though_nobody_asks(tenant: Tenant) -> None:
+    store = await tenant.create("lost", 1, vendor="mariadb")
+    (node,) = await nodes_of(store)
+    await ask(node, "create table kept (n int primary key)")
+    await backed_up(store, "full")
+    await ask(node, "insert into kept values (1)")
+    written = datetime.now(UTC)
+
+    async def stored() -> bool:
+        at = (await store.call("GET", "backup/api/v1/proof"))["recovery_point"]
+        return at is not None and datetime.fromisoformat(at) > written
+
+    await eventually(stored, within=60, every=1, what="the log's newest part in the store")
+    assert datetime.now(UTC) - written < timedelta(seconds=60)
