@@ -17,10 +17,10 @@ BACKUPS = "backup/api/v1/backups"
 pytestmark = pytest.mark.slow
 
 
-async def backed_up(tenant: Tenant, name: str, folder: Path) -> Store:
+async def backed_up(tenant: Tenant, name: str, folder: Path, nodes: int = 1) -> Store:
     """A datastore with a backup, and a row that is in its log only."""
-    store = await tenant.create(name, 1)
-    primary = (await store.parameters(folder))[0]
+    store = await tenant.create(name, nodes)
+    primary = await store.read_write(folder)
     await execute(primary, "create table kept as select 1 as n")
     await store.call("POST", BACKUPS, {"backup_type": "full"})
 
@@ -72,6 +72,26 @@ async def test_a_drill_proves_the_newest_backup_and_leaves_nothing(
     assert await drill.kept_secrets() == []
 
 
+async def test_a_drill_comes_by_its_schedule_and_proves_the_newest_backup(tenant: Tenant, folder: Path) -> None:
+    store = await backed_up(tenant, "by-schedule", folder)
+    await store.call("PUT", "backup/api/v1/policies", {"drill": "* * * * *"})
+
+    async def ordered() -> bool:
+        return any(job["type"] == "JOB_TYPE_SCHEDULED_DRILL" for job in await store.jobs())
+
+    await eventually(ordered, within=120, every=1, what="the schedule orders a drill")
+    await store.call("PUT", "backup/api/v1/policies", {})
+
+    async def drilled() -> dict[str, Any] | None:
+        found: dict[str, Any] | None = (await store.call("GET", BACKUPS))["backups"][0]["drill"]
+        return found
+
+    found = await eventually(drilled, within=CREATED_WITHIN, every=1, what="the drill's outcome")
+    assert found["proved"], found
+    proof = await store.call("GET", "backup/api/v1/proof")
+    assert proof["recovery_seconds"] == found["seconds"]
+
+
 async def test_a_log_that_does_not_get_into_the_store_is_told_within_two_minutes_and_when_it_does_again(
     tenant: Tenant, local: LocalSide, folder: Path
 ) -> None:
@@ -90,19 +110,24 @@ async def test_a_log_that_does_not_get_into_the_store_is_told_within_two_minutes
     await eventually(lambda: says("STARTED", ""), within=120, what="all is well again")
 
 
+async def tear(installation: Installed, store: Store) -> None:
+    """The content of its backups is gone from the store, and nobody knows yet."""
+    settings = load(installation.instance, {})
+    cloud = settings.cloud("local")
+    assert cloud is not None
+    objects = open_store(cloud, settings, patience=5)
+    for one in await objects.list(f"datastores/{await store.short_id()}/backup/"):
+        if "/bundle/" in one.key:
+            await objects.delete(one.key)
+    await objects.close()
+
+
 @pytest.mark.timeout(600)
 async def test_a_restore_that_fails_says_why_and_leaves_nothing(
     tenant: Tenant, local: LocalSide, folder: Path, installation: Installed
 ) -> None:
     store = await backed_up(tenant, "torn", folder)
-    cloud = load(installation.instance, {}).cloud("local")
-    assert cloud is not None
-    objects = open_store(cloud, load(installation.instance, {}), patience=5)
-    kept = await objects.list(f"datastores/{await store.short_id()}/backup/")
-    for one in kept:
-        if "/bundle/" in one.key:
-            await objects.delete(one.key)
-    await objects.close()
+    await tear(installation, store)
 
     restored = await store.restore("never")
     short = await restored.short_id()
