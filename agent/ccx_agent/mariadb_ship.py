@@ -53,12 +53,14 @@ class Shipper:
         self._term, self._behind = 0, 0
         self._marked = False
         """Whether the term's beginning is stored."""
+        self._begun = False
+        """Whether a file was ended since the term began: what was there before is stored at once."""
         self._active = ""
         """The file that was being written when all others were stored."""
         self._newest: float | None = None
         self._asked = self._ended = 0.0
         self._waits: float | None = None
-        """Since when something waits to be stored."""
+        """Since when a file that is ended, or shall end, waits to be stored."""
         self._waiting = 0
 
     def turn(self) -> None:
@@ -77,23 +79,23 @@ class Shipper:
         if not self.ships:
             self._waits = self._waits or time.time()
             self._begin()
-        self._waits = (self._waits or time.time()) if last > self.stored or not self._marked else None
         active = self._ask("show master status")[0]["File"]
         wanted = self._wanted()
-        due = last > self.stored and time.monotonic() - self._ended > ENDS_AFTER_S
-        if due or not self._marked or wanted > self.stored:
-            self._ask("flush local binary logs", _CHANGE_S)
-            self._ended, ended_at = time.monotonic(), time.time()
-        elif active == self._active:
+        due = time.monotonic() - self._ended > ENDS_AFTER_S or wanted > self.stored
+        ends = due and last > self._heads.get(active, -1)
+        if not ends and self._begun and active == self._active:
             return
-        else:
-            ended_at = time.time()
+        self._waits = self._waits or time.time()
+        if ends or not self._begun:
+            self._ask("flush local binary logs", _CHANGE_S)
+            self._ended, self._begun = time.monotonic(), True
         files = self._files()
-        for file, following in pairwise(files):
-            self._put(file, self._heads[file.name], self._heads[following.name])
-        self._active = files[-1].name
-        self._waits = ended_at if self._waits and last > self.stored else None
-        self._purge(files)
+        try:
+            for file, following in pairwise(files):
+                self._put(file, self._heads[file.name], self._heads[following.name])
+            self._active, self._waits = files[-1].name, None
+        finally:
+            self._purge(files)
         if wanted <= self.stored:
             (self._work / "wanted").unlink(missing_ok=True)
 
@@ -104,7 +106,7 @@ class Shipper:
         own = [part.last for part in parts if part.term == self._term]
         before = max((part.last for part in parts if part.term < self._term), default=0)
         self.stored = max(own) if own else min(before, self._behind)
-        self._marked, self._active, self.ships = bool(own), "", True
+        self._marked, self._active, self.ships, self._begun = bool(own), "", True, False
 
     def _put(self, file: Path, begins: int, ends: int) -> None:
         """Stores a file that is ended, if it has what the store has not.
