@@ -61,22 +61,29 @@ class Tenant:
         found: httpx.Response = await eventually(asked, within=60, what=f"an answer to {method} {path}")
         return found
 
-    async def order(self, name: str, nodes: int, vendor: str = "postgres") -> Store:
-        """Orders a datastore; it is not there yet."""
+    async def order(self, name: str, nodes: int, vendor: str = "postgres", topology: str = "") -> Store:
+        """Orders a datastore; it is not there yet. ``topology``: the vendor's usual one unless given."""
         made = await self.call(
             "POST",
             "prov/api/v2/cluster",
             {
-                "general": {"cluster_name": name, "cluster_size": nodes, "db_vendor": vendor},
+                "general": {
+                    "cluster_name": name,
+                    "cluster_size": nodes,
+                    "db_vendor": vendor,
+                    "cluster_type": topology,
+                },
                 "cloud": {"cloud_provider": "local", "cloud_region": "local"},
                 "instance": {"instance_size": "tiny", "volume_size": 10},
             },
         )
         return Store(self, made["uuid"])
 
-    async def create(self, name: str, nodes: int, allow: str | None = "", vendor: str = "postgres") -> Store:
+    async def create(
+        self, name: str, nodes: int, allow: str | None = "", vendor: str = "postgres", topology: str = ""
+    ) -> Store:
         """A datastore that is STARTED. ``allow`` is this machine's own address unless given; None: nobody."""
-        store = await self.order(name, nodes, vendor)
+        store = await self.order(name, nodes, vendor, topology)
         if allow is not None:
             await store.allow(allow or str(self.installed.layout.host))
         await store.until_started(CREATED_WITHIN)
