@@ -70,8 +70,9 @@ def recover(instance: str, keys: KeyRing, settings_file: Path | None, say: Calla
     finally:
         if not data.exists():
             marker.unlink()
-            with suppress(OSError):
-                layout.etc.rmdir()
+            for folder in (layout.etc, data.parent, layout.var):
+                with suppress(OSError):  # where something else is in it, it stays
+                    folder.rmdir()
     checked_major(back.base, major())
     return _write(layout, keys, back)
 
