@@ -11,6 +11,9 @@ from tests.e2e.machine import Installed, eventually
 from tests.e2e.tenant import CREATED_WITHIN, LocalSide, Store, Tenant, execute, select
 from tests.e2e.test_restore import BACKUPS, backed_up, tear
 
+from ccx.settings import load
+from ccx.storage.opened import open_store
+
 pytestmark = pytest.mark.slow
 LONGEST_PAUSE_S = 3.0
 
@@ -95,6 +98,29 @@ async def test_three_nodes_go_back_to_just_before_a_place_in_the_log_and_then_be
     assert await rows(store, folder) == [1, 2, 3]
 
 
+async def test_a_former_branch_is_removed_from_the_store_when_nothing_that_is_kept_needs_it(
+    tenant: Tenant, folder: Path, installation: Installed
+) -> None:
+    store = await backed_up(tenant, "former", folder)
+    await order(store)
+    await done(store, "JOB_TYPE_RESTORE_IN_PLACE")
+    await tenant.call("POST", f"{BACKUPS}/{store.uuid}/restore/confirm")
+    await done(store, "JOB_TYPE_CONFIRM_RESTORE")
+    short = await store.short_id()
+    assert {f"archive/{short}", f"backup/{short}"} <= await in_store(installation, short)
+
+    policy = f"backup/api/v1/policies/{store.uuid}"
+    await tenant.call("PUT", policy, {"keep_days": 0, "keep_full": 1})
+    begun = await store.call("POST", BACKUPS, {"backup_type": "full"})
+    await eventually(lambda: ended(store, begun["job_id"]), within=CREATED_WITHIN, what="the backup's job has ended")
+
+    assert await in_store(installation, short) == {f"archive/{short}-1", f"backup/{short}-1"}
+    assert (await store.call("GET", BACKUPS))["total"] == 1
+    await order(store)
+    await done(store, "JOB_TYPE_RESTORE_IN_PLACE")
+    assert await rows(store, folder) == [1, 2]
+
+
 @pytest.mark.timeout(900)
 async def test_a_restore_in_place_that_fails_leaves_what_was_there_serving(
     tenant: Tenant, local: LocalSide, folder: Path, installation: Installed
@@ -139,3 +165,20 @@ async def rows_left(primary: dict[str, str]) -> int:
 
 async def servers(local: LocalSide, store: Store) -> list[str]:
     return [one for one in await local.of(await store.short_id()) if one.startswith("server ")]
+
+
+async def ended(store: Store, job: str) -> bool:
+    found = await store.tenant.call("GET", f"deployment/v2/data-stores/{store.uuid}/jobs/{job}")
+    assert found["status"] != "JOB_STATUS_ERRORED", found
+    return bool(found["status"] == "JOB_STATUS_FINISHED")
+
+
+async def in_store(installation: Installed, short: str) -> set[str]:
+    """The logs and backups that the store has of a datastore: ``archive/…``, ``backup/…``."""
+    settings = load(installation.instance, {})
+    cloud = settings.cloud("local")
+    assert cloud is not None
+    objects, prefix = open_store(cloud, settings, patience=5), f"datastores/{short}/"
+    found = await objects.list(prefix)
+    await objects.close()
+    return {"/".join(one.key.removeprefix(prefix).split("/")[:2]) for one in found}

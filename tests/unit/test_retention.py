@@ -8,7 +8,9 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccx.runner.retention import removable
+from ccx.runner import branches
+from ccx.runner.retention import former, removable
+from ccx.stores.models import Backup, Datastore
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -100,3 +102,49 @@ def test_nothing_goes_that_is_still_needed(found: list[One], days: int, count: i
 def test_it_settles_what_went_does_not_make_more_go(found: list[One], days: int, count: int) -> None:
     gone = set(removable(found, NOW, days, count))
     assert removable([one for one in found if one.label not in gone], NOW, days, count) == []
+
+
+def restored(*days_ago: float) -> Datastore:
+    """Each time, in place, from the branch that served."""
+    made = Datastore(short_id="abc", branch=0, branches=[], served=[], restoring=None)
+    for ago in days_ago:
+        moment = NOW - timedelta(days=ago)
+        number = branches.begin(made, made.branch, moment)
+        made.branch, made.served = number, [*made.served, [moment.isoformat(), number]]
+    return made
+
+
+def of(branch: int, days_ago: float, locked_until: datetime | None = None) -> Backup:
+    return Backup(
+        label=f"{branch}-{days_ago:g}F", parent=None, ended_at=NOW - timedelta(days=days_ago), good=True, unusable=None,
+        branch=branch, locked_until=locked_until,
+    )  # fmt: skip
+
+
+def test_a_former_branch_goes_whole_when_no_time_that_is_kept_needs_it() -> None:
+    found = [of(0, 40), of(0, 21), of(1, 19), of(1, 1)]
+    assert former(restored(20), found, NOW, 14, 2) == [0]
+    assert former(restored(20), found, NOW, 30, 2) == []
+    assert former(restored(20), found, NOW, 14, 3) == []
+    assert former(restored(20), found, NOW, 0, 0) == []
+
+
+def test_a_former_branch_stays_while_one_of_its_backups_is_locked_or_its_data_are_kept() -> None:
+    kept, found = restored(20), [of(0, 21), of(1, 19), of(1, 1)]
+    kept.restoring = {"state": branches.KEPT, "branch": 1, "of": 0}
+    assert former(kept, found, NOW, 14, 2) == []
+    assert former(restored(20), [of(0, 21, NOW + timedelta(days=1)), *found[1:]], NOW, 14, 2) == []
+
+
+def test_the_log_of_a_branch_stays_as_long_as_it_leads_from_a_kept_backup_to_the_branch_that_serves() -> None:
+    """Branch 1 has no backup of its own: to a time of branch 2, recovery comes from 0 by 1."""
+    made = restored(20, 19)
+    assert former(made, [of(0, 21), of(2, 1)], NOW, 14, 2) == []
+    assert former(made, [of(0, 21), of(2, 18), of(2, 1)], NOW, 14, 2) == [0, 1]
+
+
+def test_what_was_restored_and_taken_back_goes_though_what_it_came_from_serves() -> None:
+    made = restored(20)
+    made.branch, made.served = 0, [*made.served, [(NOW - timedelta(days=19)).isoformat(), 0]]
+    assert former(made, [of(0, 30), of(1, 19.5), of(0, 15), of(0, 1)], NOW, 14, 2) == [1]
+    assert former(made, [of(0, 30), of(1, 19.5), of(0, 1)], NOW, 14, 2) == []

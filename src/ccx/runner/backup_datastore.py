@@ -13,7 +13,7 @@ from ccx.cmon.backup import Kind
 from ccx.db import utc_now
 from ccx.jobs import Job, JobRecord, Lane, operation
 from ccx.runner.services import Services
-from ccx.runner.steps import backups, locks, proof
+from ccx.runner.steps import backups, former, locks, proof
 from ccx.runner.subject import Subject
 from ccx.stores import backups as stored
 from ccx.stores import datastores
@@ -69,5 +69,9 @@ async def backup_datastore(job: Job, datastore_id: str, kind: str) -> None:
     found = await job.step("list", backups.look(services, datastore_id), timeout=200, retry_for=600)
     await job.transaction("record", backups.record(services, datastore_id, found, made["id"], counted))
     await job.transaction("verified", proof.record(services, datastore_id, read))
+    if made["kind"] == Kind.FULL:
+        gone = await job.transaction("former", former.forget(services, datastore_id))
+        if gone:
+            await job.step("remove former", former.remove(services, datastore_id, gone), timeout=600)
     locked = await job.step("lock", locks.lock(services, datastore_id, made["id"]), timeout=600)
     await job.transaction("locked", locks.record(datastore_id, locked))

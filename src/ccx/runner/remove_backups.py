@@ -7,10 +7,10 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ccx import jobs
 from ccx.db import utc_now
 from ccx.jobs import Job, Step, TransactionBody, operation
 from ccx.runner import repositories
+from ccx.runner.readers import is_read
 from ccx.runner.services import Services
 from ccx.runner.steps.servers import Action
 from ccx.runner.subject import Subject
@@ -47,22 +47,13 @@ async def remove_backups(job: Job, datastore_id: str) -> None:
 def _forget(services: Services, datastore_id: str) -> TransactionBody:
     async def body(tx: AsyncSession) -> bool:
         datastore = await datastores.get(tx, UUID(datastore_id), for_update=True)
-        if not is_due(datastore) or await _is_read(tx, datastore):
+        if not is_due(datastore) or await is_read(tx, datastore):
             return False
         gone = await backups.forget(tx, datastore.id)
         audit.record(tx, "ccx-retention", "remove backups", datastore.id, backups=gone)
         return True
 
     return body
-
-
-async def _is_read(tx: AsyncSession, datastore: Datastore) -> bool:
-    """Whether a restore or a drill of its backups is not over."""
-    for made in await datastores.made_from(tx, datastore.id):
-        newest, _ = await jobs.history(tx, str(made), limit=1)
-        if newest and not newest[0].status.is_final:
-            return True
-    return False
 
 
 def is_due(datastore: Datastore) -> bool:

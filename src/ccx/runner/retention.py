@@ -6,6 +6,9 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
+from ccx.runner import branches
+from ccx.stores.models import Backup, Datastore
+
 
 class Kept(Protocol):
     """What is asked of a backup; rows of the stores have it."""
@@ -65,3 +68,43 @@ def _chains(backups: Sequence[Kept]) -> list[list[Kept]]:
             seen.add(root.label)
         chains.setdefault(root.label, []).append(one)
     return [sorted(chain, key=lambda one: one.label != label) for label, chain in chains.items()]
+
+
+def former(datastore: Datastore, backups: Sequence[Backup], now: datetime, days: int, count: int) -> list[int]:
+    """Branches that go whole, log and backups: by the same rule, over the backups of all branches together.
+
+    One goes when each of its backups does, nothing of it is locked, and it served no moment of the last ``days``. Its
+    log may still be the way from an older branch's backup to a later branch: then it stays until the older one goes.
+    All stay while the data of before a restore in place are there.
+    """
+    if datastore.restoring is not None or not (days or count):
+        return []
+    removed, oldest = set(removable(backups, now, days, count)), now - timedelta(days=days)
+    left, every = _left(datastore), [0, *(one["number"] for one in datastore.branches)]
+    over = {
+        number for number in every
+        if number != datastore.branch
+        and all(b.label in removed and (b.locked_until is None or b.locked_until <= now) for b in _of(backups, number))
+        and left.get(number, oldest) <= oldest
+    }  # fmt: skip
+    leading = {number for later in every if later not in over for number in _past(datastore, later)}
+    going: list[int] = []
+    for number in sorted(over):  # what a branch came from has a lower number
+        if number not in leading or all(older in going for older in _past(datastore, number)[1:]):
+            going.append(number)
+    return going
+
+
+def _of(backups: Sequence[Backup], branch: int) -> list[Backup]:
+    return [one for one in backups if one.branch == branch]
+
+
+def _past(datastore: Datastore, branch: int) -> list[int]:
+    return [stretch.branch for stretch in branches.past(datastore, branch)]
+
+
+def _left(datastore: Datastore) -> dict[int, datetime]:
+    """When each branch that served before served last."""
+    moments = [(datetime.fromisoformat(since), branch) for since, branch in datastore.served]
+    before = [0, *(branch for _, branch in moments)]
+    return {branch: since for branch, (since, _) in zip(before, moments, strict=False)}

@@ -33,6 +33,12 @@ async def forget(tx: AsyncSession, datastore_id: UUID) -> int:
     return len(gone.all())
 
 
+async def forget_branches(tx: AsyncSession, datastore_id: UUID, branches: Sequence[int]) -> int:
+    """The same of some of its branches."""
+    those = (Backup.datastore_id == datastore_id) & Backup.branch.in_(branches)
+    return len((await tx.scalars(delete(Backup).where(those).returning(Backup.id))).all())
+
+
 async def locked(tx: AsyncSession, datastore_id: UUID, labels: Sequence[str], until: datetime) -> None:
     """Records until when nobody can delete these."""
     those = (Backup.datastore_id == datastore_id) & Backup.label.in_(labels)
