@@ -22,7 +22,9 @@ from typing import Any, ClassVar, Protocol
 import pytest
 from tests.e2e.machine import Installed, eventually, run
 from tests.e2e.observed import observed
-from tests.e2e.tenant import REPAIRED_WITHIN, LocalSide, Store, Tenant
+from tests.e2e.tenant import REPAIRED_WITHIN, LocalSide, Store, Tenant, signed_up
+
+from ccx.clouds.local.image import ensure_image
 
 GAP_WITHIN = 30.0
 """Seconds without writes. A quiet machine needs a few; this bound is for one that other tests share."""
@@ -113,46 +115,48 @@ class EngineConformance:
     application: ClassVar[Application]
 
     @pytest.fixture(scope="class")
-    async def installation(self, new_installation: Installed) -> Installed:
-        from ccx.clouds.local.image import ensure_image
-
-        await asyncio.to_thread(ensure_image, self.application.image)
-        changes = ("auto_repair.delay=5", "guard=enforce", *self.application.settings)
+    @classmethod
+    async def installation(cls, new_installation: Installed) -> Installed:
+        await asyncio.to_thread(ensure_image, cls.application.image)
+        changes = ("auto_repair.delay=5", "guard=enforce", *cls.application.settings)
         await new_installation.up(*(word for change in changes for word in ("--set", change)))
         return new_installation
 
     @pytest.fixture(scope="class")
-    async def user(self, installation: Installed) -> AsyncIterator[Tenant]:
-        from tests.e2e.tenant import signed_up
-
+    @classmethod
+    async def user(cls, installation: Installed) -> AsyncIterator[Tenant]:
         async with signed_up(installation) as user:
             yield user
 
     @pytest.fixture(scope="class")
-    async def side(self, installation: Installed) -> AsyncIterator[LocalSide]:
+    @classmethod
+    async def side(cls, installation: Installed) -> AsyncIterator[LocalSide]:
         side = LocalSide(installation)
         yield side
         await side.cloud.close()
 
     @pytest.fixture(scope="class")
-    async def closed(self, user: Tenant) -> Store:
+    @classmethod
+    async def closed(cls, user: Tenant) -> Store:
         """Three nodes that nobody may reach yet."""
         began = time.monotonic()
-        store = await user.create("shop", 3, allow=None, vendor=self.application.vendor)
+        store = await user.create("shop", 3, allow=None, vendor=cls.application.vendor)
         print(f"created in {time.monotonic() - began:.1f} s")
         return store
 
     @pytest.fixture(scope="class")
-    async def store(self, closed: Store) -> Store:
+    @classmethod
+    async def store(cls, closed: Store) -> Store:
         """The same, open to this machine."""
         await closed.allow(str(closed.tenant.installed.layout.host))
         node = logins(await closed.connection())[0]
-        await eventually(lambda: self._answers(node), TAKES_EFFECT_WITHIN, what="the rule takes effect")
+        await eventually(lambda: cls._answers(node), TAKES_EFFECT_WITHIN, what="the rule takes effect")
         return closed
 
-    async def _answers(self, login: Login) -> bool:
+    @classmethod
+    async def _answers(cls, login: Login) -> bool:
         try:
-            return bool(await self.application.ask(login, "select 1"))
+            return bool(await cls.application.ask(login, "select 1"))
         except (Refused, OSError):
             return False
 

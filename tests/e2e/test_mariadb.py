@@ -20,7 +20,8 @@ class TestMariaDb(EngineConformance):
     application = MariaDbApplication()
 
     @pytest.fixture(scope="class")
-    async def single(self, user: Tenant) -> Store:
+    @classmethod
+    async def single(cls, user: Tenant) -> Store:
         """A datastore of one node."""
         return await user.create("single", 1, vendor="mariadb")
 
