@@ -86,7 +86,13 @@ def begin(
             f"no word of {_listed(missing)}, where acknowledged writes may be that nobody else has; "
             f"known: {_evidence(known)}",
         )
-    if not patient and (absent := set(nodes) - set(known)):
+    absent = set(nodes) - set(known)
+    if absent and len(last) * 2 <= len(nodes):
+        # A group so small is one that others may have joined in the moment before nobody could note it any more.
+        return Start(
+            Begin.WAIT, f"no word of {_listed(absent)}, and the last group was a small one; known: {_evidence(known)}"
+        )
+    if absent and not patient:
         return Start(Begin.WAIT, f"waits a moment for {_listed(absent)}")
     best = max(known, key=lambda label: (known[label].seqno, tuple(-n for n in place(label))))
     if best != me:

@@ -32,6 +32,18 @@ ON_OFFER = (
     " types: [{code: galera, name: Galera}, {code: replication, name: Replication}]}]"
 )
 
+HAND_OVER = """
+import http.client, json, ssl, sys
+folder = "/etc/ccx/mysql/"
+tls = ssl.create_default_context(cafile=folder + "ca.crt")
+tls.load_cert_chain(folder + "node.crt", folder + "node.key")
+keeper = http.client.HTTPSConnection(sys.argv[1], 8008, context=tls)
+keeper.request("POST", "/hand-over", json.dumps({"to": sys.argv[2]}))
+answer = keeper.getresponse()
+assert answer.status == 200, answer.read()
+"""
+"""A planned change, asked for by the node itself: as the control plane asks for it, by the datastore's certificates."""
+
 
 @pytest.fixture(scope="module")
 async def image() -> Path:
@@ -191,6 +203,47 @@ async def test_the_writers_machine_dies_no_write_is_lost_and_the_node_is_replace
     assert writer.gap() < GAP_WITHIN
     assert sorted(node["role"] for node in await store.nodes()) == ["primary", "replica", "replica"]
     await local.check_inventory()
+
+
+async def test_a_writer_that_is_cut_off_and_lives_on_accepts_nothing_and_another_takes_its_place(
+    store: Store, local: LocalSide
+) -> None:
+    async with written_to(store) as writer:
+        gone = await store.primary()
+        await local.cloud.cut(gone["hostname"])
+        await acknowledges(writer, 200, REPAIRED_WITHIN)
+
+        async def without() -> bool:
+            return gone["host_uuid"] not in [node["host_uuid"] for node in await store.nodes()]
+
+        await eventually(without, REPAIRED_WITHIN, every=0.5, what="the node is replaced")
+        await store.until_started(REPAIRED_WITHIN)
+    assert writer.gap() < GAP_WITHIN
+
+
+async def test_the_one_that_accepts_writes_hands_over_to_another_by_its_keeper(store: Store, local: LocalSide) -> None:
+    async with written_to(store) as writer:
+        nodes = await store.nodes()
+        old = next(node for node in nodes if node["role"] == "primary")
+        to = next(node for node in nodes if node["role"] == "replica")
+        inside = ("nsenter", "-t", str(await local.init_of(old["private_ip"])), "-a")
+        await run(*inside, "python3", "-c", HAND_OVER, old["private_ip"], to["label"])
+
+        host = to["hostname"]
+        chosen = next(node for node in parameters(await store.connection()) if node["host"] == host)
+
+        async def opened() -> bool:
+            return await ask(chosen, "select @@read_only") == [(0,)]
+
+        await eventually(opened, 30, every=0.2, what=f"{to['label']} accepts writes")
+        await acknowledges(writer, 100, 30)
+
+        async def named() -> bool:
+            return bool((await store.primary())["label"] == to["label"])
+
+        # Nothing was wrong, so nobody hurries to look.
+        await eventually(named, 90, every=0.5, what="the control plane sees it, and moves the name")
+    assert writer.gap() < GAP_WITHIN
 
 
 async def test_all_machines_die_at_once_and_it_comes_back_by_itself_with_every_write(

@@ -71,6 +71,13 @@ def test_who_had_left_before_is_waited_for_a_moment_and_not_for_ever() -> None:
     assert of("n2g1", {**pair, "n1g1": at(8, THREE, 1)}, patient=False).do is Begin.BOOTSTRAP
 
 
+def test_of_a_last_group_without_a_majority_of_the_nodes_nobody_begins_before_all_have_been_heard() -> None:
+    last = {"n1g1": at(12, ("n1g1",), 11)}
+    assert of("n1g1", last).do is Begin.WAIT
+    assert of("n1g1", {**last, "n2g1": at(9, THREE[:2], 9)}).do is Begin.WAIT
+    assert of("n1g1", {**last, "n2g1": at(9, THREE[:2], 9), "n3g1": at(8)}).do is Begin.BOOTSTRAP
+
+
 def test_who_remembers_an_older_group_alone_begins_nothing() -> None:
     assert of("n1g1", {"n1g1": at(8, THREE, 1)}).do is Begin.WAIT
 
