@@ -106,6 +106,9 @@ class Keeper:
         elif leads:
             self._down_since = self._down_since or time.monotonic()
             if time.monotonic() - self._down_since > CRASHED:
+                # What is silent may live, and would go on accepting writes that a later leader knows nothing of.
+                self._say("fence: the server is silent, and gives way to another")
+                self.server.fence()
                 self._change({"leader": entries["leader"].revision}, {}, ["leader"])
         self._report(look.server, seen)
         if action.do is Do.WAIT:

@@ -124,7 +124,7 @@ def _keep_errant(told: dict[str, Any]) -> None:
     """What this node has and the leader's history has not: for a person, who may want to see what it was."""
     errant = Path(told["errant"])
     errant.mkdir(exist_ok=True)
-    logs = sorted(str(path) for path in Path(told["binlogs"]).glob("binlog.[0-9]*"))
+    logs = sorted(str(path) for path in Path(told["binlogs"]).glob("binlog.*[0-9]"))
     if logs:
         with (errant / f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.sql").open("w") as kept:
             subprocess.run(["mariadb-binlog", "--verbose", *logs[-2:]], stdout=kept, check=False, cwd="/")

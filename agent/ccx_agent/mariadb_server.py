@@ -54,10 +54,10 @@ class MariaDb:
         try:
             state = self.ask(_STATE)[0]
             follows = next(iter(self.ask("show slave status")), {})
-            log = next(iter(self.ask("show master status")), {})
             counters = {row["Variable_name"]: row["Value"] for row in self.ask(_COUNTERS)}
         except (ServerSilent, ServerRefused) as error:
             return Look(Server(running=False), {"err": str(error)})
+        file, position = self._log_end()
         written, applied = number(state["written"]), number(state["applied"])
         server = Server(
             running=True,
@@ -75,11 +75,19 @@ class MariaDb:
             "synchronous": counters.get("Rpl_semi_sync_slave_status") == "ON",
             "semi_sync": counters.get("Rpl_semi_sync_master_status") == "ON",
             "copies": int(counters.get("Rpl_semi_sync_master_clients") or 0),
-            "file": follows.get("Relay_Master_Log_File") or log.get("File", ""),
-            "position": int(follows.get("Exec_Master_Log_Pos") or log.get("Position") or 0),
+            "file": follows.get("Relay_Master_Log_File") or file,
+            "position": int(follows.get("Exec_Master_Log_Pos") or position),
             "err": follows.get("Last_SQL_Error") or follows.get("Last_IO_Error") or "",
         }
         return Look(server, shown)
+
+    def _log_end(self) -> tuple[str, int]:
+        """The file that the server's own log is in now, and its size.
+
+        Asked for it, the server would not answer while two writes wait for a replica: the second holds the log.
+        """
+        newest = max(Path(self._told["binlogs"]).glob("binlog.*[0-9]"), default=None)  # each has an index beside it
+        return (newest.name, newest.stat().st_size) if newest else ("", 0)
 
     def freeze(self) -> None:
         """Receives no more. What is here already goes on being applied."""
