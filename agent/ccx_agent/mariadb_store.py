@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
@@ -20,11 +21,13 @@ _NOWHERE = 3
 """rclone's exit code where there is nothing of that name."""
 _CHUNK, _PARTS = 16 << 20, 9000
 """Bytes of a part of an upload at least, and how many parts there are at most; S3 takes 10,000."""
+_WHEN = re.compile(r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d ", re.MULTILINE)
+_REQUEST = re.compile(r",? request id: [^,\s]*,?( host id:)?")
 _PIECE = 1 << 20
 _DAMAGE = (
     "failed to authenticate", "not an encrypted file", "bad magic", "too short", "unexpected EOF", "truncated",
 )  # fmt: skip
-_PATIENCE = ("--low-level-retries=30", "--contimeout=10s", "--timeout=60s", "--retries=1")
+_PATIENCE = ("--low-level-retries=12", "--contimeout=10s", "--timeout=60s", "--retries=1")
 """A store that restarts is waited for, a minute or two."""
 
 
@@ -121,8 +124,9 @@ def finish(process: subprocess.Popen[bytes]) -> None:
 
 
 def complaint(said: bytes) -> str:
-    lines = [line for line in said.decode(errors="replace").splitlines() if line.strip()]
-    return lines[-1][-500:] if lines else "rclone failed without a word"
+    """Its last word, which may go over several lines; without when, and without what only the store could look up."""
+    last = _WHEN.split(said.decode(errors="replace"))[-1]
+    return _REQUEST.sub("", " ".join(last.split()))[:500] or "rclone failed without a word"
 
 
 def pour(source: IO[bytes], upload: subprocess.Popen[bytes], each: Callable[[bytes], object]) -> bool:

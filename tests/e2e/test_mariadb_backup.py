@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import signal
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
+import pymysql
 import pytest
 from tests.e2e.machine import Installed, eventually
 from tests.e2e.mariadb_writer import Parameters, parameters, select
 from tests.e2e.observed import nothing_undeclared
-from tests.e2e.tenant import CREATED_WITHIN, Store, Tenant
+from tests.e2e.tenant import CREATED_WITHIN, LocalSide, Store, Tenant
+
+from ccx.settings import load
+from ccx.storage.opened import open_store
 
 BACKUPS = "backup/api/v1/backups"
 
@@ -101,17 +108,56 @@ async def test_a_drill_proves_the_newest_backup_and_its_rows(tenant: Tenant) -> 
     assert (found["tables"], found["rows"]) == (1, 500)
 
 
-async def test_what_was_written_last_is_in_the_store_within_a_minute_though_nobody_asks(tenant: Tenant) -> None:
+async def test_what_was_written_last_is_in_the_store_within_a_minute_though_nobody_asks(
+    tenant: Tenant, installation: Installed
+) -> None:
     store = await tenant.create("lost", 1, vendor="mariadb")
     (node,) = await nodes_of(store)
     await ask(node, "create table kept (n int primary key)")
     await backed_up(store, "full")
-    await ask(node, "insert into kept values (1)")
-    written = datetime.now(UTC)
+    settings = load(installation.instance, {})
+    cloud = settings.cloud("local")
+    assert cloud is not None
+    objects = open_store(cloud, settings, patience=5)
+    log = f"datastores/{await store.short_id()}/archive/"
+    try:
+        before = {one.key for one in await objects.list(log)}
+        await ask(node, "insert into kept values (1)")
 
-    async def stored() -> bool:
-        at = (await store.call("GET", "backup/api/v1/proof"))["recovery_point"]
-        return at is not None and datetime.fromisoformat(at) > written
+        async def stored() -> bool:
+            return bool({one.key for one in await objects.list(log)} - before)
 
-    await eventually(stored, within=60, every=1, what="the log's newest part in the store")
-    assert datetime.now(UTC) - written < timedelta(seconds=60)
+        await eventually(stored, within=60, every=0.5, what="the log's newest part in the store")
+    finally:
+        await objects.close()
+
+
+async def test_the_log_goes_on_from_the_next_primary_and_leads_over_the_failover(
+    tenant: Tenant, local: LocalSide
+) -> None:
+    store = await tenant.create("failed-over", 3, vendor="mariadb")
+
+    async def written(first: int, last: int) -> bool:
+        for node in await nodes_of(store):
+            with contextlib.suppress(pymysql.MySQLError, OSError):
+                await ask(node, f"insert ignore into kept select seq from seq_{first}_to_{last}")
+                return True
+        return False
+
+    for node in await nodes_of(store):
+        with contextlib.suppress(pymysql.MySQLError, OSError):
+            await ask(node, "create table kept (n int primary key)")
+    full = await backed_up(store, "full")
+    primary = await store.primary()
+    assert full["node"] is not None
+    assert await written(1, 1000)
+    os.kill(await local.init_of(primary["private_ip"]), signal.SIGKILL)
+    await eventually(lambda: written(1001, 2000), within=60, every=0.5, what="a new primary accepts writes")
+    copy = await store.restore("leads-over", cluster_size=1)
+    await copy.until_started(CREATED_WITHIN)
+    (node,) = await nodes_of(copy)
+    assert await ask(node, "select count(*), max(n) from kept") == [(2000, 2000)]
+    await store.until_started(2 * CREATED_WITHIN)
+    assert await written(2001, 2100)
+    later = await backed_up(store, "incremental")
+    assert later["verified_at"]

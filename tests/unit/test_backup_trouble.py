@@ -29,6 +29,11 @@ from ccx.errors import Transient
         ("HTTP request failed with 404 (Not Found): <Code>NoSuchBucket</Code>", "bucket", False),
         ("ERROR: [057]: unable to execute query: FATAL:  terminating connection due to administrator", "became", True),
         ("ERROR: [082]: WAL segment 000000010000000000000005 was not archived before the 60000ms timeout", "log", True),
+        ("Failed to rcat: last error was: multipart upload failed: AccessDenied: Access Denied.", "keys", False),
+        ("Failed to rcat: NoSuchBucket: The specified bucket does not exist status code: 404", "no such bucket", False),
+        ('Put "https://10.1.0.2:8333/b": x509: certificate signed by unknown authority', "can't trust", False),
+        ('Get "https://10.1.0.2:8333/b": dial tcp 10.1.0.2:8333: connect: connection refused', "does not answer", True),
+        ("Failed to connect to MariaDB server: Can't connect to local server through socket", "became primary", True),
         ("something that nobody has seen", "own words", True),
     ],
 )

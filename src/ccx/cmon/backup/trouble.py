@@ -40,7 +40,7 @@ _CAUSES = (
         "the object store is full", f"Make room in it, or raise the quota{_AGAIN}",
     ),
     _known(
-        r"unable to verify certificate|certificate (verify failed|has expired)|self.signed certificate",
+        r"unable to verify certificate|certificate (verify failed|has expired)|self.signed certificate|x509:",
         "the object store shows a certificate that the node can't trust",
         "Name the CA that signs it in s3_ca; its name must be that of s3_endpoint", passes=False,
     ),
@@ -63,9 +63,11 @@ _CAUSES = (
     ),
     _known(r"\b5\d\d \(|InternalError", "the object store fails", f"See its own log{_AGAIN}"),
     _known(
-        r"terminating connection|server closed the connection|unable to find primary|is in recovery|recovery is in prog"
-        r"|cluster is not running|has been promoted|timeline|pg_backup_stop|database system is (shutting|starting)",
-        "PostgreSQL was restarted, or another node became primary", "Nothing: the backup begins again there",
+        r"connect to (local )?server|server has gone away|lost connection to (server|mysql)"
+        r"|terminating connection|server closed the connection|unable to find primary|is in recovery"
+        r"|recovery is in prog|cluster is not running|has been promoted|timeline|pg_backup_stop"
+        r"|database system is (shutting|starting)",
+        "the database was restarted, or another node became primary", "Nothing: the backup begins again there",
     ),
     _known(
         r"WAL segment .* was not archived|archive timeout",
@@ -73,20 +75,20 @@ _CAUSES = (
     ),
     _known(
         r"unable to (connect|get address|read|write)|timeout|connection (refused|reset)|unexpected eof|no route to host"
-        r"|TLS error",
+        r"|TLS error|dial tcp|no such host",
         "the object store does not answer", f"See that it runs, and that nodes reach it: ccx network probe{_AGAIN}",
     ),
 )  # fmt: skip
 
 
 def why(said: str, what: str) -> CcxError:
-    """The error to raise where pgBackRest ``said`` that, and ``what`` was to be done (``back up on n1g1``).
+    """The error to raise where the tool ``said`` that, and ``what`` was to be done (``back up on n1g1``).
 
     Its own words stay in it, but for their beginning, which says how it logs.
     """
     words = re.sub(r"^.*?(P\d\d\s+)?(ERROR|WARN|FATAL): *", "", " ".join(said.split()))[:300]
     known = next((one for one in _CAUSES if one.said.search(said)), None)
     if known is None:
-        return StoreTrouble(f"could not {what}: {words}", remedy="Try again; pgBackRest's own words tell what is wrong")
+        return StoreTrouble(f"could not {what}: {words}", remedy="Try again; the tool's own words tell what is wrong")
     kind = StoreTrouble if known.passes else StoreRefusal
     return kind(f"could not {what}: {known.cause} ({words})", remedy=known.remedy)
