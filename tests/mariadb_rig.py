@@ -120,6 +120,17 @@ class Rig:
         found: dict[str, Any] = json.loads((self.home / "work" / f"verified-{name}").read_text())
         return found
 
+    def expire(self, *remove: str) -> None:
+        """Removes these backups, as the agent's verb does."""
+        (self.root / "etc/ccx/mariadb-backup").mkdir(parents=True, exist_ok=True)
+        (self.root / "etc/ccx/mariadb-backup/backup.json").write_text(json.dumps(self.told()))
+        call = (
+            "import json, sys; sys.path.insert(0, '/usr/lib/ccx-agent');"
+            " from ccx_agent.mariadb_backup import expire;"
+            " expire({'remove': json.loads(sys.argv[1])}, lambda line: None)"
+        )
+        self.run("python3", "-I", "-c", call, json.dumps(remove), user="root")
+
     def archive_up_to(self, position: str, within: float = 30) -> None:
         """Returns when everything up to that transaction is in the store."""
         number = int(position.rsplit("-", 1)[1])

@@ -265,3 +265,53 @@ async def test_a_backup_whose_store_goes_away_leaves_nothing_that_looks_complete
         finally:
             rig.store_keys(past["weed"])
         assert rig.shipped()["stored"] >= before["stored"]
+
+
+async def test_the_oldest_chain_goes_with_its_log_and_what_is_kept_is_restored_as_before(
+    root: Path, weed: SeaweedFs
+) -> None:
+    rig = Rig(root, "b", archive="xyz")
+    rig.home.mkdir()
+    rig.store_keys(weed)
+    rig.lay_out()
+    await in_thread(rig.initialise)
+    server, shipper = await in_thread(rig.start), rig.ship()
+    store = S3(weed.location, weed.keys)
+
+    async def kept(folder: str) -> list[str]:
+        return [one.key for one in await store.list(f"ds/abc/{folder}/xyz/")]
+
+    try:
+        rig.sql(
+            f"create database shop; create user writer identified by '{PASSWORD}'; grant all on shop.* to writer;"
+            " create table shop.kept (n int primary key); insert into shop.kept values (1)"
+        )
+        made = [await in_thread(rig.back_up, "one", "full"), await in_thread(rig.back_up, "two", "incremental")]
+        for n in (2, 3):
+            rig.sql(f"insert into shop.kept values ({n})")
+            await in_thread(rig.archive_up_to, rig.position())
+        made.append(await in_thread(rig.back_up, "three", "full"))
+        rig.sql("insert into shop.kept values (4)")
+        await in_thread(rig.archive_up_to, rig.position())
+        log = await kept("archive")
+        with pytest.raises(subprocess.CalledProcessError):  # the second one builds on it
+            await in_thread(rig.expire, made[0]["id"])
+        assert len(await kept("backup")) == 6
+        await in_thread(rig.expire, made[0]["id"], made[1]["id"])
+        assert {key.split("/")[-2] for key in await kept("backup")} == {made[2]["id"]}
+        assert 0 < len(await kept("archive")) < len(log)
+        copy = Rig(root, "c", archive="xyz")
+        copy.home.mkdir()
+        copy.lay_out(server_id="20001")
+        await in_thread(copy.restore, backup=made[2]["id"])
+        restored_server = await in_thread(copy.start)
+        try:
+            assert rows(copy) == {"kept": [(1,), (2,), (3,), (4,)]}
+        finally:
+            restored_server.terminate()
+            restored_server.wait(60)
+    finally:
+        await store.close()
+        for process in (shipper, server):
+            process.terminate()
+            process.wait(60)
