@@ -50,7 +50,7 @@ class Rig:
             "archive": self.archive, "label": "n1g1", "rclone": "/srv/rclone.conf", "ca": "/srv/ca.crt",
             "server": f"{home}/my.cnf", "socket": f"{home}/run/s", "data": f"{home}/data", "binlogs": f"{home}/binlog",
             "work": f"{home}/work", "run": f"{home}/run", "mariadbd": "/usr/sbin/mariadbd",
-            "replication_user": "ccx_replication", "keeper": None, **more,
+            "replication_user": "ccx_replication", "keeper": None, "retries": 4, **more,
         }  # fmt: skip
 
     def store_keys(self, store: SeaweedFs) -> None:

@@ -27,7 +27,8 @@ _PIECE = 1 << 20
 _DAMAGE = (
     "failed to authenticate", "not an encrypted file", "bad magic", "too short", "unexpected EOF", "truncated",
 )  # fmt: skip
-_PATIENCE = ("--low-level-retries=12", "--contimeout=10s", "--timeout=60s", "--retries=1")
+_RETRIES = 12
+_PATIENCE = ("--contimeout=10s", "--timeout=60s", "--retries=1")
 """A store that restarts is waited for, a minute or two."""
 
 
@@ -42,13 +43,14 @@ class Damaged(StoreFailed):
 class Store:
     """``told``: ``rclone``, its configuration's path; ``ca``, of the store's CA; empty: one that systems know.
 
-    ``unchecked``: the store's certificate is not checked at all.
+    ``unchecked``: the store's certificate is not checked at all. ``retries``: how often a store is asked that is away.
     """
 
     def __init__(self, told: dict[str, Any]) -> None:
         ca = (f"--ca-cert={told['ca']}",) if told.get("ca") else ()
         ca = ("--no-check-certificate",) if told.get("unchecked") else ca
-        self._command = ["rclone", f"--config={told['rclone']}", "--log-level=ERROR", *_PATIENCE, *ca]
+        retries = f"--low-level-retries={told.get('retries', _RETRIES)}"
+        self._command = ["rclone", f"--config={told['rclone']}", "--log-level=ERROR", retries, *_PATIENCE, *ca]
 
     def names(self, under: str) -> list[str]:
         """Of all objects below, without ``under``."""
