@@ -13,6 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ccx import jobs, pki
 from ccx.clouds.base import ServerState
 from ccx.cmon.backup import ArchiveState, BacksUp, Kind
+from ccx.cmon.engines.base import NamesLeader
 from ccx.cmon.spec import ClusterSpec, ClusterView, Role
 from ccx.db import utc_now
 from ccx.errors import CcxError, Transient
@@ -162,10 +163,14 @@ class Watcher:
         replicas = [n.label for n in spec.nodes if n.label != primary]
         if replicas:
             self._turn = (self._turn + 1) % len(replicas)
-            if await subject.engine.alive(spec, replicas[self._turn], PROBE_WITHIN):
-                self._fenced.pop(replicas[self._turn], None)
-            else:
+            asked, engine = replicas[self._turn], subject.engine
+            if not await engine.alive(spec, asked, PROBE_WITHIN):
                 self.look()
+                return
+            self._fenced.pop(asked, None)
+            said = await engine.leader(spec, asked, PROBE_WITHIN) if isinstance(engine, NamesLeader) else None
+            if said not in (None, primary):
+                self.look()  # a server can end, and another take its place, on nodes that all answer
 
     async def _lost(
         self, subject: Subject, spec: ClusterSpec, node: Node, votes: dict[str, bool] | None = None

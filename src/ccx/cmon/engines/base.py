@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ccx.cmon.node_channel import NodeChannel, Progress
 from ccx.cmon.spec import ClusterSpec, ClusterView, DatabaseInfo, DatabaseUser
@@ -114,6 +114,14 @@ class Engine(Protocol):
     ) -> DatabaseInfo: ...
 
     async def drop_database(self, channel: NodeChannel, cluster: ClusterSpec, name: str, token: int) -> None: ...
+
+
+@runtime_checkable
+class NamesLeader(Protocol):
+    """An engine whose members change places while everything that answers on their nodes lives on."""
+
+    async def leader(self, cluster: ClusterSpec, label: str, within: float) -> str | None:
+        """Who is the primary, by that node's word; None when it does not say so ``within`` seconds. Never raises."""
 
 
 class Engines(Protocol):
