@@ -30,6 +30,8 @@ ACT_AFTER = 60.0
 """Seconds for which a control plane that is not sure of its claim waits for a silent store before it acts."""
 _QUICK_S = 5.0
 _RETRY_S = 1.0
+_STEP_WITHIN_S = 1800.0
+"""For a base of a large database by a slow line; what hangs must not hang for ever."""
 _CONFIGURATION = "recovery/etc.sealed"
 _TROUBLE = (CcxError, Transient, SQLAlchemyError, OSError)
 
@@ -196,11 +198,13 @@ class Keeper:
             if self._sure:
                 copy = copy or self._copy_of(Series(self._instance, self._own.generation))
                 try:
-                    complete = await copy.step(await asyncio.to_thread(self._configuration))
+                    async with asyncio.timeout(_STEP_WITHIN_S):
+                        complete = await copy.step(await asyncio.to_thread(self._configuration))
                 except _TROUBLE as error:
-                    if str(error) != self.status.failed:
-                        log.warning("the control plane's copy falls behind", reason=str(error))
-                    self.status.failed, copy = str(error), None
+                    why = str(error) or f"the store or the database took more than {_STEP_WITHIN_S:.0f} s"
+                    if why != self.status.failed:
+                        log.warning("the control plane's copy falls behind", reason=why)
+                    self.status.failed, copy = why, None
                 else:
                     if self.status.failed:
                         log.info("the control plane's copy is complete again")
