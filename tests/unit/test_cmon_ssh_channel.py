@@ -17,7 +17,7 @@ from ccx.cmon import ssh_channel
 from ccx.cmon.node_channel import NodeRefused, NodeUnreachable
 from ccx.cmon.spec import NodeSpec
 from ccx.cmon.ssh_channel import SshChannel
-from ccx.pki import new_ssh_key
+from ccx.pki import issue, new_ca, new_ssh_key
 
 AGENT = Path(__file__).parents[2] / "agent"
 
@@ -155,10 +155,15 @@ async def test_a_machine_that_is_off_is_unreachable_and_found_again_when_it_is_o
     assert (await channel.call(spec, "hello"))["protocol"] == ssh_channel.PROTOCOL
 
 
-async def test_a_verb_that_takes_too_long_is_given_up(reached: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_verb_that_takes_too_long_is_given_up(reached: Any, tmp_path: Path) -> None:
     _, spec, channel = reached
-    with pytest.raises(NodeRefused, match=r"not finished after 0\.01 s"):
-        await channel.call(spec, "reachable", {"targets": [["192.0.2.1", 1]], "limit": 30}, timeout=0.01)
+    pair = issue(ca := new_ca("test"), "node")
+    told = {"ca": ca.certificate, "certificate": pair.certificate, "key": pair.key}
+    for name, content in told.items():
+        (tmp_path / name).write_text(content)
+    args = {**{name: str(tmp_path / name) for name in told}, "endpoints": ["https://127.0.0.1:1"], "limit": 60}
+    with pytest.raises(NodeRefused, match=r"not finished after 0\.1 s"):
+        await channel.call(spec, "etcd-ready", args, timeout=0.1)  # nothing is ever there
 
 
 async def test_a_command_that_ends_without_an_answer_is_no_success(reached: Any) -> None:
