@@ -66,7 +66,7 @@ class Connection:
                 remedy="Wait until it is STARTED: ccx job follow",
             )
         return cls(
-            speaks=answer.get("speaks", "postgresql"),  # control planes of before have nothing else
+            speaks=answer["speaks"],
             user=answer["user"],
             password=answer["password"],
             database=answer["database"],

@@ -83,11 +83,13 @@ def api(node: int, ca: KeyPair) -> Iterator[Recorded]:
     with control_plane() as recorded:
         recorded.on("GET", "/deployment/v3/data-stores", page(datastore()))
         addresses = ("127.0.0.2", "127.0.0.1")
-        nodes = [{"host": name, "address": address} for name, address in zip(NAMES, addresses, strict=True)]
+        there = zip(NAMES, addresses, ("primary", "replica"), strict=True)
+        nodes = [{"host": name, "address": address, "role": role} for name, address, role in there]
         recorded.on(
             "GET", f"/deployment/v2/data-stores/{ORDERS}/connection",
-            {"user": "ccxadmin", "password": PASSWORD, "database": "defaultdb", "port": node, "nodes": nodes,
-             "ca": ca.certificate, "primary": "p.k7.db.example.net", "replicas": "r.k7.db.example.net"},
+            {"speaks": "postgresql", "user": "ccxadmin", "password": PASSWORD, "database": "defaultdb",
+             "port": node, "nodes": nodes, "ca": ca.certificate,
+             "primary": "p.k7.db.example.net", "replicas": "r.k7.db.example.net"},
         )  # fmt: skip
         yield recorded
 
