@@ -6,8 +6,9 @@ from .errors import AgentError
 from .postgres import query, sql
 from .verb import Args, Progress, Verb, flag, text
 
-# What an administrator may do beyond owning things. No superuser: that would be root on the node.
-ADMIN_ROLES = "pg_monitor, pg_signal_backend, pg_read_all_data, pg_write_all_data"
+# What an administrator may do beyond owning things. No superuser: that would be root on the node. Nor pg_read_all_data:
+# that shows all password verifiers too, ours among them.
+ADMIN_ROLES = "pg_monitor, pg_signal_backend"
 
 USERS = r"""
 select coalesce(json_agg(json_build_object('name', rolname, 'grants', concat_ws(', ',
@@ -32,6 +33,14 @@ grant ADMIN_ROLES to :"name";
 \endif
 commit;
 """.replace("ADMIN_ROLES", ADMIN_ROLES)
+
+# An administrator has what other users have, as a member of each.
+SHARE = r"""
+select format('grant %I to %I with inherit true', u.rolname, a.rolname) from pg_roles u, pg_roles a
+where :'name' in (u.rolname, a.rolname) and u.rolcanlogin and a.rolcanlogin and a.rolcreaterole and not u.rolcreaterole
+  and not u.rolsuper and not a.rolsuper and u.rolname not like 'ccx\_%' and not pg_has_role(a.oid, u.oid, 'usage')
+\gexec
+"""
 
 GRANT = """
 grant all on database :"database" to :"name";
@@ -95,7 +104,7 @@ def user_put(args: Args, _progress: Progress) -> dict[str, object]:
         raise AgentError("the verifier is none of SCRAM-SHA-256")
     values = {"name": name, "verifier": verifier, "admin": str(flag(args, "admin")).lower(), "database": database}
     granted = f'\\connect :"database"\n{GRANT}' if database else ""
-    users = query(PUT_USER + granted + USERS, values)
+    users = query(PUT_USER + SHARE + granted + USERS, values)
     return {"user": next(user for user in users if user["name"] == name)}
 
 

@@ -77,7 +77,7 @@ class PostgresApplication:
     )  # fmt: skip
     forbidden_to_the_first = (
         "create role intruder superuser", "alter system set synchronous_commit = off", "select pg_promote()",
-        "update pg_authid set rolsuper = true", "copy (select 1) to program 'true'",
+        "update pg_authid set rolsuper = true", "copy (select 1) to program 'true'", "select * from pg_authid",
     )  # fmt: skip
 
     @staticmethod

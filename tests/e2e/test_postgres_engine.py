@@ -123,6 +123,22 @@ async def test_users_and_databases_come_and_go_whatever_their_names_hold(formed:
     assert database not in {d.name for d in await engine.databases(channel, cluster)}
 
 
+async def test_the_first_user_reads_what_others_own_and_no_password_verifier(formed: Bench) -> None:
+    engine, channel, cluster, token = formed.engine, formed.channel, formed.cluster(), formed.token
+    await engine.put_database(channel, cluster, "shared", None, token)
+    await engine.put_user(channel, cluster, "other", "secret", "shared", False, token)
+    primary = (await formed.whole()).primary
+    assert primary is not None
+    async with await formed.connect(primary.label, user="other", password="secret", dbname="shared") as connection:
+        await connection.execute("create table theirs as select 1 as n")
+    async with await formed.connect(primary.label, dbname="shared") as connection:
+        assert (await (await connection.execute("update theirs set n = 2 returning n")).fetchone()) == (2,)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            await connection.execute("select rolpassword from pg_authid")
+    await engine.drop_user(channel, cluster, "other", token)
+    await engine.drop_database(channel, cluster, "shared", token)
+
+
 async def test_reserved_names_are_refused(formed: Bench) -> None:
     engine, channel, cluster = formed.engine, formed.channel, formed.cluster()
     for name in ("postgres", "pg_x", "ccx_y", "", "x" * 64):
