@@ -78,6 +78,8 @@ async def back_up(
     # What the store has in the end is asked of the store, which may be away: the job is told of meanwhile, and ends it.
 
     async def note(seen: dict[str, Any]) -> None:
+        if seen["total"] is None and far["total"] is not None:
+            return  # its notes go before it ends
         note = "copying" if seen["done"] else "waiting for a checkpoint, or reading what there is"
         far.update({"done": seen["done"], "total": seen["total"], "note": f"{note} on {node.label}"})
 
@@ -94,6 +96,8 @@ async def back_up(
             noted = {**which, "backup": seen["backup"]}
             seen = await _patiently(ask(channel, primary, "backup-note", noted, what, token=token), progress, far)
         made = pgbackrest.backup_of(seen["backup"])
+        all_of_it = far["total"] or made.size
+        await progress({**far, "done": all_of_it, "total": all_of_it})
     # From a full one on, nobody needs the log of before it: what was given up of that is no more to be regretted.
     healed = made.log[0] if made and made.log and made.kind is Kind.FULL else ""
     for one in {node.label: node, primary.label: primary}.values():
