@@ -365,7 +365,9 @@ async def test_a_first_backup_without_the_control_planes_way_to_the_store_fails_
     async with on_loopback(installation, S3_PORT):
         assert "object store" in await _backup_fails(kept)
         await write(kept, folder)
-        assert await _started(kept)
+        await eventually(lambda: _is(kept, "DEGRADED"), ARCHIVES_WITHIN, every=1, what="it shows as DEGRADED")
+    assert (await _back_up(kept))["status"] == "JOB_STATUS_FINISHED"
+    await kept.until_started(BACK_WITHIN)
 
 
 async def _backup_fails(store: Store) -> str:

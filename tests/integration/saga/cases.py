@@ -325,7 +325,7 @@ async def have_a_backup_of_another(saga: Saga) -> None:
             "datastore": key, "backup": backup.label, "to": repositories.AT_ONCE,
             "path": branches.path(made_from, backup.branch, backup.branch),
         }  # fmt: skip
-    saga.notes["source"] = source.datastore_id
+    saga.notes |= {"source": source.datastore_id, "backup": backup.label}
 
 
 async def _is_over(saga: Saga, job_id: UUID) -> bool:
@@ -375,7 +375,8 @@ async def _is_drilled(saga: Saga, *, proved: bool) -> None:
     await gone(saga, Status.DELETED)
     assert await _origins_keys(saga) == {}
     async with saga.installation.services.sessions() as tx:
-        ((backup,), _) = await backups.of(tx, saga.notes["source"])
+        known, _ = await backups.of(tx, saga.notes["source"])
+    (backup,) = [one for one in known if one.label == saga.notes["backup"]]  # another may be made by schedule
     assert backup.drill is not None
     assert backup.drill["proved"] is proved
 
