@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
@@ -305,6 +306,25 @@ async def test_a_second_control_plane_of_the_instance_refuses(
     with pytest.raises(Superseded, match="another control plane's now"):
         await claim.check(plane.store, plane.name, plane.var, own)
     assert Own.load(plane.var).lost
+
+
+async def test_a_claim_is_known_again_by_who_put_it_and_was_given_up_before_the_answer(plane: Plane) -> None:
+    class Slow:
+        """Does what it is told, and answers too late."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(plane.store, name)
+
+        async def put(self, key: str, data: bytes, *, only_new: bool = False) -> None:
+            await plane.store.put(key, data, only_new=only_new)
+            await asyncio.Event().wait()
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(2):
+            await claim.settle(cast(Shelf, Slow()), plane.name, plane.var, Own.load(plane.var))
+    # The store's list may not show it yet.
+    assert (await claim.take(plane.store, plane.name, plane.var, Own.load(plane.var), 1)).generation == 1
+    assert (await claim.settle(plane.store, plane.name, plane.var, Own.load(plane.var))).generation == 1
 
 
 async def test_of_two_that_take_the_same_claim_one_gets_it(plane: Plane, tmp_path: Path) -> None:

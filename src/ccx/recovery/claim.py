@@ -68,6 +68,8 @@ class Own:
     """0: none yet."""
     nonce: str = ""
     """Of the claim that is held, or was about to be taken when the process ended."""
+    tried: int = 0
+    """Which generation the nonce was made for. Whoever heard no answer tries with the same one again."""
     boot: str = ""
     recovered: bool = False
     """The database came from a copy, and nothing has acted on it yet."""
@@ -125,8 +127,10 @@ async def settle(store: Shelf, instance: str, var: Path, own: Own) -> Own:
 
 async def take(store: Shelf, instance: str, var: Path, own: Own, generation: int) -> Own:
     """Puts a new claim. Raises :class:`Superseded` when somebody else was quicker."""
-    # Written down first: whoever dies in between knows its own claim again.
-    wanted = replace(own, nonce=secrets.token_hex(16), boot=boot())
+    # Written down first: whoever dies in between, or hears no answer, knows its own claim again.
+    again = own.tried == generation and own.boot == boot()
+    nonce = own.nonce if again else secrets.token_hex(16)
+    wanted = replace(own, nonce=nonce, tried=generation, boot=boot())
     wanted.save(var)
     host, at = socket.gethostname(), utc_now().isoformat(timespec="seconds")
     claim = Claim(generation, own.installation, wanted.nonce, wanted.boot, host, at)

@@ -152,7 +152,9 @@ class Keeper:
     async def _settle(self) -> None:
         assert self._store is not None
         before = self._own.generation
-        self._own = await claim.settle(self._store, self._instance, self._var, self._own)
+        # As it was written down: an earlier try may have put a claim and been given up before it heard so.
+        written = claim.Own.load(self._var)
+        self._own = await claim.settle(self._store, self._instance, self._var, written)
         self._sure = True
         self.status.unheard, self.status.generation = "", self._own.generation
         self._note()
