@@ -94,7 +94,7 @@ def server(
             return
         with suppress(OSError), connection if context is None else context.wrap_socket(connection, True) as made:
             made.settimeout(10)
-            if made.recv(4096):
+            if _whole_request(made):
                 made.sendall(answer)
 
     held: list[socket.socket] = []
@@ -102,6 +102,19 @@ def server(
         yield taken
         for connection in held:
             connection.close()
+
+
+def _whole_request(made: socket.socket) -> bool:
+    """Reads to the end of its head: closing with some of it unread would take the answer back from who asked.
+
+    A client that wants TLS of a server without it is answered at once.
+    """
+    read = b""
+    while b"\r\n\r\n" not in read and not read.startswith(b"\x16"):
+        if not (more := made.recv(4096)):
+            return False
+        read += more
+    return True
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from ccx.network.hosts import aws_domain, is_address, parse_url
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from ccx.network.plan import Row
     from ccx.settings import CloudConfig, Settings
 
     Hosts = Callable[[Settings], Iterable[str | Address]]
@@ -92,6 +93,11 @@ _TO_OWN, _OWN_BY_NODES = (
         (Plane.DATA, Direction.OUTBOUND, "database nodes", _NODES_BLOCKED),
     )
 )  # fmt: skip
+
+
+def to_a_store(row: Row) -> bool:
+    """Whether nodes reach their object store by it, whoever runs that: only backups need it."""
+    return row.mirror is Mirror.OBJECT_STORE or row.id == _OWN_BY_NODES.id
 
 
 def copy_cloud(settings: Settings) -> CloudConfig | None:

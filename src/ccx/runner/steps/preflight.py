@@ -20,6 +20,7 @@ from ccx.runner.services import Services
 from ccx.runner.steps.servers import Action
 from ccx.runner.subject import Subject, node_spec
 from ccx.settings import Database, Settings
+from ccx.storage.endpoints import to_a_store
 
 _STARTING_S = 10.0
 """What connecting to the node and starting the agent may take, besides the attempts."""
@@ -51,13 +52,18 @@ def probe(services: Services, datastore_id: str, node_id: UUID) -> Action:
             # Once more: a busy network may lose a packet, and this fails the whole deployment.
             outcomes = await ask(services, node_spec(node), again, limit=_AGAIN_S)
         failed = [outcome for outcome in outcomes if outcome.result is Result.FAILED]
-        if fatal := [outcome for outcome in failed if outcome.row.mirror is not Mirror.OBJECT_STORE]:
-            raise _blocked(node.label, fatal)
+        if needed_now := fatal(failed):
+            raise _blocked(node.label, needed_now)
         for outcome in failed:
             log.warning("a node can't reach its object store", node=node.label, row=outcome.row.id, reason=outcome.why)
             await step.progress(len(wanted) - len(failed), len(wanted), "hosts", f"{outcome.why}. {outcome.remedy}")
 
     return action
+
+
+def fatal(failed: Sequence[Outcome]) -> list[Outcome]:
+    """Those without which a node can't be set up; it can be without its object store, whoever runs that."""
+    return [outcome for outcome in failed if not to_a_store(outcome.row)]
 
 
 def needed(settings: Settings, cloud: str, vendor: str, version: str) -> list[Target]:
@@ -72,7 +78,7 @@ def needed(settings: Settings, cloud: str, vendor: str, version: str) -> list[Ta
         and row.id != PHONE_HOME.id
         and (row.mirror is not Mirror.APT_REPOSITORY or (there is not None and there.stock))
     ]
-    if not any(row.via and row.mirror is not Mirror.OBJECT_STORE for row in rows):
+    if not any(row.via and not to_a_store(row) for row in rows):
         # Without the proxy backups fail, and their store's row says so. Nothing else that a node does now goes by it.
         rows = [row for row in rows if row.id != PROXY.id]
     return [target for target in targets(found, rows) if target.request is not None]
