@@ -35,6 +35,15 @@ async def answers(http: httpx.AsyncClient, node: NodeSpec, limit: float) -> bool
         return False
 
 
+async def leader(http: httpx.AsyncClient, node: NodeSpec, limit: float) -> str | None:
+    """Who leads, by that node's word; None when it says nothing."""
+    try:
+        said: str | None = (await status(http, node, limit)).get("leader")
+    except Transient:
+        return None
+    return said
+
+
 async def hand_over(http: httpx.AsyncClient, leader: NodeSpec, to: NodeSpec) -> None:
     """Has the leader stop accepting writes and let ``to`` lead; returns when it has let go."""
     try:

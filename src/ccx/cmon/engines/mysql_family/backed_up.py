@@ -1,0 +1,98 @@
+"""Engines of the family that back up by mariadb-backup: what the jobs ask for, on the nodes that have it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from ccx.cmon.backup import ArchiveState, Backup, Findings, Kind, mariadb_backup
+from ccx.cmon.engines.mysql_family import backing_up
+from ccx.cmon.engines.mysql_family.engine import FamilyEngine
+from ccx.cmon.engines.mysql_family.layout import Flavour
+from ccx.cmon.node_channel import NodeChannel, Progress
+from ccx.cmon.node_file import NodeFile
+from ccx.cmon.spec import ClusterSpec
+
+_LOOK_EVERY = 0.5
+"""Seconds between two looks at whether a restored cluster serves."""
+
+
+class BackedUpEngine(FamilyEngine):
+    """Implements :class:`ccx.cmon.backup.BacksUp` and :class:`ccx.cmon.backup.Proves`."""
+
+    flavour: ClassVar[Flavour]
+
+    def _directories(self, cluster: ClusterSpec, label: str) -> list[dict[str, str]]:
+        stored = cluster.backup is not None or cluster.origin is not None
+        return super()._directories(cluster, label) + (mariadb_backup.DIRECTORIES if stored else [])
+
+    def _backup_files(self, cluster: ClusterSpec, label: str) -> list[NodeFile]:
+        """What of backups a new node gets with everything else."""
+        return backing_up.files(self.flavour, cluster, label)
+
+    async def _ship_from(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
+        """A node that has joined sends the log when its turn comes."""
+        if cluster.backup is not None:
+            units = {"enable": [mariadb_backup.SHIPPER], "start": [mariadb_backup.SHIPPER]}
+            await channel.call(cluster.node(label), "services", units, token=token, timeout=60)
+
+    async def configure_backups(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
+        await backing_up.configure(self.flavour, channel, cluster, label, token)
+
+    async def start_archiving(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
+        await backing_up.ship(channel, cluster, await self._primary(cluster), token)
+
+    async def back_up(
+        self, channel: NodeChannel, cluster: ClusterSpec, name: str, kind: Kind, token: int, progress: Progress
+    ) -> Backup:
+        await self._primary(cluster)
+        view = await self.observe(cluster)
+        return await backing_up.back_up(self.flavour, channel, cluster, view, name, kind, token, progress)
+
+    async def end_backup(self, channel: NodeChannel, cluster: ClusterSpec, name: str, token: int) -> None:
+        await backing_up.end(channel, cluster, name, token)
+
+    async def backups(self, channel: NodeChannel, cluster: ClusterSpec) -> list[Backup]:
+        return await backing_up.backups(channel, cluster, await self.observe(cluster))
+
+    async def expire(self, channel: NodeChannel, cluster: ClusterSpec, remove: Sequence[str], token: int) -> None:
+        await backing_up.expire(channel, await self._primary(cluster), remove, token)
+
+    async def archive_now(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
+        await backing_up.archive_now(channel, await self._primary(cluster), token)
+
+    async def archive_state(self, channel: NodeChannel, cluster: ClusterSpec) -> ArchiveState:
+        found = await channel.call(await self._primary(cluster), "mariadb-archive-state", timeout=5)
+        return backing_up.archive_state(found)
+
+    async def follow_restore(self, channel: NodeChannel, cluster: ClusterSpec, progress: Progress) -> None:
+        watch = asyncio.create_task(backing_up.watch_restore(channel, mariadb_backup.first_of(cluster), progress))
+        try:
+            while (await self.observe(cluster)).primary is None:
+                await asyncio.wait({watch}, timeout=_LOOK_EVERY)
+                if watch.done():
+                    watch.result()
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, return_exceptions=True)
+
+    async def forget_origin(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
+        files = [file.to_json() for file in mariadb_backup.forgotten()]
+        await channel.call(cluster.node(label), "write-files", {"files": files}, token=token)
+
+    async def verify(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> dict[str, Any]:
+        return await backing_up.verify(channel, await self._primary(cluster))
+
+    async def read_through(
+        self, channel: NodeChannel, cluster: ClusterSpec, backup: str | None, token: int, progress: Progress
+    ) -> Findings:
+        return await backing_up.read_through(channel, await self._primary(cluster), backup, token, progress)
+
+    async def count(self, channel: NodeChannel, cluster: ClusterSpec, point: str, token: int) -> dict[str, Any]:
+        counted = await backing_up.count(channel, await self._primary(cluster))
+        await self.archive_now(channel, cluster, token)
+        return counted
+
+    async def recount(self, channel: NodeChannel, cluster: ClusterSpec, tables: Sequence[str]) -> dict[str, int]:
+        return await backing_up.recount(channel, await self._primary(cluster), tables)
