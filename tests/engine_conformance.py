@@ -31,6 +31,8 @@ GAP_WITHIN = 30.0
 ALONE_WITHIN = 60.0
 """The same where the nodes are on their own: a lease has to run out."""
 TAKES_EFFECT_WITHIN = 15.0
+FOLLOWED_WITHIN = 10.0
+"""Seconds after the first writes elsewhere: names follow what the cluster does by itself."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,10 @@ class Application(Protocol):
     """Of the contract: what making a cluster of three goes by."""
     units: frozenset[str]
     """The services that connect to others then."""
+    server: str
+    """The server's program on a node."""
+    server_pid: str
+    """A shell's command there that prints the number of its process."""
     forbidden: tuple[str, ...]
     """What no user may do who was made for the database ``goods``."""
     forbidden_to_the_first: tuple[str, ...]
@@ -321,6 +327,29 @@ class EngineConformance:
         await _more(judge, 100, 90)
         await self._replaced(store, side, gone)
         await self._judged(store, judge, GAP_WITHIN)
+
+    async def test_the_primarys_server_ends_for_good_on_a_machine_that_lives_and_the_names_follow(
+        self, store: Store, judge: Judge, side: LocalSide
+    ) -> None:
+        told, gone = await store.connection(), await store.primary()
+        inside = ("nsenter", "-t", str(await side.init_of(gone["private_ip"])), "-a", "sh", "-euc")
+
+        async def others() -> list[str]:
+            return [a for a in await side.addresses(told["primary"]) if a != gone["private_ip"]]
+
+        await run(*inside, f"chmod 0 {self.application.server}; kill -KILL $({self.application.server_pid})")
+        try:
+            await _more(judge, 100, 90)
+            began = time.monotonic()
+            (address,) = await eventually(others, FOLLOWED_WITHIN, what="the name leads to another node")
+            print(f"its name followed within {time.monotonic() - began:.1f} s of the hundredth write elsewhere")
+            by_name = replace(logins(told)[0], host=told["primary"], address=address)
+            assert await self.application.read_only(by_name) is False
+        finally:
+            await run(*inside, f"chmod 755 {self.application.server}")
+        await store.until_started(REPAIRED_WITHIN)
+        assert gone["host_uuid"] in [node["host_uuid"] for node in await store.nodes()], "its machine was well"
+        await self._judged(store, judge, ALONE_WITHIN)
 
     async def test_without_a_control_plane_the_nodes_fail_over_alone_and_the_next_start_repairs(
         self, store: Store, judge: Judge, side: LocalSide

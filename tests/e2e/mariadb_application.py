@@ -72,6 +72,8 @@ class MariaDbApplication:
         "mariadb.peers.replication",
     })  # fmt: skip
     units = frozenset({"ccx-etcd.service", "ccx-keeper.service"})
+    server = "/usr/sbin/mariadbd"
+    server_pid = "cat /run/ccx-mariadb/mysqld.pid"
     forbidden = (
         "set global read_only = off", "create user intruder", "select * from mysql.user", "shutdown",
         "grant all on goods.* to ccxadmin", "set global rpl_semi_sync_master_enabled = off",

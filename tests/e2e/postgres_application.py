@@ -71,6 +71,8 @@ class PostgresApplication:
         "postgres.peers.replication",
     })  # fmt: skip
     units = frozenset({"ccx-etcd.service", "ccx-patroni.service"})
+    server = "/usr/lib/postgresql/17/bin/postgres"
+    server_pid = "head -n 1 /var/lib/ccx-data/postgresql/17/postmaster.pid"
     forbidden = (
         "create role intruder superuser", "create database more", "alter system set synchronous_commit = off",
         "select * from pg_authid", "copy things to program 'true'", "select pg_switch_wal()",

@@ -83,6 +83,9 @@ class FamilyEngine(ABC):
     async def alive(self, cluster: ClusterSpec, label: str, within: float) -> bool:
         return await keeper.answers(self._keepers(cluster), cluster.node(label), within)
 
+    async def leader(self, cluster: ClusterSpec, label: str, within: float) -> str | None:
+        return await keeper.leader(self._keepers(cluster), cluster.node(label), within)
+
     async def peers_see(self, channel: NodeChannel, cluster: ClusterSpec, label: str) -> dict[str, bool]:
         return await who_sees(channel, cluster, label, self.seen_by)
 

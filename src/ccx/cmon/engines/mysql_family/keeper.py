@@ -36,12 +36,12 @@ async def answers(http: httpx.AsyncClient, node: NodeSpec, limit: float) -> bool
 
 
 async def leader(http: httpx.AsyncClient, node: NodeSpec, limit: float) -> str | None:
-    """Who leads, by that node's word; None when it says nothing."""
+    """Who leads, by that node's word; None when it says nothing, or belongs to no group that could know."""
     try:
-        said: str | None = (await status(http, node, limit)).get("leader")
+        said = await status(http, node, limit)
     except Transient:
         return None
-    return said
+    return said.get("leader") if said.get("serves", True) else None
 
 
 async def hand_over(http: httpx.AsyncClient, leader: NodeSpec, to: NodeSpec) -> None:

@@ -22,6 +22,7 @@ from ccx.cmon.engines.postgres import (
 )
 from ccx.cmon.engines.postgres.endpoints import ETCD, PATRONI_REST
 from ccx.cmon.engines.postgres.layout import BACKUP, PATRONI, PATRONI_UNIT, POSTGRES, data_directory
+from ccx.cmon.engines.postgres.view import leader_of
 from ccx.cmon.etcd import leadership
 from ccx.cmon.etcd.layout import ETCD_CLIENT, ETCD_PEER, ETCD_UNIT, carries_etcd
 from ccx.cmon.etcd.members import etcd_of
@@ -129,6 +130,13 @@ class PostgresEngine:
 
     async def alive(self, cluster: ClusterSpec, label: str, within: float) -> bool:
         return await patroni.answers(self._clients.of(cluster).manager, cluster.node(label), within)
+
+    async def leader(self, cluster: ClusterSpec, label: str, within: float) -> str | None:
+        try:
+            said = await patroni.cluster(self._clients.of(cluster).manager, cluster.node(label), within)
+        except Transient:
+            return None
+        return leader_of(said)
 
     async def release_leader(self, cluster: ClusterSpec, dead: str) -> bool:
         etcd = etcd_of(self._clients.of(cluster).etcd, cluster, without=dead)

@@ -46,13 +46,14 @@ def most_credible(reports: Mapping[str, Mapping[str, Any]]) -> str | None:
 
     A node that was cut off answers from its cache at first, and tells of a time when it still led.
     """
-    led = {label: _leader(report) for label, report in reports.items()}
+    led = {label: leader_of(report) for label, report in reports.items()}
     votes = Counter(led.values())
     newest = {label: _timeline(report) for label, report in reports.items()}
     return max(reports, key=lambda label: (votes[led[label]], newest[label]), default=None)
 
 
-def _leader(report: Mapping[str, Any]) -> str | None:
+def leader_of(report: Mapping[str, Any]) -> str | None:
+    """Who leads, by this report."""
     return next((entry["name"] for entry in report["members"] if entry["role"] in _LEADING), None)
 
 

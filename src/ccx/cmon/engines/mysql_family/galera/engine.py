@@ -99,13 +99,6 @@ class GaleraEngine(FamilyEngine):
     async def observe(self, cluster: ClusterSpec) -> ClusterView:
         return to_view(cluster, await reports_of(cluster, partial(keeper.status, self._clients.of(cluster))))
 
-    async def leader(self, cluster: ClusterSpec, label: str, within: float) -> str | None:
-        try:
-            said = await keeper.status(self._clients.of(cluster), cluster.node(label), within)
-        except Transient:
-            return None
-        return said.get("leader") if said.get("serves") else None
-
     async def release_leader(self, cluster: ClusterSpec, dead: str) -> bool:
         """The others need no word of ours: they give it up by themselves, and one of them takes its place."""
         reports = await reports_of(cluster, partial(keeper.status, self._clients.of(cluster)))

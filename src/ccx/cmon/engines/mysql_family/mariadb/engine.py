@@ -97,9 +97,6 @@ class MariaDbEngine(BackedUpEngine):
     async def observe(self, cluster: ClusterSpec) -> ClusterView:
         return await observation.observe(self._clients.of(cluster), cluster)
 
-    async def leader(self, cluster: ClusterSpec, label: str, within: float) -> str | None:
-        return await keeper.leader(self._clients.of(cluster).manager, cluster.node(label), within)
-
     async def release_leader(self, cluster: ClusterSpec, dead: str) -> bool:
         etcd = etcd_of(self._clients.of(cluster).etcd, cluster, without=dead)
         return await leadership.release(etcd, cluster.short_id, dead)
