@@ -294,6 +294,16 @@ def test_each_vendors_api_is_found(give, vendor, type_, expected):
     assert (cloud.type, cloud.endpoint) == (type_, expected)
 
 
+def test_a_store_that_stands_where_none_is_read_is_refused_with_the_place_for_it(give):
+    text = """
+        ccx: {config: {clouds: [{code: os, type: openstack, regions: [{code: r}], s3: {endpoint: https://s3.example}}]}}
+    """
+    said = refused(give, text, OS_AUTH_URL="https://keystone.example", OS_S3_ACCESSKEY="k")
+    assert "ccx.config.clouds.0.s3" in said
+    assert "OS_S3_ENDPOINT" in said
+    assert "openstack_vendors.os.s3" in said
+
+
 def test_a_chosen_cloud_with_an_empty_plan_is_refused(give):
     assert "its plan would be empty" in refused(give, "ccx: {cloudSecrets: [aws], config: {clouds: [{code: aws}]}}")
     text = "ccx: {cloudSecrets: [x], config: {clouds: [{code: x, type: openstack}]}}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ccx.settings.codes import prefix
 from ccx.settings.model import CloudConfig, InstanceType, Region, VolumeType
 from ccx.settings.values import hosts
 from ccx.settings.values.cloud_secrets import Secrets
@@ -98,6 +99,10 @@ def _cloud(
     check_inner(vendor.get("endpoints"), set(_SERVICES), tree.where(f"{path}.endpoints"), findings)
     regions = _regions(type_, entry, vendor, where, findings)
     endpoint = _endpoint(tree, code, type_, entry, where, path, vendor, secrets, findings)
+    if isinstance(entry.get("s3"), dict):
+        there = f"{_DEPLOYER}.{_VENDORS[type_][0]}.{code}.s3" if type_ in _VENDORS else "its cloud secrets"
+        findings.refuse(f"{where}.s3", "an object store is not said here, so this one would not be used",
+                        f"Say its address as {prefix(code)}_S3_ENDPOINT, or under {there}")  # fmt: skip
     s3_where = secrets.where(code, "S3_ENDPOINT") or tree.where(f"{path}.s3.endpoint")
     s3 = vendor.get("s3") if isinstance(vendor.get("s3"), dict) else {}
     own = secrets.text(code, "S3_ENDPOINT") or (s3 or {}).get("endpoint")
