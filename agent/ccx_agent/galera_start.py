@@ -16,6 +16,8 @@ import ssl
 import subprocess
 import sys
 import time
+import uuid
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +46,12 @@ def main(path: str) -> None:
             told["label"], own, tuple(told["nodes"]), {label: peer(report) for label, report in found.items()},
             founding=_founding(told), patient=time.monotonic() - began > _PATIENCE,
         )  # fmt: skip
-        if forced.exists() and own.known and start.do is Begin.WAIT:
+        if forced.exists() and (own.known or start.do is not Begin.WAIT):
+            # Good for one start: found by a later one, it would decide what nobody was asked about.
             forced.unlink()
-            print("bootstrap: a person said so", flush=True)
-            return _bootstrap(told, own, waiting)
+            if start.do is Begin.WAIT:
+                print("bootstrap: a person said so", flush=True)
+                return _bootstrap(told, _branched(own), waiting)
         if start.do is Begin.WAIT:
             _write(waiting, {**vars(own), "view": list(own.view), "why": start.why})
             time.sleep(_POLL)
@@ -127,6 +131,14 @@ def _bootstrap(told: dict[str, Any], own: Any, waiting: Path) -> None:
     _become(told, waiting, ["--wsrep-new-cluster", *_from(own)])
 
 
+def _branched(own: Any) -> Any:
+    """The same data, in a history of its own from now on: who has more of the old one has what this one gave up.
+
+    Such a node would else be sent what came since, and hold both.
+    """
+    return replace(own, history=str(uuid.uuid1()))
+
+
 def _from(own: Any) -> list[str]:
     return [f"--wsrep-start-position={own.history}:{own.seqno}"] if own.known and own.seqno >= 0 else []
 
@@ -137,12 +149,31 @@ def _join(told: dict[str, Any], own: Any, found: dict[str, Any], context: ssl.SS
     whom, only = donors(
         {label: (bool(r.get("serves")), "writer" if r.get("leader") == label else "") for label, r in found.items()}
     )
-    if not own.known:
+    follows = _follows(own, [report for report in found.values() if report.get("serves")])
+    if not follows:
         _write(waiting, {**vars(own), "view": list(own.view), "why": f"copies the data of {whom[0]}"})
         _seed(told, whom, context)
+        _keep_log(told)
     Path(told["data"]).mkdir(mode=0o700, exist_ok=True)
     named = ",".join(whom) + ("," if only else "")
-    _become(told, waiting, [f"--wsrep-sst-donor={named}", *_from(own)])
+    _become(told, waiting, [f"--wsrep-sst-donor={named}", *(_from(own) if follows else [])])
+
+
+def _follows(own: Any, serving: list[dict[str, Any]]) -> bool:
+    """Whether what is here is the beginning of what the group has, so that the rest of it is all that is wanted."""
+    of_group = {report.get("history") for report in serving}
+    furthest = max((int(report.get("committed", -1)) for report in serving), default=-1)
+    return own.known and of_group == {own.history} and own.seqno <= furthest
+
+
+def _keep_log(told: dict[str, Any]) -> None:
+    """What this node wrote before stays readable, apart: in the new log it would be of a history that is given up."""
+    kept = Path(told["errant"])
+    shutil.rmtree(kept, ignore_errors=True)
+    logs = Path(told["binlogs"])
+    if any(logs.iterdir()):
+        logs.rename(kept)
+        logs.mkdir(mode=0o700)
 
 
 def _seed(told: dict[str, Any], whom: list[str], context: ssl.SSLContext) -> None:

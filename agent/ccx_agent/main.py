@@ -27,6 +27,7 @@ MODULES = {
     "probe": "probe",
     "egress-observed": "egress",
     "node-status": "status",
+    "galera-bootstrap": "galera",
     "task-check": "task",
     "task-clean": "task",
     "backup-enable": "backup",

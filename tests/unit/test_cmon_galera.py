@@ -14,10 +14,10 @@ from tests.unit.cluster_specs import cluster
 
 from ccx.cmon.engines import get
 from ccx.cmon.engines.mysql_family import tuning as family
-from ccx.cmon.engines.mysql_family.galera import config, tuning
+from ccx.cmon.engines.mysql_family.galera import config, deciding, tuning
 from ccx.cmon.engines.mysql_family.galera.view import to_view
 from ccx.cmon.spec import ClusterSpec, Role
-from ccx.errors import Invalid
+from ccx.errors import CcxError, Conflict, Invalid
 from ccx.network import Status
 from ccx.network.plan import plan
 from ccx.runner.steps.network import rules
@@ -159,3 +159,55 @@ def test_a_member_that_stops_the_writes_of_all_is_named() -> None:
     assert to_view(spec(*THREE), reports(n3g1={"paused": 0.1})).problems == ()
     (problem,) = to_view(spec(*THREE), reports(n3g1={"paused": 0.5})).problems
     assert "writes wait 50% of the time" in problem
+
+
+HISTORY, OTHER = "804db302-eb6a-11f1-a7a0-3b09b2ee4fe8", "904db302-eb6a-11f1-a7a0-3b09b2ee4fe8"
+
+
+def waits(at: int, history: str = HISTORY, view: tuple[str, ...] = THREE) -> dict[str, Any]:
+    return {
+        "serves": False, "running": False, "note": "no word of n1g1",
+        "waiting": {"history": history, "seqno": at, "view": list(view), "view_at": 1, "why": "no word of n1g1"},
+    }  # fmt: skip
+
+
+def decided(label: str, told: dict[str, dict[str, Any]]) -> None:
+    deciding.check(deciding.remains(spec(*THREE), told), label)
+
+
+def test_a_person_may_decide_for_the_node_that_goes_furthest_and_is_told_of_it_else() -> None:
+    told = {"n2g1": waits(12), "n3g1": waits(11)}
+    decided("n2g1", told)
+    with pytest.raises(
+        Conflict, match=r"n2g1 has everything that n3g1 has, and more; n1g1 does not answer, n2g1 is at"
+    ):
+        decided("n3g1", told)
+
+
+def test_of_two_histories_a_person_may_choose_either() -> None:
+    told = {"n1g1": waits(99, OTHER), "n2g1": waits(12), "n3g1": waits(12)}
+    for label in THREE:
+        decided(label, told)
+
+
+def test_a_server_that_runs_without_a_group_has_evidence_too() -> None:
+    alone = {"serves": False, "running": True, "waiting": None, "history": HISTORY, "committed": 7, "members": []}
+    decided("n1g1", {"n1g1": alone})
+    with pytest.raises(Conflict, match="n1g1 has everything"):
+        decided("n2g1", {"n1g1": alone, "n2g1": waits(6)})
+
+
+@pytest.mark.parametrize(
+    ("label", "told", "why"),
+    [
+        ("n9g1", {"n2g1": waits(12)}, "there is no node 'n9g1'"),
+        ("n1g1", {"n2g1": waits(12)}, "n1g1 does not answer"),
+        ("n2g1", {"n2g1": waits(-1, "00000000-0000-0000-0000-000000000000")}, "n2g1 has no data that are whole"),
+        ("n2g1", {"n1g1": {"serves": True}, "n2g1": waits(12)}, "there is nothing to decide: n1g1 serve"),
+    ],
+)
+def test_what_can_not_be_decided_is_refused_with_the_reason(
+    label: str, told: dict[str, dict[str, Any]], why: str
+) -> None:
+    with pytest.raises(CcxError, match=why):
+        decided(label, told)

@@ -19,6 +19,7 @@ from agent.ccx_agent.galera_rules import (
     decide,
     donors,
 )
+from agent.ccx_agent.galera_start import _follows as follows
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -152,3 +153,19 @@ def test_a_position_of_no_history_is_none() -> None:
     assert not Position(NOTHING, 5).known
     assert not Position("", -1).known
     assert at(0).known
+
+
+@pytest.mark.parametrize(
+    ("own", "joins"),
+    [
+        (at(7), True),
+        (at(12), True),
+        (at(13), False),  # it has what the group gave up
+        (at(7, history="another"), False),
+        (Position(), False),
+    ],
+)
+def test_only_who_has_a_beginning_of_what_the_group_has_is_sent_the_rest(own: Position, joins: bool) -> None:
+    serving = [{"history": HISTORY, "committed": 12}, {"history": HISTORY, "committed": 3}]
+    assert follows(own, serving) is joins
+    assert not follows(own, [{"serves": True}]), "whose history is not known is copied"

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from ccx.cli import output, progress, resolve
+from ccx.cli import bootstrap, output, progress, resolve
 from ccx.cli.connection import Format, Role
 from ccx.cli.options import DEFAULT, Common, Output
 from ccx.errors import Invalid
@@ -336,3 +336,6 @@ def _without_password(store: Any) -> None:
     """Passwords are shown by ``url`` only, which is asked for on purpose."""
     if isinstance(account := store.get("db_account"), dict):
         account.pop("database_password", None)
+
+
+app.command(bootstrap.bootstrap)

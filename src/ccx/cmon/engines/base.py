@@ -124,6 +124,43 @@ class NamesLeader(Protocol):
         """Who is the primary, by that node's word; None when it does not say so ``within`` seconds. Never raises."""
 
 
+@dataclass(frozen=True)
+class Remains:
+    """What one node has, by its own word, of a cluster that nobody may begin again without a person."""
+
+    label: str
+    answers: bool = False
+    serves: bool = False
+    history: str = ""
+    """Which one its data belong to; empty: it has none."""
+    position: int = -1
+    """How far they go in it."""
+    last_group: tuple[str, ...] = ()
+    """Labels of the nodes that it was together with last."""
+    note: str = ""
+    """Why it waits, for people."""
+
+    def in_words(self) -> str:
+        """The evidence, for people."""
+        if not self.answers:
+            return f"{self.label} does not answer"
+        return f"{self.label} is at {self.history[:8]}:{self.position}" if self.history else f"{self.label} has no data"
+
+
+@runtime_checkable
+class Bootstraps(Protocol):
+    """An engine whose nodes, once all were lost, go on by themselves only where that is certain to lose nothing."""
+
+    async def remains(self, cluster: ClusterSpec) -> tuple[Remains, ...]:
+        """Of every node; never raises for a silent one."""
+
+    async def bootstrap(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
+        """A person's decision: the cluster goes on with that node's data, and what others have besides is given up.
+
+        Raises Invalid or Conflict, with the reason, where there is nothing to decide or another node has more.
+        """
+
+
 class Engines(Protocol):
     """Finds a vendor's engine that makes the topology; empty: the vendor's usual one. Raises Invalid."""
 

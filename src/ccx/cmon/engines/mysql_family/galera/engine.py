@@ -7,18 +7,18 @@ from functools import partial
 import httpx
 
 from ccx.cmon import egress
-from ccx.cmon.engines.base import Port
+from ccx.cmon.engines.base import Port, Remains
 from ccx.cmon.engines.mysql_family import keeper
 from ccx.cmon.engines.mysql_family.engine import FamilyEngine
-from ccx.cmon.engines.mysql_family.galera import config, membership
-from ccx.cmon.engines.mysql_family.galera.layout import FLAVOUR, GROUP, IST, SST
+from ccx.cmon.engines.mysql_family.galera import config, deciding, membership
+from ccx.cmon.engines.mysql_family.galera.layout import BOOTSTRAP_FILE, FLAVOUR, GROUP, IST, SST
 from ccx.cmon.engines.mysql_family.galera.view import to_view
 from ccx.cmon.engines.mysql_family.layout import KEEPER, KEEPER_UNIT, MYSQL
 from ccx.cmon.engines.mysql_family.mariadb.endpoints import KEEPER_STATUS
 from ccx.cmon.engines.mysql_family.mariadb.vendor import IMAGE, SOFTWARE, VENDOR, VERBS
 from ccx.cmon.manager import renewal
 from ccx.cmon.manager.clients import Kept
-from ccx.cmon.manager.look import reports_of
+from ccx.cmon.manager.look import Report, reports_of
 from ccx.cmon.node_channel import NodeChannel, Progress
 from ccx.cmon.node_file import NodeFile
 from ccx.cmon.spec import ClusterSpec, ClusterView
@@ -97,14 +97,25 @@ class GaleraEngine(FamilyEngine):
         await membership.tell(channel, cluster, staying, token)
 
     async def observe(self, cluster: ClusterSpec) -> ClusterView:
-        return to_view(cluster, await reports_of(cluster, partial(keeper.status, self._clients.of(cluster))))
+        return to_view(cluster, await self._reports(cluster))
+
+    async def remains(self, cluster: ClusterSpec) -> tuple[Remains, ...]:
+        return deciding.remains(cluster, await self._reports(cluster))
+
+    async def bootstrap(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
+        deciding.check(await self.remains(cluster), label)
+        args = {"file": str(BOOTSTRAP_FILE), "unit": FLAVOUR.unit}
+        await channel.call(cluster.node(label), "galera-bootstrap", args, token=token, timeout=60)
 
     async def release_leader(self, cluster: ClusterSpec, dead: str) -> bool:
         """The others need no word of ours: they give it up by themselves, and one of them takes its place."""
-        reports = await reports_of(cluster, partial(keeper.status, self._clients.of(cluster)))
+        reports = await self._reports(cluster)
         if not any(label != dead for label in reports):
             raise Transient(f"no member but {dead} answers")
         return any(report.get("leader") == dead for report in reports.values())
+
+    async def _reports(self, cluster: ClusterSpec) -> dict[str, Report]:
+        return await reports_of(cluster, partial(keeper.status, self._clients.of(cluster)))
 
     async def close(self) -> None:
         """Ends the connections that are kept."""
