@@ -16,8 +16,9 @@ OPENS = (
     "httpx.Client", "httpx.AsyncClient", "httpx.get", "httpx.post", "httpx.put", "httpx.delete", "httpx.request",
     "httpx.stream", "httpx.AsyncHTTPTransport", "httpx.HTTPTransport", "socket.socket", "socket.create_connection",
     "asyncio.open_connection", "asyncio.open_unix_connection", "loop.create_connection", "asyncssh.connect",
-    "nats.connect", "psycopg.connect", "psycopg.AsyncConnection.connect", "AsyncConnection.connect",
-    "urllib.request.urlopen", "urlopen", "http.client.HTTPConnection", "http.client.HTTPSConnection",
+    "nats.connect", "psycopg.connect", "psycopg.AsyncConnection.connect", "AsyncConnection.connect", "pymysql.connect",
+    "loop.sock_connect", "urllib.request.urlopen", "urlopen", "http.client.HTTPConnection",
+    "http.client.HTTPSConnection",
 )  # fmt: skip
 MAY = {
     "network/http.py": "the declarations' HTTP clients",
@@ -27,8 +28,8 @@ MAY = {
     "embedded/assemble.py": "nats-py, on a URL that state.nats checked",
     "cli/client.py": "the ccx command, on a user's machine: reaches the API that its context names",
     "cli/trust.py": "the same, for the API's CA",
-    "demo/race.py": "connects as an application of a user's would",
-    "demo/application.py": "the same",
+    "demo/mariadb.py": "connects as an application of a user's would",
+    "demo/postgresql.py": "the same",
     "demo/acts/opening.py": "finds a port that is free on this machine; sends nothing",
     "embedded/cloud.py": "a unix socket (cloud.local.daemon)",
     "embedded/files.py": "finds this machine's own address; sends nothing",

@@ -36,7 +36,11 @@ def declared(found: Plan, settings: Settings) -> set[Rule]:
     return wanted
 
 
-@pytest.mark.parametrize("vendor", sorted(ENGINES))
-def test_a_datastores_firewall_is_what_the_contract_declares(vendor):
-    settings = SETTINGS.model_copy(update={"databases": (OFFERS[vendor],)})
-    assert set(rules(settings, get(vendor, settings), [SOURCE])) == declared(plan(settings), settings)
+KINDS = [(vendor, kind) for vendor in sorted(ENGINES) for kind in OFFERS[vendor].types]
+
+
+@pytest.mark.parametrize(("vendor", "kind"), KINDS, ids=[f"{vendor} {kind.code}" for vendor, kind in KINDS])
+def test_a_datastores_firewall_is_what_the_contract_declares(vendor, kind):
+    offer = OFFERS[vendor].model_copy(update={"types": (kind,)})
+    settings = SETTINGS.model_copy(update={"databases": (offer,)})
+    assert set(rules(settings, get(vendor, settings, kind.code), [SOURCE])) == declared(plan(settings), settings)

@@ -1,4 +1,4 @@
-"""``python -m ccx.demo [--restore] [--keep | --down]``: what ``script/demo`` runs once everything is installed."""
+"""``python -m ccx.demo``: what ``script/demo`` runs once everything is installed."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psycopg
 from dns.exception import DNSException
 
 from ccx.demo import play
+from ccx.demo.choice import USUAL, choose
 from ccx.demo.stage import CCX, INSTANCE, NAME, Stage, Unexpected
-from ccx.errors import CcxError
+from ccx.errors import CcxError, Invalid
 from ccx.settings import Paths
 
 HOME = Path("/var/lib/ccx/demo-client")
@@ -27,9 +27,15 @@ def main() -> int:
     parser.add_argument(
         "--restore", action="store_true", help="lose a table, a datastore and the control plane, and bring them back"
     )
+    parser.add_argument("--vendor", default=USUAL, help=f"whose database (else {USUAL})")
+    parser.add_argument("--topology", default="", help="how its nodes work together, else as the vendor's usually do")
     parser.add_argument("--keep", action="store_true", help="leave everything running, and say how to use it")
     parser.add_argument("--down", action="store_true", help="remove everything that the demonstration made")
     options = parser.parse_args()
+    try:
+        choice = choose(options.vendor, options.topology)
+    except Invalid as refusal:
+        parser.error(f"{refusal.field}: {refusal.err}. {refusal.remedy}")
     if options.down:
         return down()
     # A former run, kept or crashed, is in the way; nothing of it is worth keeping.
@@ -37,12 +43,15 @@ def main() -> int:
         return 1
     HOME.mkdir(mode=0o700, parents=True)
     stage = Stage(HOME)
+    failures: tuple[type[Exception], ...] = (
+        Unexpected, TimeoutError, *choice.client.errors, DNSException, CcxError,
+    )  # fmt: skip
     try:
         if options.restore:
-            play.restores(stage)
+            play.restores(stage, choice)
         else:
-            play.main_job(stage, keep=options.keep)
-    except (Unexpected, TimeoutError, psycopg.Error, DNSException, CcxError) as failure:
+            play.main_job(stage, choice, keep=options.keep)
+    except failures as failure:
         stage.console.print(f"\n[bold red]script/demo: this was expected, and is not so: {failure}[/bold red]")
         stage.console.print(f"   Logs: {Paths.of(INSTANCE).var / 'log'}. Remove everything: script/demo --down")
         return 1

@@ -12,24 +12,25 @@ from ccx.demo.acts import (
     lost_table,
     opening,
 )
+from ccx.demo.choice import Choice
 from ccx.demo.stage import Stage
 
 
-def main_job(stage: Stage, *, keep: bool) -> None:
+def main_job(stage: Stage, choice: Choice, *, keep: bool) -> None:
     """From create to delete, with a failure in the middle."""
-    settings = opening.start(stage)
-    opening.create(stage, settings.client_address)
-    connection.try_names(stage, settings)
-    lost_machine.survive(stage, settings)
+    settings = opening.start(stage, choice)
+    opening.create(stage, settings, choice)
+    connection.try_names(stage, settings, choice.client)
+    lost_machine.survive(stage, settings, choice.client)
     if not keep:
         ending.delete(stage, settings)
 
 
-def restores(stage: Stage) -> None:
+def restores(stage: Stage, choice: Choice) -> None:
     """What is lost comes back: a table, a whole datastore, and the control plane."""
-    settings = opening.start(stage)
-    opening.create(stage, settings.client_address)
-    lost_table.bring_back(stage, settings)
+    settings = opening.start(stage, choice)
+    opening.create(stage, settings, choice)
+    lost_table.bring_back(stage, settings, choice.client)
     drill.prove(stage)
-    lost_datastore.bring_back(stage, settings)
-    lost_control_plane.rebuild(stage, settings)
+    lost_datastore.bring_back(stage, settings, choice.client)
+    lost_control_plane.rebuild(stage, settings, choice.client)

@@ -3,39 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
-from contextlib import suppress
-from typing import Any
+from collections.abc import Callable, MutableMapping, Sequence
 
-import psycopg
-from psycopg import AsyncConnection
+from ccx.demo.client import Broken, Client, Line, Parameters
 
 _AGAIN_SECONDS = 0.05
 _LOOK_SECONDS = 0.1
 
-_PARAMETERS = {
-    "target_session_attrs": "read-write",
-    "connect_timeout": 2,
-    # A peer that vanished without a word is given up a second after it owes us an acknowledgement.
-    "tcp_user_timeout": 1000,
-    "keepalives_idle": 1,
-    "keepalives_interval": 1,
-    "keepalives_count": 2,
-    "application_name": "ccx-demo-writer",
-}
-
 
 async def first_to_accept_writes(
-    nodes: Sequence[Mapping[str, Any]], stopping: Callable[[], bool], refusals: MutableMapping[str, str]
-) -> AsyncConnection[Any] | None:
-    """A connection (autocommit) to the first node that accepts writes; None when ``stopping()`` becomes true before.
+    client: Client, nodes: Sequence[Parameters], stopping: Callable[[], bool], refusals: MutableMapping[str, str]
+) -> Line | None:
+    """A connection to the first node that accepts writes; None when ``stopping()`` becomes true before.
 
     Each node is knocked at on its own, so one that does not answer delays no other. ``refusals`` gets each node's last
-    reason. Raises psycopg.Error for what trying again can't cure (a parameter that libpq does not know).
+    reason. Raises an error of the library's for what trying again can't cure (a parameter that it does not know).
     """
-    knocking = {asyncio.create_task(_knock(node, refusals)) for node in nodes}
+    knocking = {asyncio.create_task(_knock(client, node, refusals)) for node in nodes}
     try:
         while not stopping():
             done, _ = await asyncio.wait(knocking, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
@@ -48,25 +32,15 @@ async def first_to_accept_writes(
         for task in knocking:
             task.cancel()
         for outcome in await asyncio.gather(*knocking, return_exceptions=True):
-            if isinstance(outcome, AsyncConnection):
-                with suppress(psycopg.Error):
-                    await outcome.close()
+            if not isinstance(outcome, BaseException):
+                await outcome.close()
 
 
-async def _knock(node: Mapping[str, Any], refusals: MutableMapping[str, str]) -> AsyncConnection[Any]:
-    name = str(node.get("host") or node.get("hostaddr") or "")
+async def _knock(client: Client, node: Parameters, refusals: MutableMapping[str, str]) -> Line:
+    name = str(node.get("host") or node.get(client.address) or "")
     while True:
         try:
-            return await AsyncConnection.connect(autocommit=True, **{**_PARAMETERS, **node})
-        except psycopg.OperationalError as error:
-            refusals[name] = str(error).strip().splitlines()[-1]
+            return await client.open(node)
+        except Broken as error:
+            refusals[name] = str(error)
         await asyncio.sleep(_AGAIN_SECONDS)
-
-
-def hang_up(connection: AsyncConnection[Any]) -> None:
-    """Ends a connection whose server is stuck: whoever waits for an answer gets psycopg.OperationalError at once.
-
-    Cancelling would not do: psycopg then asks the server to cancel the statement, and waits for it.
-    """
-    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as line:
-        line.shutdown(socket.SHUT_RDWR)

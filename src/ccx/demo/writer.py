@@ -9,15 +9,14 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Self
 
-import psycopg
-from psycopg import AsyncConnection, Connection, sql
-
+from ccx.demo.client import Broken, Client, Line, Parameters, select
 from ccx.demo.ledger import Acknowledgement, Ledger, Overlap, Primary
-from ccx.demo.race import first_to_accept_writes, hang_up
+from ccx.demo.postgresql import PostgreSql
+from ccx.demo.race import first_to_accept_writes
 
 PATIENCE_SECONDS = 1.0
 """How long an answer is waited for before the other nodes are tried too. One that comes later still counts."""
@@ -25,23 +24,23 @@ _BEGIN_SECONDS = 5.0
 _LAST_ANSWERS_SECONDS = 2.0
 _MOST_STRAGGLERS = 8
 
-_TIMELINE_AND_ADDRESS = """
-    select ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int, host(inet_server_addr())
-"""
-
 
 class Writer:
     """Writes one row per commit, about ``rate`` a second, to whichever node accepts writes.
 
-    ``nodes``: libpq parameters of each node (``host``, ``hostaddr``, ``port``, ``user``, ``password``, ``dbname``,
-    ``sslmode``, ``sslrootcert`` …). They are tried side by side, so a dead one costs no time. Runs in a thread of its
-    own between :meth:`start` and :meth:`stop`, or as a context manager. Everything else may be called at any time.
+    ``nodes``: parameters of each node, by the names of the client library (of libpq: ``host``, ``hostaddr``, ``port``,
+    ``user`` …). They are tried side by side, so a dead one costs no time. ``table`` is a plain word. Runs in a thread
+    of its own between :meth:`start` and :meth:`stop`, or as a context manager. Everything else may be called at any
+    time.
     """
 
-    def __init__(self, nodes: Sequence[Mapping[str, Any]], table: str = "ccx_demo", *, rate: float = 200) -> None:
+    def __init__(
+        self, nodes: Sequence[Parameters], table: str = "ccx_demo", *, rate: float = 200, client: Client | None = None
+    ) -> None:
+        assert table.isidentifier(), f"{table!r} would have to be quoted"
         self.nodes = [dict(node) for node in nodes]
         self.table = table
-        self._insert_row = sql.SQL("insert into {} (number) values (%s)").format(sql.Identifier(table))
+        self._client = client or PostgreSql()
         self._pause = 1 / rate
         self._ledger = Ledger()
         self._progress = threading.Condition()
@@ -49,7 +48,7 @@ class Writer:
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._failure: BaseException | None = None
         self._refusals: dict[str, str] = {}
-        self._stragglers: dict[asyncio.Task[bool], AsyncConnection[Any]] = {}
+        self._stragglers: dict[asyncio.Task[bool], Line] = {}
 
     def start(self, timeout: float = 30) -> Self:
         """Returns after the first acknowledgement. Raises TimeoutError, saying why no node accepted a write."""
@@ -104,10 +103,9 @@ class Writer:
         """The longest pause between two acknowledgements, in seconds; 0 when there are fewer than two."""
         return self._ledger.gap()
 
-    def lost(self, connection: Connection[Any]) -> list[int]:
-        """Acknowledged numbers that are not in the table, as ``connection`` sees it."""
-        rows = connection.execute(sql.SQL("select number from {}").format(sql.Identifier(self.table))).fetchall()
-        return self._ledger.missing_from(row[0] for row in rows)
+    def lost(self, session: Any) -> list[int]:
+        """Acknowledged numbers that are not in the table, as the session (DB-API's) sees it."""
+        return self._ledger.missing_from(number for (number,) in select(session, f"select number from {self.table}"))
 
     def overlapping_primaries(self) -> list[Overlap]:
         """Writes that an earlier primary accepted after a later one had acknowledged; one for each such pair."""
@@ -124,42 +122,42 @@ class Writer:
     async def _write(self) -> None:
         number = 0
         while True:
-            connection = await first_to_accept_writes(self.nodes, self._stopping.is_set, self._refusals)
-            if connection is None:
+            line = await first_to_accept_writes(self._client, self.nodes, self._stopping.is_set, self._refusals)
+            if line is None:
                 break
             try:
-                highest, primary = await self._begin(connection)
-            except psycopg.OperationalError:
-                await connection.close()
+                highest, primary = await self._begin(line)
+            except Broken:
+                await line.close()
                 continue
-            number = await self._write_to(connection, primary, max(number, highest))
+            number = await self._write_to(line, primary, max(number, highest))
         await self._last_answers()
 
-    async def _write_to(self, connection: AsyncConnection[Any], primary: Primary, number: int) -> int:
+    async def _write_to(self, line: Line, primary: Primary, number: int) -> int:
         """Writes from ``number + 1`` on until the server fails or stalls; the last number that was sent."""
         due = time.monotonic()
         while not self._stopping.is_set():
             number += 1
-            attempt = asyncio.create_task(self._insert(connection, primary, number))
+            attempt = asyncio.create_task(self._insert(line, primary, number))
             await asyncio.wait({attempt}, timeout=PATIENCE_SECONDS)
             if not attempt.done():
-                self._leave_behind(attempt, connection)
+                self._leave_behind(attempt, line)
                 return number
             if not attempt.result():
                 return number
             due = max(due + self._pause, time.monotonic())
             await asyncio.sleep(due - time.monotonic())
-        await connection.close()
+        await line.close()
         return number
 
-    async def _insert(self, connection: AsyncConnection[Any], primary: Primary, number: int) -> bool:
+    async def _insert(self, line: Line, primary: Primary, number: int) -> bool:
         """One row, one commit; whether it was acknowledged in time. Else the connection is closed."""
         sent_at = time.monotonic()
         self._ledger.sent(number)
         try:
-            await connection.execute(self._insert_row, (number,))
-        except psycopg.OperationalError:
-            await connection.close()
+            await line.execute(f"insert into {self.table} (number) values (%s)", (number,))
+        except Broken:
+            await line.close()
             return False
         now = time.monotonic()
         self._ledger.acknowledge(Acknowledgement(number, sent_at, now, *primary))
@@ -167,39 +165,34 @@ class Writer:
             self._progress.notify_all()
         if now - sent_at < PATIENCE_SECONDS:
             return True
-        await connection.close()
+        await line.close()
         return False
 
-    async def _begin(self, connection: AsyncConnection[Any]) -> tuple[int, Primary]:
+    async def _begin(self, line: Line) -> tuple[int, Primary]:
         """Makes the table if need be; the highest number in it, and who the server is."""
-        task = asyncio.create_task(self._look_around(connection))
+        task = asyncio.create_task(self._look_around(line))
         await asyncio.wait({task}, timeout=_BEGIN_SECONDS)
         if not task.done():
-            hang_up(connection)
+            line.hang_up()
         return await task
 
-    async def _look_around(self, connection: AsyncConnection[Any]) -> tuple[int, Primary]:
-        table = sql.Identifier(self.table)
-        columns = sql.SQL("number bigint primary key, written_at timestamptz not null default clock_timestamp()")
-        await connection.execute(sql.SQL("create table if not exists {} ({})").format(table, columns))
-        found = await connection.execute(sql.SQL("select coalesce(max(number), 0) from {}").format(table))
-        highest = (await found.fetchone() or (0,))[0]
-        found = await connection.execute(_TIMELINE_AND_ADDRESS)
-        # A primary's connection ends with its primacy, so these hold as long as the connection lives.
-        timeline, address = await found.fetchone() or (0, None)
-        return highest, (f"{address or connection.info.host}:{connection.info.port}", timeline)
+    async def _look_around(self, line: Line) -> tuple[int, Primary]:
+        columns = f"number bigint primary key, written_at {self._client.timestamps}"
+        await line.execute(f"create table if not exists {self.table} ({columns})")
+        ((highest,),) = await line.execute(f"select coalesce(max(number), 0) from {self.table}")
+        return int(highest), await line.primary()
 
-    def _leave_behind(self, attempt: asyncio.Task[bool], connection: AsyncConnection[Any]) -> None:
+    def _leave_behind(self, attempt: asyncio.Task[bool], line: Line) -> None:
         """Goes on without the answer, which still counts if it comes. The oldest of too many are given up."""
         self._stragglers = {task: c for task, c in self._stragglers.items() if not task.done()}
-        self._stragglers[attempt] = connection
+        self._stragglers[attempt] = line
         for _, oldest in list(self._stragglers.items())[:-_MOST_STRAGGLERS]:
-            hang_up(oldest)
+            oldest.hang_up()
 
     async def _last_answers(self) -> None:
         waiting = {task for task in self._stragglers if not task.done()}
         if waiting:
             _, late = await asyncio.wait(waiting, timeout=_LAST_ANSWERS_SECONDS)
             for task in late:
-                hang_up(self._stragglers[task])
+                self._stragglers[task].hang_up()
             await asyncio.gather(*late)

@@ -13,7 +13,7 @@ from ccx.settings.features import ExternalDns, Kubernetes, License, Notify
 
 def everything() -> Settings:
     """Settings with all of it on: the largest plan there is."""
-    kinds = (TypeOfCluster(code="galera", name="Galera"),)
+    kinds = tuple(TypeOfCluster(code=code, name=code) for code in ("replication", "galera"))
     databases = {"postgres": ("17",), "mariadb": ("11.8",), "percona": ("8.0", "8.4")}
     endpoints = {
         "local": "", "simulated": "", "aws": "", "gcp": "", "openstack": "https://keystone.example:5000",

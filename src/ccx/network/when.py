@@ -44,6 +44,16 @@ def for_vendor(*codes: str) -> When:
     return When(lambda s: any(s.database(c) is not None for c in codes), f"{' or '.join(codes)} is on offer")
 
 
+def for_topology(vendor: str, topology: str) -> When:
+    """This topology of the vendor's is on offer."""
+
+    def offered(settings: Settings) -> bool:
+        database = settings.database(vendor)
+        return database is not None and any(kind.code == topology for kind in database.types)
+
+    return When(offered, f"{vendor} with {topology} is on offer")
+
+
 STOCK_IMAGES = When(
     lambda s: s.kubernetes.enabled or any(c.stock for c in s.clouds), "datastores' nodes start from stock images"
 )

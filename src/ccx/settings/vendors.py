@@ -8,8 +8,11 @@ MARIADB = Database(
     code="mariadb",
     name="MariaDB",
     versions=("11.8",),
-    num_nodes=(1, 2, 3),
-    types=(TypeOfCluster(code="replication", name="Primary / Replicas"),),
+    num_nodes=(1, 2, 3, 5),
+    types=(
+        TypeOfCluster(code="replication", name="Primary / Replicas"),
+        TypeOfCluster(code="galera", name="Galera"),
+    ),
 )
 
 OFFERS = {offer.code: offer for offer in (POSTGRES, MARIADB)}

@@ -8,7 +8,8 @@ import signal
 import time
 
 from ccx.demo.acts.lost_table import TABLE
-from ccx.demo.application import by_name, connect
+from ccx.demo.application import by_name
+from ccx.demo.client import Client
 from ccx.demo.stage import INSTANCE, NAME, Stage, Unexpected, until
 from ccx.demo.writer import Writer
 from ccx.embedded import processes, record
@@ -20,15 +21,15 @@ _SURVIVES = ("cloud", "s3")
 """What is not the control plane's in its folder: the local cloud's machines, and the object store's objects."""
 
 
-def rebuild(stage: Stage, settings: Settings) -> None:
+def rebuild(stage: Stage, settings: Settings, client: Client) -> None:
     before = stage.ask("datastore", "show", NAME)
     known = _nodes(stage)
-    string = by_name(stage, settings, before["primary_url"])
+    string = by_name(stage, settings, client, before["primary_url"])
     with stage.scene("lose the control plane and all it knew") as said:
         layout = _layout()
         since = time.time()
         until(lambda: _not_copied(layout, since), within=90, what="its copy in the object store is complete")
-        writer = Writer([string], TABLE).start()
+        writer = Writer([string], TABLE, client=client).start()
         _lose(layout)
         stage.say(f"killed it, and removed {layout.etc} and all of {layout.var} but {' and '.join(_SURVIVES)}")
         writer.wait_for(200, timeout=10)
@@ -43,8 +44,8 @@ def rebuild(stage: Stage, settings: Settings) -> None:
         stage.expect(same, "it manages the same datastore on the same machines, with the same login")
         writer.wait_for(50, timeout=10)
         writer.stop()
-        with connect(by_name(stage, settings, before["primary_url"])) as connection:
-            lost = writer.lost(connection)
+        with client.connect(by_name(stage, settings, client, before["primary_url"])) as session:
+            lost = writer.lost(session)
         written = len(writer.acknowledged)
         stage.expect(not lost, f"acknowledged writes lost meanwhile: {len(lost)} of {written}")
         said["outcome"] = f"longest pause in writes {writer.gap():.1f} s, lost: {len(lost)} of {written}"

@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from ccx.demo import backstage
-from ccx.demo.application import connect, nodes_now, read_write
+from ccx.demo.application import nodes_now
+from ccx.demo.client import Client, Parameters
 from ccx.demo.stage import NAME, Stage, until
 from ccx.demo.writer import Writer
 from ccx.settings import Settings
 
 
-def survive(stage: Stage, settings: Settings) -> None:
-    nodes = nodes_now(stage)
-    with stage.scene("kill the primary's machine while rows are written") as said, Writer(nodes) as writer:
+def survive(stage: Stage, settings: Settings, client: Client) -> None:
+    nodes = nodes_now(stage, client)
+    writer = Writer(nodes, client=client)
+    with stage.scene("kill the primary's machine while rows are written") as said, writer:
         writer.wait_for(400, timeout=30)
         primary = _primary(stage)
         backstage.kill(settings, primary["private_ip"])
@@ -21,8 +23,9 @@ def survive(stage: Stage, settings: Settings) -> None:
         writer.wait_for(400, timeout=90)
         gap = writer.gap()
         writer.stop()
-        with connect(read_write(nodes)) as connection:
-            lost = writer.lost(connection)
+        last = writer.acknowledged[-1].server.rpartition(":")[0]
+        with client.connect(_at(client, nodes, last)) as session:
+            lost = writer.lost(session)
         stage.say(f"rows acknowledged: {len(writer.acknowledged)}, gap in writes: {gap:.1f} s")
         stage.expect(not lost, f"acknowledged writes lost: {len(lost)}")
         stage.expect(not writer.overlapping_primaries(), "at no time two primaries accepted writes")
@@ -34,12 +37,8 @@ def survive(stage: Stage, settings: Settings) -> None:
         stage.run("node", "list", NAME)
         roles = sorted(m["role"] for m in members)
         stage.expect(roles == ["primary", "replica", "replica"], "one primary and two replicas")
-        with connect(read_write(nodes_now(stage))) as connection:
-            synchronous = connection.execute(
-                "select count(*) from pg_stat_replication where sync_state in ('sync', 'quorum')"
-            ).fetchone()
-        copies = synchronous[0] if synchronous else 0
-        stage.expect(copies >= 1, f"one replica at least is synchronous: a write waits for any 1 of {copies}")
+        copies = client.copies(_at(client, nodes_now(stage, client), _primary(stage)["private_ip"]))
+        stage.expect(copies.number >= 1, copies.said)
         said["outcome"] = "STARTED again: one primary, two replicas, a synchronous copy"
 
 
@@ -53,3 +52,7 @@ def _whole(stage: Stage, lost: str) -> str | None:
 
 def _primary(stage: Stage) -> dict[str, Any]:
     return next(m for m in stage.ask("node", "list", NAME) if m["role"] == "primary")
+
+
+def _at(client: Client, nodes: list[Parameters], address: str) -> Parameters:
+    return next(node for node in nodes if node[client.address] == address)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
-import psycopg
-
 from ccx.demo import backstage
-from ccx.demo.application import by_name, connect, count
+from ccx.demo.application import by_name
+from ccx.demo.client import Client, select
 from ccx.demo.stage import NAME, Stage, Unexpected
 from ccx.demo.writer import Writer
 from ccx.settings import Settings
@@ -15,35 +12,37 @@ from ccx.settings import Settings
 TABLE = "ccx_demo"
 
 
-def bring_back(stage: Stage, settings: Settings) -> None:
+def bring_back(stage: Stage, settings: Settings, client: Client) -> None:
     before = stage.ask("datastore", "show", NAME)
-    string = by_name(stage, settings, before["primary_url"])
+    string = by_name(stage, settings, client, before["primary_url"])
     with stage.scene("back it up in full while rows are written") as said:
-        writer = Writer([string], TABLE).start()
+        writer = Writer([string], TABLE, client=client).start()
         stage.run("backup", "create", NAME, "--full")
         writer.wait_for(400, timeout=30)
         said["outcome"] = f"longest pause in writes meanwhile {writer.gap():.1f} s"
 
     with stage.scene("drop the table under the writer") as said:
-        moment = _drop(string)
-        stage.say(f"dropped right after {moment.isoformat()}")
-        stage.expect(_is_refused(writer), f'the writer is refused: relation "{TABLE}" does not exist')
+        dropped = client.drop(string, TABLE)
+        stage.say(f"dropped {dropped.when}")
+        refusal = _refusal(writer, client)
+        stage.expect(TABLE in refusal, f"the writer is refused: {refusal}")
         acknowledged = len(writer.acknowledged)
         said["outcome"] = f"{acknowledged} rows were acknowledged, and are gone"
 
     with stage.scene("restore in place, to the moment before") as said:
-        stage.run("backup", "restore", NAME, "--in-place", "--to", moment.isoformat())
+        stage.run("backup", "restore", NAME, "--in-place", *dropped.before)
         after = stage.ask("datastore", "show", NAME)
         same = [(before[name], after[name]) for name in ("uuid", "primary_url", "replica_url")]
         stage.expect(all(was == now for was, now in same), f"its names are the same: {', '.join(n for _, n in same)}")
-        now = by_name(stage, settings, after["primary_url"])
-        moved = f"{string.pop('hostaddr')} before, {now.pop('hostaddr')} now"
-        stage.expect(now == string, f"so is the connection string; the name leads to another machine: {moved}")
-        string = by_name(stage, settings, after["primary_url"])
-        with connect(string) as connection:
-            lost, there = writer.lost(connection), count(connection, TABLE)
+        now = by_name(stage, settings, client, after["primary_url"])
+        moved = f"{string[client.address]} before, {now[client.address]} now"
+        same_string = {**string, client.address: now[client.address]} == now
+        stage.expect(same_string, f"so is the connection string; the name leads to another machine: {moved}")
+        with client.connect(now) as session:
+            lost = writer.lost(session)
+            ((there,),) = select(session, f"select count(*) from {TABLE}")
         stage.expect(not lost, f"every row is back: {acknowledged} acknowledged before the drop, {there} in the table")
-        with Writer([string], TABLE) as writer:
+        with Writer([now], TABLE, client=client) as writer:
             writer.wait_for(200, timeout=30)
         stage.say("and rows are written again, with the same connection string")
         said["outcome"] = f"{there} of {acknowledged} rows back; names and connection string unchanged"
@@ -56,22 +55,12 @@ def bring_back(stage: Stage, settings: Settings) -> None:
         said["outcome"] = "what was kept of before is removed"
 
 
-def _drop(string: dict[str, str]) -> datetime:
-    """The last moment at which the table was there. Whoever writes to it waits, and then finds it gone."""
-    with connect(string) as connection:
-        connection.execute(f"lock table {TABLE}")
-        row = connection.execute("select clock_timestamp()").fetchone()
-        connection.execute(f"drop table {TABLE}")
-    assert row is not None
-    moment: datetime = row[0]
-    return moment
-
-
-def _is_refused(writer: Writer) -> bool:
+def _refusal(writer: Writer, client: Client) -> str:
+    """What the writer is told; it stops by it."""
     try:
         writer.wait_for(1, timeout=15)
-    except psycopg.errors.UndefinedTable:
-        return True
+    except client.no_table as refusal:
+        return str(refusal).splitlines()[0]
     raise Unexpected("a row was written into a table that is not there")
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import socket
 import time
 
+from ccx.clouds.local.image import ensure_image, find_image
+from ccx.cmon import engines
+from ccx.demo.choice import Choice
 from ccx.demo.stage import INSTANCE, NAME, Stage
 from ccx.settings import Settings, load
 
@@ -12,13 +15,13 @@ REPAIR_AFTER = 3
 """Seconds; an installation waits 300."""
 
 
-def start(stage: Stage) -> Settings:
+def start(stage: Stage, choice: Choice) -> Settings:
     """The control plane, and a user in it."""
     stage.secret("passphrase")
     with stage.scene("start the control plane") as said:
         stage.run(
             "up", "--detach", "--instance", INSTANCE, "--listen", f"127.0.0.1:{_free_port()}",
-            "--set", f"auto_repair.delay={REPAIR_AFTER}", *stage.recovery,
+            "--set", f"auto_repair.delay={REPAIR_AFTER}", *choice.settings(), *stage.recovery,
         )  # fmt: skip
         settings = load(INSTANCE)
         said["outcome"] = settings.public_url
@@ -28,11 +31,16 @@ def start(stage: Stage) -> Settings:
     return settings
 
 
-def create(stage: Stage, client: str) -> None:
-    with stage.scene("create a three-node PostgreSQL 17 datastore") as said:
+def create(stage: Stage, settings: Settings, choice: Choice) -> None:
+    image = engines.get(choice.database.code, settings, choice.topology.code).image
+    if find_image(image) is None:
+        with stage.scene(f"make the image of {choice.database.name}'s nodes, once") as said:
+            ensure_image(image, say=stage.say)
+            said["outcome"] = image
+    with stage.scene(f"create a three-node {choice} datastore") as said:
         stage.run(
-            "datastore", "create", NAME, "--vendor", "postgres", "--version", "17", "--nodes", "3",
-            "--size", "tiny", "--volume-size", "10", "--allow", client,
+            "datastore", "create", NAME, *choice.order(), "--nodes", "3", "--size", "tiny", "--volume-size", "10",
+            "--allow", settings.client_address,
         )  # fmt: skip
         store = stage.ask("datastore", "show", NAME)
         stage.expect(store["cluster_status"] == "STARTED", "the datastore is STARTED")

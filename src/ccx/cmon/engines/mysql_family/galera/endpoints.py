@@ -1,14 +1,6 @@
 """Galera between the members of a datastore. The rest of its rows are those of MariaDB with replicas."""
 
-from ccx.network import PEERS, Direction, Plane, Protocol, When, declare
-
-_GALERA = When(
-    lambda s: any(
-        database.enabled and database.code == "mariadb" and any(kind.code == "galera" for kind in database.types)
-        for database in s.databases
-    ),
-    "mariadb with galera is on offer",
-)
+from ccx.network import PEERS, Direction, Plane, Protocol, declare, for_topology
 
 GROUP = declare(
     id="galera.peers",
@@ -19,7 +11,7 @@ GROUP = declare(
     protocol=Protocol.TCP,
     direction=Direction.OUTBOUND,
     plane=Plane.DATA,
-    needed=_GALERA,
+    needed=for_topology("mariadb", "galera"),
     service="Galera",
     purpose="the group (4567), what a member missed (4568) and whole copies (4444) between members (mutual TLS)",
     when_blocked="who can't reach a majority stops serving; a node that comes back can't join",

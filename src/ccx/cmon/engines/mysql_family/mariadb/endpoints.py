@@ -11,11 +11,14 @@ from ccx.network import (
     Plane,
     Protocol,
     declare,
+    for_topology,
     for_vendor,
 )
 from ccx.network.mirror import repository
 
 _MARIADB = for_vendor("mariadb")
+_REPLICAS = for_topology("mariadb", "replication")
+"""Galera's members are their own consensus, and copy by ports of their own."""
 
 CLIENT_CONNECTIONS = declare(
     id="mariadb.clients",
@@ -56,7 +59,7 @@ ETCD = declare(
     protocol=Protocol.HTTPS,
     direction=Direction.OUTBOUND,
     plane=Plane.CONTROL,
-    needed=_MARIADB,
+    needed=_REPLICAS,
     service="cmon",
     purpose="says who the members are, and ends a fenced leader's lease, so that failover does not wait (mutual TLS)",
     when_blocked="no datastore is made and no lost node replaced; failover waits for the lease to expire (10 s)",
@@ -71,7 +74,7 @@ REPLICATION = declare(
     protocol=Protocol.TCP,
     direction=Direction.OUTBOUND,
     plane=Plane.DATA,
-    needed=_MARIADB,
+    needed=_REPLICAS,
     service="MariaDB",
     purpose="replication between the nodes of a datastore (mutual TLS)",
     when_blocked="replicas fall behind; without a synchronous one writes wait, and the datastore is DEGRADED",
@@ -101,7 +104,7 @@ ETCD_PEERS = declare(
     protocol=Protocol.HTTPS,
     direction=Direction.OUTBOUND,
     plane=Plane.DATA,
-    needed=_MARIADB,
+    needed=_REPLICAS,
     service="etcd",
     purpose="the datastore's own consensus: who leads (mutual TLS)",
     when_blocked="without a majority of members the primary ends its server, and comes back read-only",
