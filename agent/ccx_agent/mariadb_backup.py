@@ -15,9 +15,9 @@ from . import task
 from .data import MOUNT, prepare_data
 from .errors import AgentError
 from .files import write_files
-from .mariadb_copy import FULL, MANIFEST, folder, manifests
-from .mariadb_log import needless, number, parse
-from .mariadb_ship import plain
+from .mariadb_copy import FULL, MANIFEST, ends_behind, folder, manifests
+from .mariadb_log import Unreadable, begins_behind, needless, number, parse, transactions
+from .mariadb_ship import Shipper, plain
 from .mariadb_store import Store, StoreFailed
 from .mysql_wire import Connection
 from .process import output
@@ -97,6 +97,23 @@ def ship(args: Args, progress: Progress) -> dict[str, object]:
     return {}
 
 
+def ship_rest(_args: Args, _progress: Progress) -> dict[str, object]:
+    """Stores the end of the log of a server that led and has ended; who sent it before has ended too."""
+    shown = _shipped()
+    if not shown.get("ships"):
+        raise AgentError("this node did not send its log when its server ended", "what it has is on its volume")
+
+    def act(_store: Store, told: dict[str, Any]) -> dict[str, object]:
+        shipper = Shipper(told, lambda: (shown["term"], shown["behind"]))
+        shipper.rest()
+        return {"stored": shipper.stored}
+
+    try:
+        return _store(act)
+    except Unreadable as error:
+        raise AgentError(f"the end of the log can't be read: {error}") from None
+
+
 def start(args: Args, _progress: Progress) -> dict[str, object]:
     """Starts the backup ``name`` of that ``kind``, unless it runs or is in the store already."""
     name, kind = _name(args), text(args, "kind")
@@ -161,7 +178,7 @@ def expire(args: Args, _progress: Progress) -> dict[str, object]:
             store.delete(at, store.names(at))
         log = f"archive/{told['archive']}"
         parts = [part for name in store.names(log) if (part := parse(plain(name))) is not None]
-        after = min(number(one["gtid"]) for one in kept)
+        after = min(ends_behind(one) for one in kept)
         store.delete(log, [part.name for part in needless(parts, after)])
         return {}
 
@@ -170,7 +187,7 @@ def expire(args: Args, _progress: Progress) -> dict[str, object]:
 
 def mark(_args: Args, _progress: Progress) -> dict[str, object]:
     """Asks for all that is committed now to be stored at once; :func:`marked` waits for it."""
-    wanted = number(_position())
+    wanted = number(_position(), _told().get("domain"))
     fresh = WORK / "wanted.new"
     fresh.write_text(str(wanted))
     fresh.rename(WORK / "wanted")
@@ -215,6 +232,21 @@ def _given_up() -> list[str]:
 
 def position(_args: Args, _progress: Progress) -> dict[str, object]:
     return {"gtid": _position()}
+
+
+def transaction(args: Args, _progress: Progress) -> dict[str, object]:
+    """The ``gtid`` of the log's transaction with that ``number``; empty: it is not in the log here."""
+    wanted = int(amount(args, "number", 0))
+    with Connection(_told()["socket"], "root", 10) as connection:
+        names = [row["Log_name"] for row in connection.query("show binary logs")]
+    for name in reversed(names):
+        file = Path(_told()["binlogs"]) / name
+        try:
+            if begins_behind(file) < wanted:
+                return {"gtid": next((one.gtid for one in transactions(file) if one.number == wanted), "")}
+        except (Unreadable, FileNotFoundError):
+            break  # it is being written there, or just removed
+    return {"gtid": ""}
 
 
 def verify_start(args: Args, _progress: Progress) -> dict[str, object]:
@@ -283,6 +315,7 @@ def _position() -> str:
 VERBS = {
     "mariadb-backup-configure": Verb(configure, mutates=True, lane=SIDE),
     "mariadb-ship": Verb(ship, mutates=True, lane=SIDE),
+    "mariadb-ship-rest": Verb(ship_rest, mutates=True, lane=SIDE),
     "mariadb-backup-start": Verb(start, mutates=True, lane=SIDE),
     "mariadb-backup-state": Verb(state, mutates=False),
     "mariadb-backup-clear": Verb(clear, mutates=True, lane=SIDE),
@@ -292,6 +325,7 @@ VERBS = {
     "mariadb-archive-marked": Verb(marked, mutates=False),
     "mariadb-archive-state": Verb(archive, mutates=False),
     "mariadb-log-position": Verb(position, mutates=False),
+    "mariadb-log-transaction": Verb(transaction, mutates=False),
     "mariadb-verify-start": Verb(verify_start, mutates=True, lane=SIDE),
     "mariadb-verify-state": Verb(verify_state, mutates=False),
     "mariadb-verify-clear": Verb(verify_clear, mutates=True, lane=SIDE),

@@ -1,9 +1,10 @@
 """MariaDB's binary log as it is kept in the store: in parts, each a whole file of a primary's log.
 
 A part says in its name what it has: of which term (who was primary then), behind which transaction it begins and with
-which it ends, by their numbers; there is one domain, and one writer at a time. Two primaries' files overlap: what a
-replica received stands in its own log too. A primary that was lost may have written what nobody else has, and what
-came after is another history. So at each place the newest term that reaches back so far is the one that holds.
+which it ends, by their numbers; there is one domain, and one writer at a time. (Where a node's log has transactions of
+its own besides those of all, as a Galera member's may, the domain of the latter is told.) Two primaries' files overlap:
+what a replica received stands in its own log too. A primary that was lost may have written what nobody else has, and
+what came after is another history. So at each place the newest term that reaches back so far is the one that holds.
 """
 
 from __future__ import annotations
@@ -86,9 +87,10 @@ def parse(name: str, branch: int = 0) -> Part | None:
     return Part(term, start, last, until, found["digest"], found["label"], found["file"], branch)
 
 
-def number(position: str) -> int:
-    """The last transaction's number in a position such as ``0-10001-57``; 0 for none."""
-    return max((int(part.rsplit("-", 1)[1]) for part in position.split(",") if part.strip()), default=0)
+def number(position: str, domain: int | None = None) -> int:
+    """The last transaction's number in a position such as ``0-10001-57``; 0 for none. ``domain``: of that one only."""
+    parts = (part.split("-") for part in position.split(",") if part.strip())
+    return max((int(sequence) for of, _, sequence in parts if domain in (None, int(of))), default=0)
 
 
 def route(parts: Sequence[Part], after: int, goal: int | None = None) -> list[Piece]:
@@ -128,26 +130,50 @@ def needless(parts: Sequence[Part], after: int) -> list[Part]:
     return [part for part in parts if part.last <= after and part != holds]
 
 
-def begins_behind(file: Path) -> int:
-    """The last transaction before the file, by the list at its beginning."""
+def head(file: Path, domain: int | None = None) -> int | None:
+    """The last transaction before the file, by the list at its beginning; without one, by the first that is in it.
+
+    None: there is neither. A copy's first file has no list: what was before is in no log of that node's.
+    """
     with file.open("rb") as log:
-        for kind, body, _, _ in _events(log, bodies=(_LIST,)):
+        listed = False
+        for kind, body, _, _ in _events(log, bodies=(_LIST, _GTID)):
             if kind == _LIST:
+                listed = True
                 count = struct.unpack_from("<I", body)[0] & 0x0FFFFFFF
                 entries = struct.iter_unpack("<IIQ", body[4 : 4 + 16 * count])
-                return max((sequence for _, _, sequence in entries), default=0)
-            if kind != _FORMAT:
+                before = [sequence for of, _, sequence in entries if domain in (None, of)]
+                if before:
+                    return int(max(before))
+            elif kind != _FORMAT and not listed:
                 break
-    raise Unreadable(f"{file.name} has no list of transactions at its beginning")
+            elif kind == _GTID:
+                sequence, of = struct.unpack_from("<QI", body)
+                if domain in (None, of):
+                    return int(sequence) - 1
+    if not listed:
+        raise Unreadable(f"{file.name} has no list of transactions at its beginning")
+    return None
 
 
-def transactions(file: Path) -> Iterator[Transaction]:
+def begins_behind(file: Path, domain: int | None = None) -> int:
+    """The last transaction before the file; 0 where that is not known, and nothing is in it."""
+    return head(file, domain) or 0
+
+
+def ends_with(file: Path) -> int:
+    """The last transaction of the file, or before it where it has none."""
+    return max((one.number for one in transactions(file)), default=begins_behind(file))
+
+
+def transactions(file: Path, domain: int | None = None) -> Iterator[Transaction]:
     """Those of the file, in order."""
     with file.open("rb") as log:
         for kind, body, (time, server), offset in _events(log, bodies=(_GTID,)):
             if kind == _GTID:
-                sequence, domain = struct.unpack_from("<QI", body)
-                yield Transaction(f"{domain}-{server}-{sequence}", sequence, time, offset)
+                sequence, of = struct.unpack_from("<QI", body)
+                if domain in (None, of):
+                    yield Transaction(f"{of}-{server}-{sequence}", sequence, time, offset)
 
 
 def _events(log: IO[bytes], bodies: tuple[int, ...]) -> Iterator[tuple[int, bytes, tuple[int, int], int]]:
@@ -162,6 +188,8 @@ def _events(log: IO[bytes], bodies: tuple[int, ...]) -> Iterator[tuple[int, byte
         if length < _HEADER.size:
             raise Unreadable(f"an event of {length} bytes at {offset}")
         body = log.read(length - _HEADER.size) if kind in bodies else b""
+        if kind in bodies and len(body) < length - _HEADER.size:
+            raise Unreadable("it ends in the middle of an event")
         yield kind, body, (time, server), offset
         offset += length
         log.seek(offset)

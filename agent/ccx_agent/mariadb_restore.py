@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import time
@@ -39,10 +40,11 @@ def restore(told: dict[str, Any], fresh: Path, tell: Tell) -> str:
     store = Store(told)
     known = {one["id"]: one for one in manifests(store, {"archive": told["logs"][0]})}
     chain = _chain(known, told["backup"])
+    _check_version(chain[-1], told["mariadbd"])
     _unpack_all(store, told, chain, fresh, tell)
-    after = chain[-1]["gtid"]
+    after, domain = chain[-1]["gtid"], chain[-1].get("domain")
     with _Server(told, fresh) as server:
-        last = after if told.get("at_once") else _replay(store, told, after, server, tell)
+        last = after if told.get("at_once") else _replay(store, told, after, domain, server, tell)
         server.state(last)
     return last
 
@@ -57,6 +59,23 @@ def _chain(known: dict[str, dict[str, Any]], label: str) -> list[dict[str, Any]]
         found.insert(0, known[following])
         following = known[following]["parent"]
     return found
+
+
+def _check_version(one: dict[str, Any], server: str) -> None:
+    """An older server does not read a newer one's files."""
+    here = _run([server, "--version"], "asking the server's version")
+    made, own = _version(one.get("version", "")), _version(here)
+    if made > own:
+        raise NoRestore(
+            f"the backup {one['id']} was made by version {'.'.join(map(str, made))}, and the server here is older:"
+            f" {'.'.join(map(str, own))}"
+        )
+
+
+def _version(words: str) -> tuple[int, ...]:
+    """``11.8.9-MariaDB-log`` -> (11, 8, 9), wherever it stands; empty where there is none."""
+    found = re.search(r"\b(\d+)\.(\d+)\.(\d+)\b", words)
+    return tuple(map(int, found.groups())) if found else ()
 
 
 def _unpack_all(store: Any, told: dict[str, Any], chain: list[dict[str, Any]], fresh: Path, tell: Tell) -> None:
@@ -108,7 +127,7 @@ def _unpack(store: Any, told: dict[str, Any], one: dict[str, Any], into: Path, d
     return done
 
 
-def _replay(store: Any, told: dict[str, Any], after: str, server: _Server, tell: Tell) -> str:
+def _replay(store: Any, told: dict[str, Any], after: str, domain: int | None, server: _Server, tell: Tell) -> str:
     from ccx_agent.mariadb_log import gap, number, parse, route, transactions
     from ccx_agent.mariadb_ship import plain
 
@@ -116,16 +135,22 @@ def _replay(store: Any, told: dict[str, Any], after: str, server: _Server, tell:
         part for branch, name in enumerate(told["logs"]) for key in store.names(f"archive/{name}")
         if (part := parse(plain(key), branch)) is not None
     ]  # fmt: skip
-    goal = _goal(told)
+    goal, before = _goal(told, domain), told.get("before", "")
     deadline = int(told["to"]) if told.get("to") is not None else None
-    begin, last, done = number(after), after, 0
+    begin, last, done = number(after, domain), after, 0
+    if before and number(before, domain) <= begin:
+        raise NoRestore(f"the backup ends with {after}: what was before {before} begins with an older one")
     log = Path(told["work"]) / "replayed"
     for piece in route(parts, begin, goal):
         _fetch(store, told, piece.part, log)
         first, stop = None, None
-        for one in transactions(log):
+        for one in transactions(log, domain):
             if one.number <= piece.after:
                 continue
+            if before and one.number == number(before, domain):
+                _check_same(one.gtid, before)
+                stop = one.offset
+                break
             if one.number > piece.to or (deadline is not None and one.time >= deadline):
                 stop = one.offset
                 break
@@ -136,21 +161,26 @@ def _replay(store: Any, told: dict[str, Any], after: str, server: _Server, tell:
             server.replay(log, first, stop)
             done += log.stat().st_size
         log.unlink()
-        if stop is not None and deadline is not None and number(last) < piece.to:
+        if stop is not None and number(last, domain) < piece.to and (before or deadline is not None):
             return last
-    if goal is not None and number(last) < goal:
-        raise NoRestore(f"the log ends at {last}, before transaction {goal}")
+    if goal is not None and number(last, domain) < goal:
+        raise NoRestore(f"the log ends at {last}, before transaction {before or goal}")
     if goal is None and gap(parts, begin):
         raise NoRestore(f"the log has a gap behind {last}")
     return last
 
 
-def _goal(told: dict[str, Any]) -> int | None:
+def _goal(told: dict[str, Any], domain: int | None) -> int | None:
     from ccx_agent.mariadb_log import number
 
-    if told.get("through"):
-        return number(told["through"])
-    return number(told["before"]) - 1 if told.get("before") else None
+    wanted = told.get("through") or told.get("before")
+    return number(wanted, domain) if wanted else None
+
+
+def _check_same(found: str, wanted: str) -> None:
+    """The history has one transaction of each number, and who names one by mistake gets another moment."""
+    if found != wanted:
+        raise NoRestore(f"there is no transaction {wanted}: that number is {found}")
 
 
 def _fetch(store: Any, told: dict[str, Any], part: Any, into: Path) -> None:
@@ -186,6 +216,8 @@ class _Server:
             told["mariadbd"], f"--defaults-file={told['server']}", f"--datadir={data}", f"--socket={self._socket}",
             f"--pid-file={told['run']}/restore.pid", "--skip-networking", "--read-only=0", "--skip-slave-start",
             "--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0", f"--max-allowed-packet={_PACKET}",
+            # A member's configuration would have it look for its group.
+            "--loose-wsrep-on=OFF", "--loose-wsrep-provider=none",
         ]  # fmt: skip
 
     def __enter__(self) -> _Server:
@@ -255,10 +287,12 @@ class _Server:
                 connection.query(statement, _STARTS_S)
 
 
-def _run(command: list[str], what: str) -> None:
+def _run(command: list[str], what: str) -> str:
+    """What the program printed."""
     done = subprocess.run(command, capture_output=True, check=False, cwd="/")
     if done.returncode:
         raise NoRestore(f"{what} failed: {done.stderr.decode(errors='replace').strip()[-_SAID:]}")
+    return done.stdout.decode(errors="replace")
 
 
 def main(path: str, fresh: str) -> int:

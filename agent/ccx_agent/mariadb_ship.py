@@ -48,8 +48,11 @@ class Shipper:
         self._work = Path(told["work"])
         self._ask_term = term
         self._server: Any = None
-        self._heads: dict[str, int] = {}
-        """The last transaction before each file of the log."""
+        self._domain: int | None = told.get("domain")
+        self._heads: dict[str, int | None] = {}
+        """The last transaction before each file of the log; None while that is not known, and nothing is in it."""
+        self._end = ("", 0)
+        """The file that was being written a turn ago, and its size."""
         self._term, self._behind = 0, 0
         self._marked = False
         """Whether the term's beginning is stored."""
@@ -67,7 +70,7 @@ class Shipper:
         """One look at the server, and what follows from it."""
         state = self._ask("select @@read_only as ro, @@gtid_binlog_pos as pos")[0]
         if state["ro"] in ("0", "OFF"):
-            self._lead(_number(state["pos"]))
+            self._lead(self._number(state["pos"]))
             return
         self.ships, self._waits, self._waiting = False, None, 0
         if time.monotonic() - self._asked > _ASK_S:
@@ -79,25 +82,48 @@ class Shipper:
         if not self.ships:
             self._waits = self._waits or time.time()
             self._begin()
-        active = self._ask("show master status")[0]["File"]
+        active = self._names()[-1]
+        end, before = (active.name, active.stat().st_size), self._end
+        self._end = end
         wanted = self._wanted()
         due = time.monotonic() - self._ended > ENDS_AFTER_S or wanted > self.stored
-        ends = due and last > self._heads.get(active, -1)
-        if not ends and self._begun and active == self._active:
+        ends = due and last > (self._head(active) or 0)
+        if not ends and self._begun and active.name == self._active:
             return
         self._waits = self._waits or time.time()
         if ends or not self._begun:
+            if end == before and self._stuck():
+                raise OSError("writes wait for a replica: until one is there, the log's last file can't be ended")
+            if not before[0] and self._stuck():
+                return  # for a moment, or for long: the next turn sees
             self._ask("flush local binary logs", _CHANGE_S)
             self._ended, self._begun = time.monotonic(), True
         files = self._files()
         try:
             for file, following in pairwise(files):
-                self._put(file, self._heads[file.name], self._heads[following.name])
+                begins, ends_with = self._heads[file.name], self._heads[following.name]
+                if begins is not None and ends_with is not None:
+                    self._put(file, begins, ends_with)
             self._active, self._waits = files[-1].name, None
         finally:
             self._purge(files)
         if wanted <= self.stored:
             (self._work / "wanted").unlink(missing_ok=True)
+
+    def _stuck(self) -> bool:
+        """Whether writes wait for a replica. They hold the log then, and who wants to end a file is never answered."""
+        waiting = self._ask("show global status like 'Rpl_semi_sync_master_wait_sessions'")
+        return any(int(row["Value"]) for row in waiting)
+
+    def rest(self) -> None:
+        """Stores what the store lacks of a server that has ended: so nothing that it acknowledged is here alone."""
+        from ccx_agent.mariadb_log import begins_behind, ends_with
+
+        self._begin()
+        files = sorted(Path(self._told["binlogs"]).glob("binlog.*[0-9]"))
+        heads = [begins_behind(file) for file in files]
+        for file, begins, following in zip(files, heads, [*heads[1:], None], strict=True):
+            self._put(file, begins, ends_with(file) if following is None else following)
 
     def _begin(self) -> None:
         """Another term: what the store has of the ones before counts as far as this one goes on from there."""
@@ -149,22 +175,29 @@ class Shipper:
         self._newest = float(max((part.until for part in found), default=0)) or None
         return found
 
-    def _files(self) -> list[Path]:
-        """The log's files here, oldest first; the last one is being written. Their heads are known then."""
-        from ccx_agent.mariadb_log import begins_behind
+    def _names(self) -> list[Path]:
+        """The log's files here, oldest first. The server itself does not say while writes wait for a replica."""
+        return sorted(Path(self._told["binlogs"]).glob("binlog.*[0-9]"))  # each has an index beside it
 
-        names = [row["Log_name"] for row in self._ask("show binary logs")]
-        files = [Path(self._told["binlogs"]) / name for name in names]
-        self._heads = {file.name: self._heads.get(file.name, -1) for file in files}
-        for file in files:
-            if self._heads[file.name] < 0:
-                self._heads[file.name] = begins_behind(file)
+    def _files(self) -> list[Path]:
+        """The same; the last one is being written. Their heads are known then."""
+        files = self._names()
+        self._heads = {file.name: self._head(file) for file in files}
         return files
+
+    def _head(self, file: Path) -> int | None:
+        from ccx_agent.mariadb_log import Unreadable, head
+
+        known = self._heads.get(file.name)
+        if known is None:
+            with suppress(Unreadable):  # its beginning is just being written
+                known = self._heads[file.name] = head(file, self._domain)
+        return known
 
     def _purge(self, files: list[Path]) -> None:
         """Removes what is stored and is not needed here; and, before the volume is full, the oldest that is not."""
         closed = files[:-1]
-        stored = [file for file, after in pairwise(files) if self._heads[after.name] <= self.stored]
+        stored = [file for file, after in pairwise(files) if (self._heads[after.name] or 0) <= self.stored]
         sizes = [file.stat().st_size for file in closed]
         self._waiting = sum(sizes[len(stored) :]) + files[-1].stat().st_size if self._waits else 0
         size, gone = sum(sizes), 0
@@ -183,6 +216,11 @@ class Shipper:
     def _give_up(self, file: Path) -> None:
         with (self._work / "given-up").open("a") as noted:
             noted.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S+00:00', time.gmtime())} {file.name}\n")
+
+    def _number(self, position: str) -> int:
+        from ccx_agent.mariadb_log import number
+
+        return number(position, self._domain)
 
     def _wanted(self) -> int:
         """Up to which transaction somebody wants it stored now."""
@@ -210,7 +248,7 @@ class Shipper:
         shown = {
             "oldest": max(0.0, time.time() - self._waits) if self._waits else 0.0, "newest": self._newest,
             "waiting": self._waiting, "stored": self.stored, "ships": self.ships, "err": err,
-            "at": time.time(),
+            "at": time.time(), "term": self._term, "behind": self._behind,
         }  # fmt: skip
         fresh = self._work / "shipped.new"
         fresh.write_text(json.dumps(shown))
@@ -224,12 +262,6 @@ def _folder(told: dict[str, Any]) -> str:
 def plain(name: str) -> str:
     """An object's name without its folder."""
     return name.rsplit("/", 1)[-1]
-
-
-def _number(position: str) -> int:
-    from ccx_agent.mariadb_log import number
-
-    return number(position)
 
 
 def keepers_word(told: dict[str, Any]) -> Callable[[], tuple[int, int]]:

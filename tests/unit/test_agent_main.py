@@ -122,7 +122,8 @@ def test_every_verb_that_is_listed_exists_and_says_whether_it_changes_anything()
         "archive-state", "backup-marked", "backup-state", "backup-verify-state", "backups", "postgres-recount",
         "mariadb-databases", "mariadb-users", "restore-state",
         "mariadb-archive-marked", "mariadb-archive-state", "mariadb-backup-state", "mariadb-backups", "mariadb-count",
-        "mariadb-log-position", "mariadb-recount", "mariadb-restore-state", "mariadb-verify", "mariadb-verify-state",
+        "mariadb-log-position", "mariadb-log-transaction", "mariadb-recount", "mariadb-restore-state", "mariadb-verify",
+        "mariadb-verify-state",
     }  # fmt: skip
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from agent.ccx_agent import restore
+from pathlib import Path
+
+import pytest
+from agent.ccx_agent import mariadb_restore, restore
 
 JOURNAL = """\
 INFO: Running custom bootstrap script: /etc/ccx/postgres/restore
@@ -23,3 +26,20 @@ def test_the_segment_is_that_of_the_startup_process() -> None:
         "0000000200000000000000A7"
     )
     assert restore.replayed("COMMAND\npostgres: abc: checkpointer\n") == ""
+
+
+@pytest.mark.parametrize(
+    ("made", "fits"), [("11.8.3-MariaDB-log", True), ("11.8.9", True), ("11.8.10", False), ("", True)]
+)
+def test_a_newer_servers_backup_is_refused_by_an_older_one_before_anything_is_copied(
+    tmp_path: Path, made: str, fits: bool
+) -> None:
+    server = tmp_path / "mariadbd"
+    server.write_text("#!/bin/sh\necho '/usr/sbin/mariadbd  Ver 11.8.9-MariaDB-0+deb13u1 for debian-linux-gnu'\n")
+    server.chmod(0o755)
+    one = {"id": "1F", "version": made}
+    if fits:
+        mariadb_restore._check_version(one, str(server))
+        return
+    with pytest.raises(mariadb_restore.NoRestore, match=r"made by version 11\.8\.10, and the server here is older: 11"):
+        mariadb_restore._check_version(one, str(server))
