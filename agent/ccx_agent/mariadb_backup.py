@@ -236,14 +236,13 @@ def position(_args: Args, _progress: Progress) -> dict[str, object]:
 
 def transaction(args: Args, _progress: Progress) -> dict[str, object]:
     """The ``gtid`` of the log's transaction with that ``number``; empty: it is not in the log here."""
-    wanted = int(amount(args, "number", 0))
-    with Connection(_told()["socket"], "root", 10) as connection:
-        names = [row["Log_name"] for row in connection.query("show binary logs")]
-    for name in reversed(names):
-        file = Path(_told()["binlogs"]) / name
+    wanted, told = int(amount(args, "number", 0)), _told()
+    domain = told.get("domain")
+    for file in sorted(Path(told["binlogs"]).glob("binlog.*[0-9]"), reverse=True):  # each has an index beside it
         try:
-            if begins_behind(file) < wanted:
-                return {"gtid": next((one.gtid for one in transactions(file) if one.number == wanted), "")}
+            if begins_behind(file, domain) < wanted:
+                found = (one.gtid for one in transactions(file, domain) if one.number == wanted)
+                return {"gtid": next(found, "")}
         except (Unreadable, FileNotFoundError):
             break  # it is being written there, or just removed
     return {"gtid": ""}

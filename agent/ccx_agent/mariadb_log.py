@@ -161,9 +161,9 @@ def begins_behind(file: Path, domain: int | None = None) -> int:
     return head(file, domain) or 0
 
 
-def ends_with(file: Path) -> int:
+def ends_with(file: Path, domain: int | None = None) -> int:
     """The last transaction of the file, or before it where it has none."""
-    return max((one.number for one in transactions(file)), default=begins_behind(file))
+    return max((one.number for one in transactions(file, domain)), default=begins_behind(file, domain))
 
 
 def transactions(file: Path, domain: int | None = None) -> Iterator[Transaction]:

@@ -117,13 +117,15 @@ class Shipper:
 
     def rest(self) -> None:
         """Stores what the store lacks of a server that has ended: so nothing that it acknowledged is here alone."""
-        from ccx_agent.mariadb_log import begins_behind, ends_with
+        from ccx_agent.mariadb_log import ends_with
 
         self._begin()
-        files = sorted(Path(self._told["binlogs"]).glob("binlog.*[0-9]"))
-        heads = [begins_behind(file) for file in files]
-        for file, begins, following in zip(files, heads, [*heads[1:], None], strict=True):
-            self._put(file, begins, ends_with(file) if following is None else following)
+        files = self._files()
+        ends = [*(self._heads[file.name] for file in files[1:]), ends_with(files[-1], self._domain)]
+        for file, end in zip(files, ends, strict=True):
+            begins = self._heads[file.name]
+            if begins is not None and end is not None:
+                self._put(file, begins, end)
 
     def _begin(self) -> None:
         """Another term: what the store has of the ones before counts as far as this one goes on from there."""
