@@ -11,6 +11,8 @@ from ccx import jobs
 from ccx.db import utc_now
 from ccx.rest import restores_in_place as in_place
 from ccx.rest.cluster_orders import Count, General, Instance, Network, Notifications, Order, Where, place
+from ccx.errors import CcxError, Invalid
+from ccx.rest import offer
 from ccx.rest.deps import AnyDatastore, Context, Transaction
 from ccx.rest.job_labels import BACKUP, DEPLOY
 from ccx.rest.routing import OwnerRoute

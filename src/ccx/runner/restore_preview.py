@@ -6,6 +6,8 @@ from ccx.errors import Invalid
 from ccx.runner import repositories
 from ccx.runner.branches import archive_name
 from ccx.runner.services import Services
+from ccx.runner.steps.backups import engine_of
+from ccx.runner.subject import Subject
 from ccx.runner.targets import Plan
 from ccx.storage import ObjectStore
 from ccx.storage.opened import open_store
@@ -19,7 +21,8 @@ async def check_there(services: Services, datastore: Datastore, plan: Plan) -> N
     name, label = archive_name(datastore.short_id, plan.backup.branch), plan.backup.label
     store = _open(services, datastore)
     try:
-        manifest = f"{repositories.prefix(datastore)}backup/{name}/{label}/backup.manifest"
+        last = engine_of(Subject(services, datastore)).written_last
+        manifest = f"{repositories.prefix(datastore)}backup/{name}/{label}/{last}"
         if not any(one.key == manifest for one in await store.list(manifest)):
             raise Invalid(
                 f"the object store no longer has the backup {label}: {manifest} is missing",

@@ -6,24 +6,23 @@ Of a datastore that was restored in place before, the branch that served at that
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from ccx.cmon.backup import HandsOver
+from ccx.cmon.backup import HandsOver, NumbersTransactions
 from ccx.db import utc_now
 from ccx.errors import CcxError, Invalid, NotFound, Transient
-from ccx.runner import branches, repositories, windows
+from ccx.runner import branches, places, repositories, windows
+from ccx.runner.places import Place
 from ccx.runner.services import Services
 from ccx.runner.subject import Subject
 from ccx.runner.windows import Window
 from ccx.stores.models import Backup, Datastore, Status
 
 _ASKED_WITHIN_S = 5.0
-_LSN = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})")
-_GTID = re.compile(r"\d{1,10}-\d{1,10}-(\d{1,19})")
+_SERVES = (Status.STARTED, Status.DEGRADED)
 _FIRST_XID, _XIDS = 3, 2**63
 
 
@@ -72,8 +71,9 @@ async def plan(services: Services, datastore: Datastore, backups: Sequence[Backu
         raise Invalid("that time is not yet", field="pitr_stop_time", remedy=f"Choose a time from {window}")
     branch = _branch(datastore, backups, target)
     there = _of_its_past(datastore, branch, backups)
-    if target.lsn is not None:
-        backup = await _before_lsn(services, datastore, there, target.lsn, target.backup)
+    wanted = places.place(Subject(services, datastore).engine.speaks, target.lsn) if target.lsn is not None else None
+    if wanted is not None:
+        backup = await _before_place(services, datastore, there, wanted, target.backup)
     elif target.xid is not None:
         backup = await _before_xid(services, datastore, there, target.xid, target.backup)
     else:
@@ -84,7 +84,7 @@ async def plan(services: Services, datastore: Datastore, backups: Sequence[Backu
         "backup": backup.label,
         "to": _to(target),
         "path": [list(part) for part in branches.path(datastore, backup.branch, branch)],
-        "before_lsn": target.lsn.upper() if target.lsn else None,
+        "before_lsn": wanted.name if wanted else None,
         "before_xid": target.xid,
     }
     return Plan(backup, branch, until, moment, window, origin)
@@ -131,56 +131,78 @@ def _to(target: Target) -> str:
     return repositories.AT_ONCE if target.at_once else repositories.LATEST
 
 
-def place(lsn: str) -> int:
-    """A place in the log, PostgreSQL's ``1A/2B3C`` or MariaDB's ``0-10001-57``, as a number. Raises Invalid."""
-    if (gtid := _GTID.fullmatch(lsn)) is not None:
-        return int(gtid[1])
-    found = _LSN.fullmatch(lsn)
-    if found is None:
-        raise Invalid(
-            f"{lsn!r} is no place in the log",
-            field="pitr_stop_lsn",
-            remedy="Write it as the engine does: 0/3000148 (pg_current_wal_lsn()), or 0-10001-57 (@@gtid_binlog_pos)",
-        )
-    return int(found[1], 16) << 32 | int(found[2], 16)
-
-
-async def _before_lsn(
-    services: Services, datastore: Datastore, backups: Sequence[Backup], lsn: str, label: str | None
+async def _before_place(
+    services: Services, datastore: Datastore, backups: Sequence[Backup], wanted: Place, label: str | None
 ) -> Backup:
-    wanted, field = place(lsn), "pitr_stop_lsn"
-    # Those of another engine's log are no place in this one's.
-    known = [one for one in windows.usable(datastore, backups) if one.lsn and ("/" in one.lsn) == ("/" in lsn)]
-    reach = [one for one in known if place(one.lsn or "") <= wanted]
+    field, speaks = "pitr_stop_lsn", Subject(services, datastore).engine.speaks
+    known = [(one, places.ends(speaks, one.lsn)) for one in windows.usable(datastore, backups) if one.lsn]
+    reach = [one for one, ends in known if any(wanted.after(end) for end in ends)]
     end = await _position(services, datastore)
-    span = _span([one.lsn or "" for one in known], end[0] if end else None, key=place)
-    if end is not None and wanted > place(end[0]):
-        raise Invalid(f"the log ends at {end[0]}, before {lsn}", field=field, remedy=f"Choose a place from {span}")
+    last = next((one for one in places.ends(speaks, end[0]) if one.line == wanted.line), None) if end else None
+    every = [end for _, ends in known for end in ends]
+    first = min((one for one in every if one.line == wanted.line), key=lambda one: one.number, default=None)
+    if first is None and every:
+        raise Invalid(
+            f"{wanted.name} is of another history: {wanted.line} is no domain of its transactions", field=field,
+            remedy=f"Choose one like {every[-1].name}",
+        )  # fmt: skip
+    span = _span(first.name if first else None, last.name if last else None, inside=wanted.holds)
+    if last is not None and wanted.number > last.number:
+        raise Invalid(f"the log ends at {last.name}, before {wanted.name}", field=field, remedy=f"Choose {span}")
     if not reach:
-        raise Invalid(f"no backup reaches back to {lsn}", field=field, remedy=f"Choose a place from {span}")
-    return _named(reach, backups, label, f"ended behind {lsn}")
+        raise Invalid(f"no backup reaches back to {wanted.name}", field=field, remedy=f"Choose {span}")
+    if wanted.holds:
+        await _check_there(services, datastore, wanted, span)
+    return _named(reach, backups, label, f"ended behind {wanted.name}")
+
+
+async def _check_there(services: Services, datastore: Datastore, wanted: Place, span: str) -> None:
+    """Raises Invalid where the history has another transaction in that place; where nobody can say, recovery will."""
+    subject = Subject(services, datastore)
+    if datastore.status not in _SERVES or not isinstance(subject.engine, NumbersTransactions):
+        return
+    try:
+        async with asyncio.timeout(_ASKED_WITHIN_S):
+            found = await subject.engine.transaction_at(services.channel, await subject.cluster(), wanted.number)
+    except (CcxError, Transient, TimeoutError):
+        return
+    if found is not None and found != wanted.name:
+        raise Invalid(
+            f"there is no transaction {wanted.name}: that number is {found}", field="pitr_stop_lsn",
+            remedy=f"Write {found}, if that is the one; or choose {span}",
+        )  # fmt: skip
 
 
 async def _before_xid(
     services: Services, datastore: Datastore, backups: Sequence[Backup], xid: int, label: str | None
 ) -> Backup:
     field = "pitr_stop_xid"
+    if Subject(services, datastore).engine.speaks != "postgresql":
+        raise Invalid(
+            f"{datastore.vendor} has no such ids of transactions", field=field,
+            remedy="Name the transaction by its GTID, as pitr_stop_lsn: ccx backup restore --to-lsn 0-10001-57",
+        )  # fmt: skip
     if not _FIRST_XID <= xid < _XIDS:
         raise Invalid(f"{xid} is no transaction", field=field, remedy="Write its id as pg_current_xact_id() showed it")
     known = [one for one in windows.usable(datastore, backups) if one.xid is not None]
     reach = [one for one in known if (one.xid or 0) <= xid]
     end = await _position(services, datastore)
-    span = _span([str(one.xid) for one in known], str(end[1] - 1) if end else None, key=int)
+    first = min((one.xid or 0 for one in known), default=None)
+    span = _span(str(first) if first is not None else None, str(end[1] - 1) if end else None)
     if end is not None and xid >= end[1]:
-        raise Invalid(f"there was no transaction {xid} yet", field=field, remedy=f"Choose one from {span}")
+        raise Invalid(f"there was no transaction {xid} yet", field=field, remedy=f"Choose {span}")
     if not reach:
-        raise Invalid(f"no backup is older than transaction {xid}", field=field, remedy=f"Choose one from {span}")
+        raise Invalid(f"no backup is older than transaction {xid}", field=field, remedy=f"Choose {span}")
     return _named(reach, backups, label, f"may have ended after transaction {xid}")
 
 
-def _span(known: Sequence[str], end: str | None, *, key: Any) -> str:
-    first = min(known, key=key) if known else "the next backup's end"
-    return f"{first} to {end}" if end else f"{first} on"
+def _span(first: str | None, end: str | None, *, inside: bool = False) -> str:
+    """``inside``: the first one is in the oldest backup already."""
+    if first is None:
+        return "one from the next backup's end on"
+    if inside:
+        return f"one after {first}, up to {end}" if end else f"one after {first}"
+    return f"one from {first} to {end}" if end else f"one from {first} on"
 
 
 def _named(reach: Sequence[Backup], backups: Sequence[Backup], label: str | None, why_not: str) -> Backup:
@@ -197,7 +219,7 @@ def _named(reach: Sequence[Backup], backups: Sequence[Backup], label: str | None
 async def _position(services: Services, datastore: Datastore) -> tuple[str, int] | None:
     """Where the log ends, and the next transaction; None where nobody can be asked: recovery finds out then."""
     subject = Subject(services, datastore)
-    if datastore.status not in (Status.STARTED, Status.DEGRADED) or not isinstance(subject.engine, HandsOver):
+    if datastore.status not in _SERVES or not isinstance(subject.engine, HandsOver):
         return None
     try:
         async with asyncio.timeout(_ASKED_WITHIN_S):

@@ -1,5 +1,19 @@
 """Backups of a datastore: what an engine must do (``base``), and the tools that do it. pgBackRest does PostgreSQL's."""
 
-from ccx.cmon.backup.base import ArchiveState, BacksUp, Backup, Findings, HandsOver, Kind, Origin, Proves, Repository
+from ccx.cmon.backup.base import (
+    ArchiveState,
+    BacksUp,
+    Backup,
+    Findings,
+    HandsOver,
+    Kind,
+    NumbersTransactions,
+    Origin,
+    Proves,
+    Repository,
+)
 
-__all__ = ["ArchiveState", "BacksUp", "Backup", "Findings", "HandsOver", "Kind", "Origin", "Proves", "Repository"]
+__all__ = [
+    "ArchiveState", "BacksUp", "Backup", "Findings", "HandsOver", "Kind", "NumbersTransactions", "Origin", "Proves",
+    "Repository",
+]  # fmt: skip

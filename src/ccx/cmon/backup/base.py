@@ -157,11 +157,22 @@ class HandsOver(Protocol):
 
 
 @runtime_checkable
+class NumbersTransactions(Protocol):
+    """An engine whose places in the log are numbered transactions; needs the same as :class:`HandsOver`."""
+
+    async def transaction_at(self, channel: NodeChannel, cluster: ClusterSpec, number: int) -> str | None:
+        """What the transaction of that number is called in full; None where the primary's own log no longer has it."""
+
+
+@runtime_checkable
 class BacksUp(Protocol):
     """An engine that can. ``cluster.backup`` says where to.
 
     What it does to nodes with a token is for jobs of the side lane: others change the same cluster meanwhile.
     """
+
+    written_last: str
+    """Of what a backup has in the store, below ``backup/<name>/<id>/``, the object that makes it complete."""
 
     async def configure_backups(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
         """Gives a node its way to the store, and changes nothing else on it. ``configure`` does so too."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from ccx.cmon.backup import ArchiveState, Backup, Findings, Kind, mariadb_backup
 from ccx.cmon.engines.mysql_family import backing_up
 from ccx.cmon.engines.mysql_family.engine import FamilyEngine
-from ccx.cmon.engines.mysql_family.layout import Flavour
+from ccx.cmon.engines.mysql_family.layout import MANIFEST, Flavour
 from ccx.cmon.node_channel import NodeChannel, Progress
 from ccx.cmon.node_file import NodeFile
 from ccx.cmon.spec import ClusterSpec
@@ -21,6 +21,7 @@ _LOOK_EVERY = 0.5
 class BackedUpEngine(FamilyEngine):
     """Implements :class:`ccx.cmon.backup.BacksUp` and :class:`ccx.cmon.backup.Proves`."""
 
+    written_last = MANIFEST
     flavour: ClassVar[Flavour]
 
     def _directories(self, cluster: ClusterSpec, label: str) -> list[dict[str, str]]:

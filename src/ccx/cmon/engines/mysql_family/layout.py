@@ -16,6 +16,8 @@ VOLUME = DATA / "mysql"
 KEEPER_UNIT = "ccx-keeper.service"
 REPLICATION_USER = "ccx_replication"
 USER = "mysql"
+MANIFEST = "manifest.json.bin"
+"""What is written last of a backup; by its name in the store, where rclone calls what it encrypts so."""
 
 
 @dataclass(frozen=True)

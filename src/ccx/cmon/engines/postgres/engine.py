@@ -21,7 +21,7 @@ from ccx.cmon.engines.postgres import (
     tenants,
 )
 from ccx.cmon.engines.postgres.endpoints import ETCD, PATRONI_REST
-from ccx.cmon.engines.postgres.layout import BACKUP, PATRONI, PATRONI_UNIT, POSTGRES, data_directory
+from ccx.cmon.engines.postgres.layout import BACKUP, MANIFEST, PATRONI, PATRONI_UNIT, POSTGRES, data_directory
 from ccx.cmon.engines.postgres.view import leader_of
 from ccx.cmon.etcd import leadership
 from ccx.cmon.etcd.layout import ETCD_CLIENT, ETCD_PEER, ETCD_UNIT, carries_etcd
@@ -50,6 +50,7 @@ class PostgresEngine:
     topologies = ("postgres_streaming",)
     speaks = "postgresql"
     image = "baked"
+    written_last = MANIFEST
     ports = (
         Port(POSTGRES, "PostgreSQL", clients=True, peers=True),
         Port(PATRONI, "Patroni's REST API", peers=True, control=True),

@@ -14,6 +14,9 @@ PATRONI_UNIT = "ccx-patroni.service"
 
 REPLICATION_USER, REWIND_USER = "ccx_replication", "ccx_rewind"
 
+MANIFEST = "backup.manifest"
+"""What pgBackRest writes last of a backup."""
+
 
 def data_directory(version: str) -> PurePosixPath:
     """One per major version, so that an upgrade has the old one beside the new."""

@@ -21,6 +21,8 @@ class SimulatedBackups:
     async def observe(self, cluster: ClusterSpec) -> ClusterView:
         raise NotImplementedError
 
+    written_last = "backup.manifest"
+
     async def configure_backups(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
         await channel.call(cluster.node(label), "backup-ping", token=token)
 

@@ -1,0 +1,188 @@
+"""What a restore is refused for, by the API: named with its field and remedy, before anything is stored or made."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+from tests.integration.conftest import Database
+from tests.integration.rest.conftest import NORTH, Api, make_services
+from tests.integration.rest.test_backups import PATH, record, row
+from tests.integration.rest.test_bad_input import rows
+
+from ccx import jobs
+from ccx.cmon.engines.simulated import SimulatedEngine
+from ccx.cmon.node_channel import NodeChannel
+from ccx.cmon.simulated_channel import SimulatedChannel
+from ccx.cmon.spec import ClusterSpec
+from ccx.runner import branches
+from ccx.runner.services import Services
+from ccx.settings.model import POSTGRES
+from ccx.settings.vendors import MARIADB
+from ccx.stores import datastores
+
+GIB = 2**30
+
+pytestmark = pytest.mark.usefixtures("running")
+
+
+class NumbersTransactions(SimulatedEngine):
+    """One whose log has the transactions 1 to 90, all of one server but the last ten."""
+
+    topologies = ("replication",)
+    speaks = "mysql"
+
+    async def log_position(self, channel: NodeChannel, cluster: ClusterSpec) -> tuple[str, int]:
+        return "0-10002-90", 91
+
+    async def transaction_at(self, channel: NodeChannel, cluster: ClusterSpec, number: int) -> str | None:
+        return f"0-{10001 if number <= 80 else 10002}-{number}"
+
+
+@pytest.fixture(scope="module")
+async def services(
+    database: Database, cloud_socket: Path, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Services]:
+    """With two vendors, and a store that is named: who is refused never gets as far as asking it."""
+    made = make_services(database.sessions, cloud_socket, tmp_path_factory.mktemp("instance"))
+    keys = tmp_path_factory.mktemp("keys") / "keys"
+    keys.write_text("access\nsecret\n")
+    keys.chmod(0o600)
+    stored = {"s3_endpoint": "https://127.0.0.1:9", "s3_bucket": "backups", "s3_credentials": keys}
+    clouds = (NORTH.model_copy(update=stored),)
+    settings = made.settings.model_copy(update={"clouds": clouds, "databases": (POSTGRES, MARIADB)})
+    channel = SimulatedChannel(cloud_socket)
+    engines = {"postgres": SimulatedEngine(channel), "mariadb": NumbersTransactions(channel)}
+    yield replace(made, settings=settings, engine=lambda vendor, topology="": engines[vendor])
+    await channel.close()
+    await made.clouds["north"].close()
+    await made.channel.close()
+
+
+async def backed_up(user: Api, services: Services, vendor: str, **changed: Any) -> str:
+    """A datastore with one backup in the records."""
+    uuid = await user.started(general={"db_vendor": vendor})
+    await record(services, uuid, row("1F", lsn="0-10001-40" if vendor == "mariadb" else "0/2000000", **changed))
+    return uuid
+
+
+async def refused(user: Api, services: Services, uuid: str, wish: dict[str, Any]) -> dict[str, Any]:
+    """The answer to it; nothing is stored, and no job."""
+    before = await rows(services)
+    answer = await user.post(f"{PATH}/{uuid}/restore", wish)
+    assert 400 <= answer.status_code < 500, answer.text
+    assert await rows(services) == before
+    told: dict[str, Any] = answer.json()
+    return told
+
+
+OF_MARIADB: list[tuple[dict[str, Any], str, str, str]] = [
+    ({"pitr_stop_lsn": "0/3000148"}, "pitr_stop_lsn", "'0/3000148' is no place in its log", "0-10001-57"),
+    ({"pitr_stop_lsn": "0-10001"}, "pitr_stop_lsn", "'0-10001' is no place in its log", "0-10001-57"),
+    (
+        {"pitr_stop_lsn": "0-10002-91"},
+        "pitr_stop_lsn",
+        "the log ends at 0-10002-90",
+        "-40, up to 0-10002-90",
+    ),
+    ({"pitr_stop_lsn": "0-10001-40"}, "pitr_stop_lsn", "no backup reaches back to 0-10001-40", "after 0-10001-40"),
+    ({"pitr_stop_lsn": "0-10001-7"}, "pitr_stop_lsn", "no backup reaches back to 0-10001-7", "after 0-10001-40"),
+    ({"pitr_stop_lsn": "3-10001-50"}, "pitr_stop_lsn", "3 is no domain of its transactions", "one like 0-10001-40"),
+    ({"pitr_stop_lsn": "0-10001-85"}, "pitr_stop_lsn", "there is no transaction 0-10001-85", "Write 0-10002-85"),
+    ({"pitr_stop_xid": 50}, "pitr_stop_xid", "mariadb has no such ids", "by its GTID, as pitr_stop_lsn"),
+    ({"pitr_stop_time": "2020-01-01T00:00:00Z"}, "pitr_stop_time", "the first backup ended at", "Choose a time from"),
+    ({"pitr_stop_time": "2120-01-01T00:00:00Z"}, "pitr_stop_time", "that time is not yet", "Choose a time from"),
+    ({"pitr_stop_lsn": "0-10001-50", "pitr_stop_xid": 50}, "pitr_stop_xid", "exclude each other", "all but"),
+    ({"backup_id": "9F", "pitr_stop_lsn": "0-10001-50"}, "backup_id", "there is no backup 9F", "ccx backup list"),
+    ({"db_vendor": "postgresql"}, "db_vendor", "backups of mariadb can't be restored into postgresql", "a dump"),
+    ({"db_version": "10.11"}, "db_version", "mariadb 11.8 can't be restored into 10.11: an older version", "Leave it"),
+    ({"db_version": "12.1"}, "db_version", "mariadb 11.8 can't be restored into 12.1: it is restored as", "Leave it"),
+]
+
+
+@pytest.mark.parametrize("in_place", [True, False])
+async def test_what_can_not_be_restored_is_named_and_nothing_is_made(
+    user: Api, services: Services, *, in_place: bool
+) -> None:
+    uuid = await backed_up(user, services, "mariadb")
+    for wish, field, err, remedy in OF_MARIADB:
+        told = await refused(user, services, uuid, {**wish, "in_place": in_place})
+        assert (told["field"], err in told["err"], remedy in told["remedy"]) == (field, True, True), told
+
+
+@pytest.mark.parametrize(
+    ("wish", "field", "err"),
+    [
+        ({"pitr_stop_lsn": "0-10001-57"}, "pitr_stop_lsn", "'0-10001-57' is no place in its log"),
+        ({"pitr_stop_lsn": "0/1000001"}, "pitr_stop_lsn", "the log ends at 0/1000000"),
+        ({"db_vendor": "mariadb"}, "db_vendor", "backups of postgres can't be restored into mariadb"),
+        ({"db_version": "16"}, "db_version", "backups of postgres 17 can't be restored into 16: an older version"),
+        ({"db_vendor": "oracle"}, "db_vendor", "'oracle' is not offered here"),
+    ],
+)
+async def test_postgresql_is_asked_in_its_own_words(
+    user: Api, services: Services, wish: dict[str, Any], field: str, err: str
+) -> None:
+    uuid = await user.started()
+    await record(services, uuid, row("1F", lsn="0/800000"))
+    told = await refused(user, services, uuid, wish)
+    assert (told["field"], err in told["err"]) == (field, True), told
+
+
+async def test_a_transaction_in_the_window_is_restored_to_from_the_newest_backup_before_it(
+    user: Api, services: Services
+) -> None:
+    uuid = await backed_up(user, services, "mariadb")
+    await record(
+        services, uuid, row("1F", lsn="0-10001-40"), row("2F", hours=1, lsn="0-10001-60"),
+        row("3F", hours=2, lsn="0-10002-85"),
+    )  # fmt: skip
+    for number, backup in ((60, "1F"), (61, "2F"), (85, "2F"), (86, "3F"), (90, "3F")):
+        gtid = f"0-{10001 if number <= 80 else 10002}-{number}"
+        answer = await user.post(f"{PATH}/{uuid}/restore", {"pitr_stop_lsn": gtid, "dry_run": True})
+        assert answer.status_code == 202, answer.text
+        assert answer.json()["backup_id"] == backup, gtid
+
+
+@pytest.mark.parametrize(
+    ("wish", "remedy"),
+    [
+        ({"volume_size": 20}, "Choose at least 35 GiB"),
+        ({"volume_size": 1}, "Choose 10 to 1000 GiB"),
+        ({"in_place": True}, "Choose at least 35 GiB"),
+        ({"in_place": True, "volume_size": 100}, "Leave it out, or restore into a new datastore"),
+    ],
+)
+async def test_volumes_that_can_not_hold_it_are_refused_with_the_size_that_can(
+    user: Api, services: Services, wish: dict[str, Any], remedy: str
+) -> None:
+    uuid = await backed_up(user, services, "mariadb", size=30 * GIB)
+    told = await refused(user, services, uuid, wish)
+    assert (told["field"], told["remedy"]) == ("volume_size", remedy)
+
+
+async def test_while_another_operation_runs_it_is_refused_with_that_ones_job(user: Api, services: Services) -> None:
+    uuid = await backed_up(user, services, "mariadb")
+    async with services.sessions.begin() as tx:
+        other = await jobs.enqueue(tx, "not_here", key=uuid, owner=("user", user.user_id), label="OTHER")
+        begun = text("update jobs.job set status = 'running', lease_until = now() + interval '1 hour' where id = :id")
+        await tx.execute(begun, {"id": other})
+    told = await refused(user, services, uuid, {"in_place": True})
+    assert (told["code"], told["job_id"]) == (409, str(other))
+    assert told["err"] == "another operation runs: OTHER"
+    assert str(other) in told["remedy"]
+
+
+async def test_while_the_data_of_before_are_kept_it_is_refused_with_what_decides(user: Api, services: Services) -> None:
+    uuid = await backed_up(user, services, "mariadb")
+    async with services.sessions.begin() as tx:
+        datastore = await datastores.get(tx, UUID(uuid))
+        datastore.restoring = {"branch": 1, "of": 0, "state": branches.KEPT, "kept_until": "2120-01-01T00:00:00+00:00"}
+    told = await refused(user, services, uuid, {"in_place": True})
+    assert told["code"] == 409
+    assert "confirm-restore" in told["remedy"]
