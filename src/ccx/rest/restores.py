@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -9,10 +11,10 @@ from pydantic import AwareDatetime, BaseModel
 
 from ccx import jobs
 from ccx.db import utc_now
-from ccx.rest import restores_in_place as in_place
-from ccx.rest.cluster_orders import Count, General, Instance, Network, Notifications, Order, Where, place
 from ccx.errors import CcxError, Invalid
 from ccx.rest import offer
+from ccx.rest import restores_in_place as in_place
+from ccx.rest.cluster_orders import Count, General, Instance, Network, Notifications, Order, Where, place
 from ccx.rest.deps import AnyDatastore, Context, Transaction
 from ccx.rest.job_labels import BACKUP, DEPLOY
 from ccx.rest.routing import OwnerRoute
@@ -35,9 +37,9 @@ class FromBackup(Body):
     pitr_stop_time: AwareDatetime | None = None
     """What was committed until then, and nothing later. Without: the backup as it is."""
     pitr_stop_lsn: Text | None = None
-    """Instead: what was committed before this place in the log, ``0/3000148``, and nothing from it on."""
+    """Instead: what was committed before this place in the log, and nothing from it on: ``0/3000148``, or a GTID."""
     pitr_stop_xid: int | None = None
-    """Instead: what was committed before this transaction, and nothing from it on."""
+    """Instead: what was committed before this transaction, and nothing from it on; PostgreSQL only."""
     in_place: bool = False
     """The same datastore, under its names; what serves now is kept until that is confirmed or taken back."""
     cluster_name: AnyText | None = None
@@ -118,6 +120,9 @@ async def _restore(
     found, _ = await backups.of(tx, source.id)
     at, lsn, xid = wish.pitr_stop_time, wish.pitr_stop_lsn, wish.pitr_stop_xid
     as_it_is = label is not None and at is None and lsn is None and xid is None
+    if wish.db_vendor or wish.db_version:
+        with _as_asked():
+            _check_same(services, source, wish)
     plan = await targets.plan(services, source, found, Target(at, lsn, xid, label, as_it_is))
     owner = (source.owner_type, source.owner_id)
     new: dict[str, Any] = {"uuid": None, "cluster_uuid": None, "job_id": None}
@@ -131,7 +136,8 @@ async def _restore(
         if not wish.dry_run:
             new = {"uuid": source.id, "cluster_uuid": source.id, "job_id": await in_place.order(tx, source, plan)}
     else:
-        values = await place(services, tx, owner, _order(source, wish))
+        with _as_asked():
+            values = await place(services, tx, owner, _order(source, wish))
         windows.check_room(plan.backup, values["volume_size"])
         if not wish.dry_run:
             origin = {"datastore": str(source.id), **plan.origin}
@@ -155,6 +161,37 @@ def _order(source: Datastore, wish: FromBackup) -> Order:
     size = wish.cluster_size or source.size
     stamp = utc_now().strftime("%Y%m%d-%H%M%S")
     return Order(
+def _check_same(services: Services, source: Datastore, wish: FromBackup) -> None:
+    """Raises Invalid for another vendor or version than that of the backups."""
+    cure = "Leave it out: the new datastore has what the backups are of"
+    vendor, version = wish.db_vendor or source.vendor, wish.db_version or source.version
+    if offer.vendor(services.settings, vendor).code != source.vendor:
+        err = f"backups of {source.vendor} can't be restored into {vendor}: they are copies of its files"
+        raise Invalid(err, field="db_vendor", remedy=f"{cure}; or copy the data with a dump")
+    if version.isalpha():  # latest
+        version = offer.version(offer.vendor(services.settings, vendor), version)
+    if version != source.version:
+        older = _parts(version) < _parts(source.version)
+        why = "an older version does not read its files" if older else "it is restored as it was, and upgraded then"
+        err = f"backups of {source.vendor} {source.version} can't be restored into {version}: {why}"
+        raise Invalid(err, field="db_version", remedy=cure)
+
+
+def _parts(version: str) -> list[int]:
+    return [int(part) for part in version.split(".") if part.isdecimal()]
+
+
+@contextmanager
+def _as_asked() -> Iterator[None]:
+    """Errors of an order are about fields of a restore here, which are called the same but stand in no part of it."""
+    try:
+        yield
+    except CcxError as error:
+        if error.field:
+            error.field = error.field.rpartition(".")[2]
+        raise
+
+
         general=General(
             cluster_name=wish.cluster_name or f"{source.name[:40].rstrip(' ._-')}-{stamp}", cluster_size=size,
             db_vendor=source.vendor, db_version=source.version, cluster_type=source.cluster_type, tags=source.tags,
