@@ -44,6 +44,9 @@ class FromBackup(Body):
     """The same datastore, under its names; what serves now is kept until that is confirmed or taken back."""
     cluster_name: AnyText | None = None
     """Without: the other one's, with the time of the request."""
+    db_vendor: Text | None = None
+    """The other one's, if it is said: a backup is copies of one vendor's files, of one version."""
+    db_version: Text | None = None
     cluster_size: Count | None = None
     instance_size: Text | None = None
     volume_size: Count | None = None
@@ -117,12 +120,12 @@ async def _restore(
     services: Services, tx: Transaction, source: Datastore, wish: FromBackup, label: str | None
 ) -> Restoring:
     check(services, Subject(services, source))
-    found, _ = await backups.of(tx, source.id)
-    at, lsn, xid = wish.pitr_stop_time, wish.pitr_stop_lsn, wish.pitr_stop_xid
-    as_it_is = label is not None and at is None and lsn is None and xid is None
     if wish.db_vendor or wish.db_version:
         with _as_asked():
             _check_same(services, source, wish)
+    found, _ = await backups.of(tx, source.id)
+    at, lsn, xid = wish.pitr_stop_time, wish.pitr_stop_lsn, wish.pitr_stop_xid
+    as_it_is = label is not None and at is None and lsn is None and xid is None
     plan = await targets.plan(services, source, found, Target(at, lsn, xid, label, as_it_is))
     owner = (source.owner_type, source.owner_id)
     new: dict[str, Any] = {"uuid": None, "cluster_uuid": None, "job_id": None}
@@ -156,11 +159,6 @@ async def _restore(
     )  # fmt: skip
 
 
-def _order(source: Datastore, wish: FromBackup) -> Order:
-    """Like the other one, but for what is wished otherwise; checked as any order is."""
-    size = wish.cluster_size or source.size
-    stamp = utc_now().strftime("%Y%m%d-%H%M%S")
-    return Order(
 def _check_same(services: Services, source: Datastore, wish: FromBackup) -> None:
     """Raises Invalid for another vendor or version than that of the backups."""
     cure = "Leave it out: the new datastore has what the backups are of"
@@ -192,6 +190,11 @@ def _as_asked() -> Iterator[None]:
         raise
 
 
+def _order(source: Datastore, wish: FromBackup) -> Order:
+    """Like the other one, but for what is wished otherwise; checked as any order is."""
+    size = wish.cluster_size or source.size
+    stamp = utc_now().strftime("%Y%m%d-%H%M%S")
+    return Order(
         general=General(
             cluster_name=wish.cluster_name or f"{source.name[:40].rstrip(' ._-')}-{stamp}", cluster_size=size,
             db_vendor=source.vendor, db_version=source.version, cluster_type=source.cluster_type, tags=source.tags,
