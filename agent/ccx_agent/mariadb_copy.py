@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,13 @@ def manifests(store: Any, told: dict[str, Any]) -> list[dict[str, Any]]:
     return sorted(found, key=lambda one: (one["ended"], one["id"]))
 
 
+def ends_behind(one: dict[str, Any]) -> int:
+    """The last transaction that is in a backup, by its manifest."""
+    from ccx_agent.mariadb_log import number
+
+    return number(one["gtid"], one.get("domain"))
+
+
 def make(told: dict[str, Any], name: str, kind: str, told_far: Path) -> dict[str, Any]:
     """The manifest of the backup ``name``, made now or found. ``told_far``: the file that says how far it is."""
     from ccx_agent.mariadb_store import Store
@@ -60,13 +68,14 @@ def make(told: dict[str, Any], name: str, kind: str, told_far: Path) -> dict[str
     one = {
         "id": f"{stamp}-{INCREMENTAL if parent else FULL}", "name": name, "kind": INCREMENTAL if parent else FULL,
         "parent": parent["id"] if parent else None, "started": began, "size": size, "lineage": lineage,
-        "node": told["label"],
+        "node": told["label"], "domain": told.get("domain"),
     }  # fmt: skip
     work = Path(told["work"]) / f"copy-{name}"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(mode=0o700, parents=True)
     try:
-        digest, stored = _stream(store, told, one, parent, work, told_far)
+        with _apart(told):
+            digest, stored = _stream(store, told, one, parent, work, told_far)
         one |= {"sha256": digest, "stored": stored, **_notes(work)}
     finally:
         shutil.rmtree(work, ignore_errors=True)
@@ -120,6 +129,13 @@ def _stream(
     finish(upload)
     _tell(told_far, one["size"], one["size"])
     return digest.hexdigest(), stored
+
+
+def _apart(told: dict[str, Any]) -> AbstractContextManager[None]:
+    """Meanwhile nobody waits for this node, where it is a member of a group that else would."""
+    from ccx_agent.galera_apart import apart
+
+    return apart(told["socket"], Path(told["apart"])) if told.get("apart") else nullcontext()
 
 
 def _tidy(store: Any, told: dict[str, Any], known: list[dict[str, Any]]) -> None:
@@ -185,11 +201,12 @@ def _last(said: Path) -> str:
 
 def main(path: str, name: str, kind: str) -> int:
     from ccx_agent.mariadb_store import StoreFailed
+    from ccx_agent.mysql_wire import ServerRefused, ServerSilent
 
     told = json.loads(Path(path).read_text())
     try:
         made = make(told, name, kind, Path(told["work"]) / f"far-{name}")
-    except (NoBackup, StoreFailed) as error:
+    except (NoBackup, StoreFailed, ServerRefused, ServerSilent) as error:
         print(f"ERROR: {error}", file=sys.stderr)
         return 1
     (Path(told["work"]) / f"made-{name}").write_text(json.dumps(made))

@@ -21,8 +21,8 @@ def verify(told: dict[str, Any], backup: str | None, told_far: Path) -> dict[str
 
     With a ``backup``, that one and those that it builds on; else everything, and the log.
     """
-    from ccx_agent.mariadb_copy import DATA, folder, manifests
-    from ccx_agent.mariadb_log import gap, number, route
+    from ccx_agent.mariadb_copy import DATA, ends_behind, folder, manifests
+    from ccx_agent.mariadb_log import gap, route
     from ccx_agent.mariadb_store import Store
 
     store = Store(told)
@@ -44,14 +44,14 @@ def verify(told: dict[str, Any], backup: str | None, told_far: Path) -> dict[str
     if backup is not None or not known:
         return found
     parts = _parts(store, told)
-    begin = min(number(one["gtid"]) for one in known)
+    begin = min(ends_behind(one) for one in known)
     bad = {}
     for piece in route(parts, begin):
         if why := _wrong(store, f"archive/{told['archive']}/{piece.part.name}", piece.part.digest, far, packed=True):
             bad[piece.part] = why
     good = [part for part in parts if part not in bad]
     for one in known:
-        after = number(one["gtid"])
+        after = ends_behind(one)
         if gap(parts, after) or any(piece.part in bad for piece in route(parts, after)):
             reached = route(good, after)
             found["until"][one["id"]] = reached[-1].part.until - 1 if reached else one["ended"]
