@@ -2,8 +2,8 @@
 
 The same image and machine containers, the same files with the same parameters, keys and certificates by the same
 functions. But cloud-init brings the configuration itself: there is no enrolment, no agent, no SSH and no job, and
-nobody keeps a secret out of user data. It makes no tenant's user and database either. From the stock image cloud-init
-also installs the same packages, from the same mirror and checked by the same key.
+nobody keeps a secret out of user data. From the stock image cloud-init also installs the same packages, from the same
+mirror and checked by the same key. What is done by hand for each kind of cluster stands in a module of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
@@ -27,41 +27,11 @@ from ccx.clouds.local.place import FIRST_NODE, Place
 from ccx.clouds.local.recipe import SUITE
 from ccx.cmon import engines
 from ccx.cmon.engines.base import Software
-from ccx.cmon.engines.postgres import PostgresEngine, config
-from ccx.cmon.engines.postgres.layout import CONFIGURATION, PATRONI_UNIT
-from ccx.cmon.etcd.layout import DATA, ETCD_CLIENT, ETCD_UNIT
+from ccx.cmon.node_file import NodeFile
 from ccx.cmon.spec import ClusterSecrets, ClusterSpec, NodeSpec
 from ccx.network.mirror.sources import node_packages, node_sources
 from ccx.runner.steps.network import rules
 from ccx.settings import Paths, Settings
-
-_READY = f"{CONFIGURATION}/ready.py"
-# Patroni must not ask etcd before that has agreed its version: it would take it for one without the v3 API.
-_WAIT_FOR_ETCD = """\
-import json, ssl, time, urllib.request
-told = json.load(open("{folder}/etcd-ready.json"))["args"]
-context = ssl.create_default_context(cafile=told["ca"])
-context.load_cert_chain(told["certificate"], told["key"])
-while True:
-    for endpoint in told["endpoints"]:
-        try:
-            with urllib.request.urlopen(endpoint + "/version", timeout=1, context=context) as answer:
-                if json.load(answer).get("etcdcluster", "not_decided") != "not_decided":
-                    raise SystemExit
-        except OSError:
-            pass
-    time.sleep(0.05)
-""".replace("{folder}", str(CONFIGURATION))
-_UNIT = f"""[Service]
-ExecStartPre=/usr/bin/python3 -I {_READY}
-ExecStart=
-ExecStart=/usr/bin/patroni {CONFIGURATION}/patroni.yml
-"""
-_START = (
-    f"install -d -m 0700 -o postgres -g postgres {DATA}/postgresql; install -d -m 0700 -o etcd -g etcd {DATA}/etcd; "
-    f"systemctl start --no-block {ETCD_UNIT} {PATRONI_UNIT}"
-)
-
 
 _INSTALL = """\
 set -e
@@ -75,19 +45,41 @@ systemctl disable {off}
 """
 
 
+class ByHand(Protocol):
+    """A kind of cluster, as somebody's script makes it."""
+
+    vendor: str
+    topology: str
+    version: str
+    listens: int
+    """The port by which a node is seen to be up."""
+    start: str
+    """A shell's command that returns at once, the files being there."""
+
+    def files(self, cluster: ClusterSpec, label: str) -> list[NodeFile]: ...
+
+    async def whole(self, cluster: ClusterSpec) -> bool:
+        """It accepts writes, and all its copies are there."""
+
+    async def close(self) -> None: ...
+
+
 class RawCluster:
     """Three machines on an installation's cloud, that its control plane knows nothing of.
 
     With its ``settings`` they start from the stock image.
     """
 
-    def __init__(self, place: Place, cloud: LocalCloud, size: int = 3, settings: Settings | None = None) -> None:
+    def __init__(
+        self, place: Place, cloud: LocalCloud, kind: ByHand, size: int = 3, settings: Settings | None = None
+    ) -> None:
         self._stock = settings
+        self._kind = kind
         self._place = place
         self._cloud = cloud
         self._size = size
         self._short_id = f"raw{secrets.token_hex(4)}"
-        self.engine = PostgresEngine(Settings(paths=Paths.of(place.instance)))
+        self._engine = engines.get(kind.vendor, Settings(paths=Paths.of(place.instance)), kind.topology)
         self.stages: dict[str, float] = {}
         """Seconds that each took."""
 
@@ -98,7 +90,7 @@ class RawCluster:
         host, resolver = str(self._place.host), str(self._place.router)
         plain = self._stock or Settings(paths=Paths.of(self._place.instance))
         settings = plain.model_copy(update={"control_address": host, "resolver_address": resolver})
-        wanted = rules(settings, engines.get("postgres", settings), [host])
+        wanted = rules(settings, self._engine, [host])
         await self._cloud.put_firewall(Firewall(self._name("firewall"), wanted), self._tags())
         making: list[asyncio.Task[None]] = []
         await asyncio.gather(*(self._volume(node) for node in cluster.nodes))
@@ -109,18 +101,13 @@ class RawCluster:
         await asyncio.gather(*making)
         clock.ended("machines")
         for node in cluster.nodes:
-            await _until(partial(_listens, node.address, ETCD_CLIENT), within=600)
+            await _until(partial(_listens, node.address, self._kind.listens), within=600)
         clock.ended("boot")
-
-        async def whole() -> bool:
-            view = await self.engine.observe(cluster)
-            return not view.problems and view.primary is not None
-
-        await _until(whole, within=600)
+        await _until(partial(self._kind.whole, cluster), within=600)
         clock.ended("form")
 
     async def remove(self) -> None:
-        await self.engine.close()
+        await self._kind.close()
         mine = [r for r in await self._cloud.inventory(self._place.instance) if r.tags.datastore == self._short_id]
         named = {kind: [r.name for r in mine if r.kind is kind] for kind in ResourceKind}
         await asyncio.gather(*(self._cloud.delete_server(s, self._tags()) for s in named[ResourceKind.SERVER]))
@@ -140,8 +127,8 @@ class RawCluster:
         ca = pki.new_ca("raw")
         names = [f"{self._short_id}.db.test", f"ro.{self._short_id}.db.test", "localhost"]
         return ClusterSpec(
-            id=self._short_id, short_id=self._short_id, vendor="postgres", version="17",
-            cluster_type="postgres_streaming", nodes=nodes, primary_name=names[0], replicas_name=names[1],
+            id=self._short_id, short_id=self._short_id, vendor=self._kind.vendor, version=self._kind.version,
+            cluster_type=self._kind.topology, nodes=nodes, primary_name=names[0], replicas_name=names[1],
             memory_mib=1024, cpus=1, admin_user="ccxadmin", admin_database="defaultdb",
             secrets=ClusterSecrets(
                 superuser=secrets.token_hex(12), replication=secrets.token_hex(12), rewind=secrets.token_hex(12),
@@ -157,8 +144,8 @@ class RawCluster:
 
     async def _server(self, cluster: ClusterSpec, node: NodeSpec) -> None:
         name = self._name(node.label)
-        told = _user_data(cluster, node, self._stock, self.engine.software)
-        image = "stock" if self._stock else "baked"
+        told = _user_data(self._kind, cluster, node, self._stock, self._engine.software)
+        image = "stock" if self._stock else self._engine.image
         spec = ServerSpec(name, node.hostname, "1x1", "local", name, self._name("firewall"), told, image)
         made = await self._cloud.create_server(spec, self._tags())
         assert made.private_ip == node.address, f"{node.label} has {made.private_ip}, not {node.address}"
@@ -183,16 +170,14 @@ class _Stages:
         self._into[name], self._last = now - self._last, now
 
 
-def _user_data(cluster: ClusterSpec, node: NodeSpec, stock: Settings | None, software: Software) -> str:
+def _user_data(
+    kind: ByHand, cluster: ClusterSpec, node: NodeSpec, stock: Settings | None, software: Software
+) -> str:  # fmt: skip
     private, _ = pki.new_ssh_key()
-    files = [file.to_json() for file in config.node_files(cluster, node.label)]
+    files = [file.to_json() for file in kind.files(cluster, node.label)]
     owners = {f["path"]: f["owner"] for f in files}
-    files += [
-        {"path": "/etc/ssh/ssh_host_ed25519_key", "content": private, "mode": "0600", "owner": "root"},
-        {"path": _READY, "content": _WAIT_FOR_ETCD, "mode": "0644", "owner": "root"},
-        {"path": f"/etc/systemd/system/{PATRONI_UNIT}.d/raw.conf", "content": _UNIT, "mode": "0644", "owner": "root"},
-    ]
-    start = _START
+    files.append({"path": "/etc/ssh/ssh_host_ed25519_key", "content": private, "mode": "0600", "owner": "root"})
+    start = kind.start
     if stock is not None:
         # Its users come with the packages.
         files = [{**f, "owner": "root"} for f in files] + _sources(cluster, stock, software)
@@ -202,7 +187,7 @@ def _user_data(cluster: ClusterSpec, node: NodeSpec, stock: Settings | None, sof
         give = "".join(f"chown {owner}:{owner} {path}\n" for path, owner in owners.items() if owner != "root")
         files.append({"path": "/root/install.sh", "content": install + give, "mode": "0755", "owner": "root"})
         # Beside the boot, as the control plane's nodes do theirs.
-        start = f"systemd-run --no-block sh -c 'sh /root/install.sh && systemctl daemon-reload && {_START}'"
+        start = f"systemd-run --no-block sh -c 'sh /root/install.sh && systemctl daemon-reload && {kind.start}'"
     told = {
         "fqdn": node.hostname,
         "manage_etc_hosts": "localhost",
