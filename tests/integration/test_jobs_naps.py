@@ -124,6 +124,24 @@ async def test_a_condition_may_miss_an_answer_but_not_fail(database: Database) -
     assert (job.error["err"], len(log)) == ("the node is broken", 3)
 
 
+async def test_a_wait_that_got_no_answer_says_so_until_it_gets_one(database: Database) -> None:
+    shown = []
+
+    async def waits(job: Job) -> None:
+        async def condition() -> bool | None:
+            error = (await steps(database, job.id))["wait"].error
+            shown.append(error["err"] if error else None)
+            if len(shown) < 3:
+                raise Transient("the node is away")
+            return True if len(shown) > 3 else None
+
+        await job.nap_until("wait", condition, every=timedelta(seconds=0.05), within=HOUR)
+
+    job = await execute(database, define(waits))
+    away = "the step 'wait' got no answer: the node is away"
+    assert (job.status, shown) == (JobStatus.DONE, [None, away, away, None])
+
+
 async def test_a_cancel_wakes_a_napping_job_at_once(database: Database) -> None:
     async def condition() -> None:
         return None

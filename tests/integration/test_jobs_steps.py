@@ -78,6 +78,53 @@ async def test_transient_errors_are_retried_and_counted(database: Database) -> N
     assert (await steps(database, job.id))["call"].attempts == 3
 
 
+async def test_a_step_that_is_tried_again_says_why_its_last_try_failed_until_it_is_done(database: Database) -> None:
+    errors, shown = [Transient("the cloud is away"), TimeoutError(), None], []
+
+    async def flaky(job: Job) -> None:
+        async def call(step: Step) -> None:
+            shown.append((await steps(database, job.id))["call"])
+            if error := errors[step.attempt - 1]:
+                raise error
+
+        await job.step("call", call)
+
+    job = await execute(database, define(flaky))
+    assert {step.state for step in shown} == {StepState.BEGUN}
+    assert [step.error and step.error["err"] for step in shown] == [
+        None, "the step 'call' got no answer: the cloud is away", "the step 'call' did not finish in time",
+    ]  # fmt: skip
+    assert (await steps(database, job.id))["call"].error is None
+
+
+async def test_a_transaction_that_is_tried_again_is_shown_with_the_reason_and_is_none_afterwards(
+    database: Database,
+) -> None:
+    shown = []
+
+    async def writes(job: Job) -> None:
+        async def insert(tx: AsyncSession) -> str:
+            await tx.execute(text("insert into thing values ('at last')"))
+            shown.append((await steps(database, job.id)).get("insert"))
+            if shown == [None]:
+                raise Transient("the vault is away")
+            return "written"
+
+        await job.transaction("insert", insert)
+
+    job = await execute(database, define(writes))
+    (before, waiting), after = shown, (await steps(database, job.id))["insert"]
+    assert before is None
+    assert waiting is not None
+    assert (waiting.state, waiting.finished) == (StepState.BEGUN, None)
+    assert waiting.error == {
+        "err": "the step 'insert' got no answer: the vault is away", "field": None, "step": "insert",
+        "remedy": "Try again; the runner's log has the details",
+    }  # fmt: skip
+    assert (after.state, after.result, after.error) == (StepState.DONE, "written", None)
+    assert "at last" in await things(database)
+
+
 @pytest.mark.parametrize(
     ("error", "said", "tries"),
     [

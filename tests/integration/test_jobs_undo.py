@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 from itertools import count
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -162,6 +163,7 @@ async def test_a_failing_undo_is_retried_and_flagged_until_it_succeeds_and_keeps
     async with running(database):
         flagged = await until(database, job_id, lambda job: job.flagged is not None)
         assert (flagged.status, flagged.flagged) == (JobStatus.UNDOING, "the step 'undo: one' failed unexpectedly")
+        assert await why(database, job_id, "undo: one") == flagged.flagged
         assert (await get(database, behind)).status is JobStatus.QUEUED
         async with database.sessions() as session:
             assert job_id in [job.id for job in await jobs.flagged(session)]
@@ -170,8 +172,15 @@ async def test_a_failing_undo_is_retried_and_flagged_until_it_succeeds_and_keeps
         job = await ended(database, job_id)
         await ended(database, behind)
     assert (job.status, job.flagged, log.count("undo one")) == (JobStatus.FAILED, None, 6)
+    assert await why(database, job_id, "undo: one") is None
     assert job.error
     assert job.error["err"] == "no"
+
+
+async def why(database: Database, job_id: UUID, step: str) -> str | None:
+    """What the step's last try failed with, as it is shown."""
+    error = (await steps(database, job_id))[step].error
+    return error["err"] if error else None
 
 
 async def nothing(job: Job) -> None:
@@ -291,10 +300,12 @@ async def test_what_keeps_failing_behind_the_pivot_is_flagged_and_calm_again_onc
     async with running(database):
         job = await until(database, job_id, lambda job: job.flagged is not None)
         assert (job.status, job.flagged, job.retries) == (JobStatus.RUNNING, "the volume is attached", 5)
+        assert await why(database, job_id, "delete") == "the volume is attached"
         async with database.sessions.begin() as tx:
             await tx.execute(text("update jobs.job set run_at = now() where id = :id"), {"id": job_id})
         job = await until(database, job_id, lambda job: job.flagged is None and job.runner is None)
         assert job.retries == 0
+        assert await why(database, job_id, "delete") is None
         async with database.sessions.begin() as tx:
             await jobs.wake(tx, key)
         assert (await ended(database, job_id)).status is JobStatus.DONE

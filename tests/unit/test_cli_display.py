@@ -84,6 +84,13 @@ def test_bytes_are_told_with_their_speed(told: dict[str, object] | None, text: s
     assert doing({**step("backup", None), "progress": told}) == text
 
 
+def test_a_step_that_is_tried_again_says_why_beside_how_far_it_is() -> None:
+    waits = {**step("backup", None), "attempts": 2, "error": "the object store does not answer"}
+    assert doing(waits) == "tried again: the object store does not answer"
+    told = {"done": 2**20, "total": None, "unit": "bytes", "rate": None, "note": None}
+    assert doing({**waits, "progress": told}) == "1.0 MiB, tried again: the object store does not answer"
+
+
 def test_a_log_is_told_now_and_then_how_far_a_long_step_is(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

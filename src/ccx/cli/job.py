@@ -43,6 +43,7 @@ _COLUMNS: list[output.Column] = [
 _STEPS: list[output.Column] = [
     ("STEP", "name"),
     ("STATE", "state"),
+    ("TRIES", "attempts"),
     ("TOOK", lambda s: progress.duration(progress.seconds_of(s))),
     ("STARTED", lambda s: output.age(s.get("started_at"))),
     ("ERROR", "error"),
@@ -71,7 +72,7 @@ def list_(
 
 @app.command
 def show(job: JobId = None, /, *, datastore: Of = None, common: Common = DEFAULT) -> None:
-    """Show a job and the time that each of its steps took.
+    """Show a job, the time that each of its steps took, and why one failed or is tried again.
 
     Try:
       ccx job show --datastore orders

@@ -84,14 +84,18 @@ def seconds_of(step: Mapping[str, Any]) -> float | None:
 
 
 def doing(step: Mapping[str, Any]) -> str:
-    """How far a running step is: ``1.2 GiB of 3.4 GiB, 45.0 MiB/s, copying``; empty if it doesn't say."""
+    """How far a running step is, ``1.2 GiB of 3.4 GiB, 45.0 MiB/s, copying``, and why its last try failed.
+
+    Empty if it doesn't say.
+    """
     told = step.get("progress") or {}
     words = []
     if told.get("unit") == "bytes" and told.get("done"):
         words.append(size(int(told["done"])) + (f" of {size(int(told['total']))}" if told.get("total") else ""))
         if told.get("rate"):
             words.append(f"{size(int(told['rate']))}/s")
-    return ", ".join([*words, *([told["note"]] if told.get("note") else [])])
+    failed = f"tried again: {step['error']}" if step.get("error") else ""
+    return ", ".join([*words, *(said for said in (told.get("note"), failed) if said)])
 
 
 def duration(seconds: float | None) -> str:

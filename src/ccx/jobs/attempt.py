@@ -40,7 +40,8 @@ class Retrying:
     They are counted from when a try came further than any before: what took hours deserves them as well.
     """
 
-    def __init__(self, retry_for: float) -> None:
+    def __init__(self, ledger: Ledger, name: str, number: int, retry_for: float) -> None:
+        self._ledger, self._name, self._number = ledger, name, number
         self._retry_for = retry_for
         self._until = asyncio.get_running_loop().time() + retry_for
         self._furthest = 0.0
@@ -53,14 +54,15 @@ class Retrying:
             self._until = asyncio.get_running_loop().time() + self._retry_for
             self._tries = 0
 
-    async def again(self, exc: Exception, ledger: Ledger) -> bool:
-        """Whether to try again; waits before it says so."""
+    async def again(self, exc: Exception) -> bool:
+        """Whether to try again; keeps why the last try failed, and waits before it says so."""
         self._tries += 1
         if is_database_trouble(exc):
             # Ours to outlast: a restart of the database makes no job fail. The deadline still holds.
-            await ledger.ready()
+            await self._ledger.ready()
         elif not is_transient(exc) or asyncio.get_running_loop().time() >= self._until:
             return False
+        await self._ledger.tried(self._name, self._number, describe(exc, self._name))
         await asyncio.sleep(pause_s(self._tries, longest=15.0))
         return True
 

@@ -13,7 +13,7 @@ from ccx.db import SessionFactory
 from ccx.errors import CcxError
 from ccx.jobs.attempt import Retrying, attempt, explain, pause
 from ccx.jobs.control import EndOfReplay, Interrupted, Lost, Nap, TryAgain
-from ccx.jobs.failures import StepFailed, is_transient
+from ccx.jobs.failures import Error, StepFailed, describe, is_transient
 from ccx.jobs.ledger import Ledger, encode
 from ccx.jobs.memory import Action, Memory, TransactionBody, Undo
 from ccx.jobs.models import StepState
@@ -95,7 +95,7 @@ class Job:
         if found:
             return value
         number = self._memory.number(name)
-        retrying = Retrying(retry_for)
+        retrying = Retrying(self._ledger, name, number, retry_for)
         while True:
             begun = await self._ledger.begin(name, number, undoable=undo is not None, pivot=pivot)
             if pivot:
@@ -105,7 +105,7 @@ class Job:
                     self._ledger, name, begun["attempts"], action, limit_s, retrying.advanced
                 )
             except Exception as exc:
-                if self._ledger.forced or not await retrying.again(exc, self._ledger):
+                if self._ledger.forced or not await retrying.again(exc):
                     await self._fail(name, exc, begun["age_s"])
             else:
                 await self._ledger.finish(name, StepState.DONE, result, progress=progress)
@@ -126,15 +126,16 @@ class Job:
         if found:
             return value
         number = self._memory.number(name)
-        retrying = Retrying(retry_for)
+        retrying = Retrying(self._ledger, name, number, retry_for)
         while True:
             try:
                 return await self._commit(name, number, body, undoable=undo is not None)
             except Exception as exc:
-                if not self._ledger.forced and await retrying.again(exc, self._ledger):
+                if not self._ledger.forced and await retrying.again(exc):
                     continue
                 error = explain(exc, self.id, self.token, name)
                 if self._ledger.forced:
+                    await self._ledger.tried(name, number, error)
                     raise TryAgain(error) from exc
                 await self._ledger.fail_unbegun(name, number, error)
                 raise StepFailed(error) from exc
@@ -166,22 +167,26 @@ class Job:
 
         Args:
             name: as for :meth:`step`.
-            condition: ``async () -> JSON | None``. A transient error counts as ``None``.
+            condition: ``async () -> JSON | None``. A transient error counts as ``None``; the last look's is kept.
             every: from one look to the next.
             within: how long it may take; then the step fails.
         """
         found, value = self._memory.recall(name)
         if found:
             return value
-        begun = await self._ledger.begin(name, self._memory.number(name), undoable=False)
-        age_s = float(begun["age_s"])
+        number = self._memory.number(name)
+        begun = await self._ledger.begin(name, number, undoable=False)
+        age_s, told = float(begun["age_s"]), begun["error"]
         while True:
             self._woken.clear()
             wakes = self._ledger.wakes
-            result = await self._check(name, condition, age_s)
+            result, trouble = await self._check(name, condition, age_s)
             if result is not None:
                 await self._ledger.finish(name, StepState.DONE, result)
                 return json.loads(result)
+            if trouble != told:
+                await self._ledger.tried(name, number, trouble)
+                told = trouble
             if age_s >= within.total_seconds():
                 await self._fail(name, _TookTooLong(name, within), age_s)
             if every >= POLL_IN_PLACE:
@@ -189,18 +194,20 @@ class Job:
             await pause(self._woken, every.total_seconds())
             age_s = float((await self._ledger.look(name))["age_s"])
 
-    async def _check(self, name: str, condition: Condition, age_s: float) -> str | None:
+    async def _check(self, name: str, condition: Condition, age_s: float) -> tuple[str | None, Error | None]:
+        """What the condition says, or why it could not be asked."""
         try:
             async with asyncio.timeout(CONDITION_TIMEOUT_S):
-                return encode(await condition())
+                return encode(await condition()), None
         except Exception as exc:
             if is_transient(exc):
-                return None
+                return None, describe(exc, name)
             await self._fail(name, exc, age_s)
 
     async def _fail(self, name: str, exc: Exception, age_s: float) -> NoReturn:
         error = explain(exc, self.id, self.token, name)
         if self._ledger.forced:
+            await self._ledger.tried(name, self._memory.number(name), error)
             raise TryAgain(error, age_s=age_s) from exc
         await self._ledger.finish(name, StepState.FAILED, None, error)
         raise StepFailed(error) from exc

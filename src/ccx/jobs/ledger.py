@@ -60,7 +60,7 @@ class Ledger:
         return [StepRecord.of(row) for row in await self._connections.fetch(sql.STEPS, self._own)]
 
     async def begin(self, name: str, number: int, *, undoable: bool, pivot: bool = False) -> Row:
-        """Note that the step begins, or raise :class:`Interrupted`. The row has ``attempts`` and ``age_s``."""
+        """Note that the step begins, or raise :class:`Interrupted`. The row has ``attempts``, ``error``, ``age_s``."""
         row = await self._write(
             sql.BEGIN_STEP, name=name, number=number, undoable=undoable, forced=self.forced, pivot=pivot
         )
@@ -94,6 +94,10 @@ class Ledger:
         self._trace(name, state)
         if state is StepState.DONE:
             await self.calm()
+
+    async def tried(self, name: str, number: int, error: Error | None) -> None:
+        """Keep why the step's last try failed, for those who wonder why it waits; it is to be tried again."""
+        await self._write(sql.TRIED_STEP, name=name, number=number, error=encode(error))
 
     async def fail_unbegun(self, name: str, number: int, error: Error) -> None:
         """Record the failure of a step that left nothing behind (a transaction rolled back)."""

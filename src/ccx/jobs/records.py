@@ -65,7 +65,7 @@ class StepRecord:
 
     Attributes:
         progress: ``{done, total, unit, note, rate, at}``, where the step reports it.
-        error: ``{err, field, remedy, step}`` of a failed step.
+        error: ``{err, field, remedy, step}`` of a failed step; of one that is begun, why its last try failed.
     """
 
     name: str

@@ -96,12 +96,12 @@ with {MINE}, begun as (
     where %(forced)s::boolean or not (cancel or late)
     on conflict (job_id, name) do update
         set state = 'begun', token = excluded.token, attempts = step.attempts + 1
-    returning step.attempts, extract(epoch from now() - step.started_at)::float8 as age_s
+    returning step.attempts, step.error, extract(epoch from now() - step.started_at)::float8 as age_s
 ), pivot as (
     update jobs.job set pivoted = true
     where id in (select id from mine) and %(pivot)s::boolean and exists (select from begun)
 )
-select mine.cancel, mine.late, mine.wakes, begun.attempts, begun.age_s from mine left join begun on true
+select mine.cancel, mine.late, mine.wakes, begun.attempts, begun.error, begun.age_s from mine left join begun on true
 """
 
 FINISH_STEP = f"""
@@ -112,6 +112,16 @@ set state = %(state)s, result = %(result)s::jsonb, error = %(error)s::jsonb, fin
 from mine
 where s.job_id = mine.id and s.name = %(name)s
 returning s.name
+"""
+
+# A transaction that failed has left no row of its step; what is tried again is shown all the same.
+TRIED_STEP = f"""
+with {MINE}
+insert into jobs.step (job_id, name, number, state, undoable, token, attempts, started_at, error)
+select id, %(name)s, %(number)s, 'begun', false, %(token)s, 1, now(), %(error)s::jsonb
+from mine
+on conflict (job_id, name) do update set error = excluded.error
+returning name
 """
 
 RECORD_STEP = f"""
@@ -136,7 +146,8 @@ with {MINE}
 update jobs.step s
 set state = case when s.name = %(name)s then 'done' else 'undone' end,
     result = case when s.name = %(name)s then %(result)s::jsonb else s.result end,
-    finished_at = case when s.name = %(name)s then now() else s.finished_at end
+    finished_at = case when s.name = %(name)s then now() else s.finished_at end,
+    error = case when s.name = %(name)s then null else s.error end
 from mine
 where s.job_id = mine.id and s.name in (%(name)s, %(of)s)
 returning s.name

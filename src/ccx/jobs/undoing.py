@@ -26,7 +26,9 @@ async def take_back(ledger: Ledger, memory: Memory, sessions: SessionFactory, un
             result, _ = await attempt(ledger, name, begun["attempts"], undo.action, UNDO_TIMEOUT_S)
             await ledger.finish_undo(name, undo.of, result)
     except Exception as exc:
-        raise TryAgain(explain(exc, ledger.record.id, ledger.record.token or 0, name), age_s=age_s) from exc
+        error = explain(exc, ledger.record.id, ledger.record.token or 0, name)
+        await ledger.tried(name, number, error)
+        raise TryAgain(error, age_s=age_s) from exc
 
 
 async def _in_transaction(

@@ -54,6 +54,7 @@ class StepView(BaseModel):
     progress: dict[str, Any] | None
     """``{done, total, unit, note, rate, at}``, where the step reports it; ``rate``: units a second, of late."""
     error: str | None
+    """Why it failed; while it is ``begun``, why its last try did: it is tried again."""
 
 
 class JobWithSteps(JobView):
