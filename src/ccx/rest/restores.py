@@ -43,7 +43,7 @@ class FromBackup(Body):
     in_place: bool = False
     """The same datastore, under its names; what serves now is kept until that is confirmed or taken back."""
     cluster_name: AnyText | None = None
-    """Without: the other one's, with the time of the request."""
+    """Without: the other one's, with the time of the request; and a number, if there is one of that name."""
     db_vendor: Text | None = None
     """The other one's, if it is said: a backup is copies of one vendor's files, of one version."""
     db_version: Text | None = None
@@ -145,7 +145,9 @@ async def _restore(
         if not wish.dry_run:
             origin = {"datastore": str(source.id), **plan.origin}
             same = {"admin_user": source.admin_user, "admin_database": source.admin_database}
-            made = await datastores.add(tx, owner, **values, **same, origin=origin)
+            add = datastores.add if wish.cluster_name else datastores.add_beside
+            made = await add(tx, owner, **values, **same, origin=origin)
+            values["name"] = made.name
             args = {"datastore_id": str(made.id), "label": BACKUP}
             job = await jobs.enqueue(tx, "restore_datastore", key=str(made.id), args=args, owner=owner, label=DEPLOY)
             new = {"uuid": made.id, "cluster_uuid": made.id, "job_id": job}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
+from itertools import chain, count
 from typing import Any
 from uuid import UUID
 
@@ -24,9 +26,9 @@ Owner = tuple[str, UUID]
 async def add(tx: AsyncSession, owner: Owner, **values: Any) -> Datastore:
     """Stores a new datastore that shall be present. Raises Conflict when the owner has one of that name."""
     datastore = Datastore(owner_type=owner[0], owner_id=owner[1], short_id=new_short_id(), **values)
-    tx.add(datastore)
     try:
         async with tx.begin_nested():
+            tx.add(datastore)
             await tx.flush()
     except IntegrityError as error:
         if "owner_name" not in str(error.orig):
@@ -35,6 +37,14 @@ async def add(tx: AsyncSession, owner: Owner, **values: Any) -> Datastore:
     await tx.refresh(datastore, ["nodes"])
     outbox.emit(tx, datastore.id, "requested", {"name": datastore.name})
     return datastore
+
+
+async def add_beside(tx: AsyncSession, owner: Owner, *, name: str, **values: Any) -> Datastore:
+    """As :func:`add`, for a name that nobody chose: while the owner has one of it, another number stands behind it."""
+    for end in chain([""], (f"-{number}" for number in count(2))):
+        with suppress(Conflict):
+            return await add(tx, owner, name=name + end, **values)
+    raise AssertionError("there is always another number")
 
 
 async def never(tx: AsyncSession, owner: Owner, **values: Any) -> Datastore:
