@@ -6,7 +6,7 @@ import httpx
 
 from ccx.cmon import egress
 from ccx.cmon.engines.base import Port
-from ccx.cmon.engines.mysql_family import config, membership, observation
+from ccx.cmon.engines.mysql_family import config, handover, membership, observation
 from ccx.cmon.engines.mysql_family.backed_up import BackedUpEngine
 from ccx.cmon.engines.mysql_family.layout import KEEPER, KEEPER_UNIT, MYSQL
 from ccx.cmon.engines.mysql_family.mariadb.endpoints import ETCD, KEEPER_STATUS
@@ -100,6 +100,18 @@ class MariaDbEngine(BackedUpEngine):
     async def release_leader(self, cluster: ClusterSpec, dead: str) -> bool:
         etcd = etcd_of(self._clients.of(cluster).etcd, cluster, without=dead)
         return await leadership.release(etcd, cluster.short_id, dead)
+
+    async def stop(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
+        await handover.stop(self.flavour, channel, cluster, await self.observe(cluster), token)
+
+    async def start_again(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
+        await handover.start_again(channel, cluster, cluster.node(label), self._units(cluster, label), token)
+
+    async def log_position(self, channel: NodeChannel, cluster: ClusterSpec) -> tuple[str, int]:
+        return await handover.log_position(channel, await self._primary(cluster))
+
+    async def transaction_at(self, channel: NodeChannel, cluster: ClusterSpec, number: int) -> str | None:
+        return await handover.transaction_at(channel, await self._primary(cluster), number)
 
     async def close(self) -> None:
         """Ends the connections that are kept."""
