@@ -117,7 +117,9 @@ class Application(Protocol):
     def judge(self, nodes: list[Login]) -> Judge: ...
 
 
-class EngineConformance:
+class OnAnInstallation:
+    """Tests of a class share an installation that offers the application's vendor, and a user of it."""
+
     application: ClassVar[Application]
 
     @pytest.fixture(scope="class")
@@ -141,6 +143,8 @@ class EngineConformance:
         yield side
         await side.cloud.close()
 
+
+class EngineConformance(OnAnInstallation):
     @pytest.fixture(scope="class")
     @classmethod
     async def closed(cls, user: Tenant) -> Store:
