@@ -126,6 +126,7 @@ class Keeper:
             "waiting": waiting,
             "note": waiting["why"] if waiting else action.why,
             "copied": (_read(self.told["progress_file"]) or 0) if not server.running else 0,
+            "room": _room(self.told["binlogs"]),
         }
 
     def hand_over(self, to: str) -> str:
@@ -167,6 +168,12 @@ def _read(path: str) -> Any:
         return json.loads(Path(path).read_text())
     except (OSError, ValueError):
         return None
+
+
+def _room(path: str) -> dict[str, int]:
+    from ccx_agent.room import room
+
+    return room(path)
 
 
 def main(path: str) -> None:

@@ -244,6 +244,7 @@ class Keeper:
             "source": server.source,
             "note": action.why,
             "copied": _number(self.told["progress_file"]),
+            "room": _room(self.told["binlogs"]),
             "errant": sorted(path.name for path in Path(self.told["errant"]).glob("*.sql")),
         }
 
@@ -258,6 +259,12 @@ def _number(path: str) -> int:
         return int(Path(path).read_text())
     except (OSError, ValueError):
         return 0
+
+
+def _room(path: str) -> dict[str, int]:
+    from ccx_agent.room import room
+
+    return room(path)
 
 
 def main(path: str) -> None:

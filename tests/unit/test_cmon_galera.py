@@ -105,8 +105,11 @@ def test_counts_that_give_nothing_are_refused_with_the_reason(size: int, why: st
 
 
 def test_its_ports_are_in_the_contract_where_it_is_on_offer_and_only_there() -> None:
-    galera = MARIADB.model_copy(update={"types": (TypeOfCluster(code="galera", name="Galera"),)})
-    for offered, there in ((galera, True), (MARIADB, False)):
+    galera, replicas = (
+        MARIADB.model_copy(update={"types": (TypeOfCluster(code=code, name=code),)})
+        for code in ("galera", "replication")
+    )
+    for offered, there in ((galera, True), (replicas, False)):
         rows = plan(SETTINGS.model_copy(update={"databases": (offered,)})).rows
         assert any(row.id == "galera.peers" and row.status is Status.BUILT for row in rows) is there
     peers = {rule.port for rule in rules(SETTINGS, get("mariadb", SETTINGS, "galera"), []) if rule.peer == "self"}
@@ -211,3 +214,8 @@ def test_what_can_not_be_decided_is_refused_with_the_reason(
 ) -> None:
     with pytest.raises(CcxError, match=why):
         decided(label, told)
+
+
+def test_a_volume_without_room_is_named() -> None:
+    (problem,) = to_view(spec(*THREE), reports(n1g1={"room": {"size": 1 << 30, "free": 0}})).problems
+    assert "the volume of n1g1 is full" in problem

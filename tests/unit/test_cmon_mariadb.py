@@ -20,7 +20,7 @@ from ccx.cmon.engines.mysql_family.layout import server_id
 from ccx.cmon.engines.mysql_family.mariadb.flavour import MARIADB
 from ccx.cmon.engines.mysql_family.passwords import native_hash
 from ccx.cmon.engines.mysql_family.view import LAG_BOUND, leader_of, to_view
-from ccx.cmon.spec import ClusterSpec, Role
+from ccx.cmon.spec import ClusterSpec, ClusterView, Role
 from ccx.errors import Invalid
 from ccx.settings import Paths, Settings
 
@@ -197,3 +197,21 @@ def test_a_replica_that_is_far_behind_is_named() -> None:
 def test_without_a_synchronous_copy_it_is_said() -> None:
     view = to_view(spec(*THREE), reports(n2g1={"synchronous": False}, n3g1={"synchronous": False}))
     assert any("no synchronous copy" in p for p in view.problems)
+
+
+def test_a_volume_without_room_is_named_with_figures() -> None:
+    told = reports(
+        n1g1={"room": {"size": 1000 << 20, "free": 20 << 20}}, n2g1={"room": {"size": 1000 << 20, "free": 0}}
+    )
+    assert to_view(spec(*THREE), told).problems == (
+        "the volume of n2g1 is full: 0 of 1000 MiB are left, and writes wait or fail",
+    )
+
+
+def test_what_a_node_has_kept_apart_is_shown_of_it_and_outlives_being_stored() -> None:
+    view = to_view(spec(*THREE), reports(n2g1={"errant": ["20261129T010000.sql"]}))
+    stored = ClusterView.from_json(json.loads(json.dumps(view.to_json())))
+    assert stored == view
+    assert {member.label: member.errant for member in stored.members} == {
+        "n1g1": (), "n2g1": ("20261129T010000.sql",), "n3g1": (),
+    }  # fmt: skip

@@ -21,6 +21,8 @@ def list_(datastore: Wanted, /, *, common: Common = DEFAULT) -> None:
     with common.api() as api:
         uuid = resolve.identity(api, datastore)
         nodes = api.get(f"/deployment/v2/data-stores/{uuid}/nodes").get("database_nodes") or []
+    # A column only where there is something to see.
+    errant: list[output.Column] = [("KEPT APART", "errant")] if any(n.get("errant") for n in nodes) else []
     output.rows(
         nodes,
         [
@@ -34,6 +36,7 @@ def list_(datastore: Wanted, /, *, common: Common = DEFAULT) -> None:
             ("ZONE", "host_az"),
             ("SIZE", "instance_type"),
             ("HOST NAME", "hostname"),
+            *errant,
         ],
         common.output,
         empty="It has no nodes yet.",

@@ -103,6 +103,8 @@ class MemberView:
     synchronous: bool = False
     lag_bytes: int | None = None
     timeline: int | None = None
+    errant: tuple[str, ...] = ()
+    """What only it had, and was kept apart when it was made anew: files on its volume."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,10 @@ class ClusterView:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> ClusterView:
         return cls(
-            members=tuple(MemberView(**{**m, "role": Role(m["role"])}) for m in data["members"]),
+            members=tuple(
+                MemberView(**{**m, "role": Role(m["role"]), "errant": tuple(m.get("errant", ()))})
+                for m in data["members"]
+            ),
             answered_by=data["answered_by"],
             unreachable=tuple(data["unreachable"]),
             problems=tuple(data["problems"]),

@@ -32,6 +32,8 @@ class NodeView(BaseModel):
     """``CREATING``, ``STARTED``, ``FAILURE``, ``LOST`` or ``UNKNOWN``."""
     synchronous: bool
     lag_bytes: int | None
+    errant: list[str]
+    """Files on its volume with what only it had, kept apart when it was made anew out of the primary's data."""
     readonly: bool
     port: int
     private_ip: str | None
@@ -75,6 +77,7 @@ def _view(datastore: Datastore, node: Node, member: MemberView | None, port: int
         host_status=_status(node, member),
         synchronous=member.synchronous if member else False,
         lag_bytes=member.lag_bytes if member else None,
+        errant=list(member.errant) if member else [],
         readonly=role is not Role.PRIMARY,
         port=port,
         private_ip=node.address,

@@ -17,6 +17,9 @@ LAG_BOUND = 32 * 1024 * 1024
 ENTRIES_BEHIND = 40
 """Entries of etcd's log that a member may be behind before we speak of it. Keepers write a few in a second."""
 
+FULL_BELOW = 0.02
+"""Part of a volume that is free, below which we speak of it."""
+
 Report = Mapping[str, Any]
 
 
@@ -33,7 +36,10 @@ def to_view(
     leading = reports.get(leader or "")
     members = tuple(_member(node, reports.get(node.label), leader, leading) for node in cluster.nodes)
     answered = leader if leader in reports else min(reports)
-    problems = [*_problems(cluster, members, reports, silent), *standing.problems(etcd, silent, ENTRIES_BEHIND)]
+    problems = [
+        *_problems(cluster, members, reports, silent), *full_volumes(reports),
+        *standing.problems(etcd, silent, ENTRIES_BEHIND),
+    ]  # fmt: skip
     return ClusterView(members, answered, silent, tuple(problems))
 
 
@@ -56,7 +62,7 @@ def _member(node: NodeSpec, report: Report | None, leader: str | None, leading: 
         serves = bool(report.get("running") and report.get("writable"))
         return MemberView(
             node.label, Role.PRIMARY, "running" if serves else _state(report), node.address, healthy=serves,
-            timeline=report.get("term"),
+            timeline=report.get("term"), errant=tuple(report.get("errant", ())),
         )  # fmt: skip
     follows = bool(report.get("connected") and report.get("applying"))
     return MemberView(
@@ -68,6 +74,7 @@ def _member(node: NodeSpec, report: Report | None, leader: str | None, leading: 
         synchronous=follows and bool(report.get("synchronous")),
         lag_bytes=_lag(report, leading) if follows else None,
         timeline=report.get("term"),
+        errant=tuple(report.get("errant", ())),
     )
 
 
@@ -105,6 +112,14 @@ def _problems(
             yield f"{member.label} is {member.lag_bytes // 2**20} MiB behind the primary"
     if len(cluster.nodes) > 1 and primary is not None and not any(m.synchronous and m.healthy for m in members):
         yield "there is no synchronous copy: a failure of the primary now could lose writes, or writes wait"
+
+
+def full_volumes(reports: Mapping[str, Report]) -> Iterable[str]:
+    """Of each node on whose volume no room is left."""
+    for label, report in sorted(reports.items()):
+        if (room := report.get("room")) and room["free"] < FULL_BELOW * room["size"]:
+            left, size = (room[what] // 2**20 for what in ("free", "size"))
+            yield f"the volume of {label} is full: {left} of {size} MiB are left, and writes wait or fail"
 
 
 def _why(reports: Mapping[str, Report]) -> str:

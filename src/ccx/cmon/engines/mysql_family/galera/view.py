@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ccx.cmon.engines.mysql_family.view import leader_of
+from ccx.cmon.engines.mysql_family.view import full_volumes, leader_of
 from ccx.cmon.spec import ClusterSpec, ClusterView, MemberView, NodeSpec, Role
 
 PAUSED_BOUND = 0.2
 """Part of the time for which a member that can't follow stops all writes, before we speak of it."""
+
+_IN_STEP = "Synced"
 
 Report = Mapping[str, Any]
 
@@ -24,7 +26,7 @@ def to_view(cluster: ClusterSpec, reports: Mapping[str, Report]) -> ClusterView:
     writer = leader_of(serving)
     members = tuple(_member(node, reports.get(node.label), writer) for node in cluster.nodes)
     answered = writer if writer in reports else min(serving or reports)
-    return ClusterView(members, answered, silent, tuple(_problems(members, reports, serving)))
+    return ClusterView(members, answered, silent, (*_problems(members, reports, serving), *full_volumes(reports)))
 
 
 def _member(node: NodeSpec, report: Report | None, writer: str | None) -> MemberView:
