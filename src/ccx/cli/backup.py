@@ -91,8 +91,10 @@ def restore(
     to: Annotated[
         str, Parameter(help="RFC 3339: what was committed until then, and nothing later. Without: all.")
     ] = "",
-    to_lsn: Annotated[str, Parameter(help="Just before this place in the log: 0/3000148.")] = "",
-    to_xid: Annotated[int | None, Parameter(help="Just before this transaction.")] = None,
+    to_lsn: Annotated[
+        str, Parameter(help="Just before this place in the log: 0/3000148; of MariaDB, a transaction: 0-10001-57.")
+    ] = "",
+    to_xid: Annotated[int | None, Parameter(help="Just before this transaction of PostgreSQL's.")] = None,
     in_place: Annotated[
         bool, Parameter(negative=(), help="The same datastore, under its names; what serves now is kept.")
     ] = False,
@@ -115,6 +117,7 @@ def restore(
       ccx backup restore orders orders-before --to 2026-11-25T03:00:00Z --allow 192.0.2.0/24
       ccx backup restore orders orders-small --nodes 1
       ccx backup restore orders --in-place --to 2026-11-25T03:00:00Z
+      ccx backup restore shop --in-place --to-lsn 0-10001-57
     """
     from ccx.cli import sources
 
