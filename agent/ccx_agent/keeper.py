@@ -19,7 +19,7 @@ TTL = 10
 MARGIN = 3.0
 """Seconds before that, at which a leader that could not renew it ends its server."""
 MEMBER_TTL = 15
-CRASHED = 20.0
+CRASHED = 10.0
 """Seconds without a server after which a leader lets others lead."""
 HANDING = 15.0
 """Seconds for whom the leadership is handed to."""
