@@ -122,14 +122,20 @@ class Rig:
 
     def expire(self, *remove: str) -> None:
         """Removes these backups, as the agent's verb does."""
+        self._verb("expire", {"remove": remove})
+
+    def _verb(self, function: str, args: dict[str, Any]) -> dict[str, Any]:
         (self.root / "etc/ccx/mariadb-backup").mkdir(parents=True, exist_ok=True)
         (self.root / "etc/ccx/mariadb-backup/backup.json").write_text(json.dumps(self.told()))
         call = (
             "import json, sys; sys.path.insert(0, '/usr/lib/ccx-agent');"
-            " from ccx_agent.mariadb_backup import expire;"
-            " expire({'remove': json.loads(sys.argv[1])}, lambda line: None)"
+            " from pathlib import Path; from ccx_agent import mariadb_backup as verbs;"
+            " verbs.WORK = Path(sys.argv[3]);"
+            " print(json.dumps(getattr(verbs, sys.argv[1])(json.loads(sys.argv[2]), lambda line: None)))"
         )
-        self.run("python3", "-I", "-c", call, json.dumps(remove), user="root")
+        words = (function, json.dumps(args), f"/srv/{self.name}/work")
+        found: dict[str, Any] = json.loads(self.run("python3", "-I", "-c", call, *words, user="root"))
+        return found
 
     def archive_up_to(self, position: str, within: float = 30) -> None:
         """Returns when everything up to that transaction is in the store."""
@@ -139,6 +145,15 @@ class Rig:
         while self.shipped().get("stored", 0) < number:
             assert time.monotonic() < deadline, (self.home / "ship.log").read_text()[-2000:]
             time.sleep(0.1)
+
+    def ship_rest(self) -> dict[str, Any]:
+        """Stores what the store lacks of a server that has ended, as the agent's verb does."""
+        return self._verb("ship_rest", {})
+
+    def transaction(self, number: int) -> str:
+        """What the log's transaction of that number is called, by the agent's verb."""
+        found: str = self._verb("transaction", {"number": number})["gtid"]
+        return found
 
     def shipped(self) -> dict[str, Any]:
         noted = self.home / "work" / "shipped"

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from dns.exception import DNSException
+from rich.markup import escape
 
 from ccx.demo import play
 from ccx.demo.choice import USUAL, choose
@@ -52,7 +53,9 @@ def main() -> int:
         else:
             play.main_job(stage, choice, keep=options.keep)
     except failures as failure:
-        stage.console.print(f"\n[bold red]script/demo: this was expected, and is not so: {failure}[/bold red]")
+        stage.console.print(
+            f"\n[bold red]script/demo: this was expected, and is not so: {escape(str(failure))}[/bold red]"
+        )
         stage.console.print(f"   Logs: {Paths.of(INSTANCE).var / 'log'}. Remove everything: script/demo --down")
         return 1
     stage.table()

@@ -16,6 +16,7 @@ from typing import Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 INSTANCE = "demo"
@@ -62,11 +63,11 @@ class Stage:
         self.done.append((title, time.monotonic() - begun, said["outcome"]))
 
     def say(self, text: str) -> None:
-        self.console.print(f"   {text}", soft_wrap=True)
+        self.console.print(f"   {escape(text)}", soft_wrap=True)
 
     def run(self, *arguments: str) -> None:
         """Runs ``ccx`` with its output in view. Raises Unexpected for any exit code but 0."""
-        self.console.print(f"   [dim]$ ccx {shlex.join(arguments)}[/dim]", soft_wrap=True)
+        self.console.print(f"   [dim]$ ccx {escape(shlex.join(arguments))}[/dim]", soft_wrap=True)
         code = subprocess.run([CCX, *arguments], env=self._environment, check=False).returncode
         if code != 0:
             raise Unexpected(f"ccx {shlex.join(arguments)} ended with exit code {code}")
@@ -84,7 +85,7 @@ class Stage:
         """Says that ``what`` holds, or ends the demonstration with it."""
         if not holds:
             raise Unexpected(what)
-        self.console.print(f"   [green]✓[/green] {what}", soft_wrap=True)
+        self.console.print(f"   [green]✓[/green] {escape(what)}", soft_wrap=True)
 
     def table(self) -> None:
         """What was done, and how long each part took."""
