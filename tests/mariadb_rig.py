@@ -162,7 +162,8 @@ class Rig:
 
     def sql(self, statement: str) -> str:
         return self.run(
-            "mariadb", "--no-defaults", f"--socket=/srv/{self.name}/run/s", "--user=mysql", "-N", "-B", "-e", statement
+            "mariadb", "--no-defaults", f"--socket=/srv/{self.name}/run/s", "--skip-ssl-verify-server-cert",
+            "--user=mysql", "-N", "-B", "-e", statement,
         ).strip()  # fmt: skip
 
     def position(self) -> str:
