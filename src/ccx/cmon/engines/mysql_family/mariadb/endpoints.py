@@ -141,6 +141,7 @@ PACKAGES_KEY = declare(
     service="ccx-agent",
     purpose="MariaDB's signing key",
     mirror=Mirror.APT_REPOSITORY,
+    path="/MariaDB-Server-GPG-KEY",
     when_blocked="a new node can't check MariaDB's packages and installs none: its job fails, names the key's URL and "
     "is undone; nodes that run go on",
 )
