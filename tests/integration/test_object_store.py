@@ -19,7 +19,7 @@ from ccx.runner.steps.locks import Wanted, lock_objects
 from ccx.storage.access import IamAccess
 from ccx.storage.base import Credentials, Location, NotAllowed, Unreachable, Unsupported
 from ccx.storage.check import check
-from ccx.storage.s3 import S3
+from ccx.storage.s3 import S3, client
 
 
 @pytest.fixture(scope="module")
@@ -183,6 +183,28 @@ async def test_what_was_replaced_and_deleted_goes_when_it_is_old_enough(weed: Se
     assert await store.drop_old_versions("old/", datetime.now(UTC) - timedelta(minutes=1)) == 0
     assert await store.drop_old_versions("old/", datetime.now(UTC) + timedelta(minutes=1)) == 4
     assert await store.get("old/a") == b"3"
+    await store.close()
+
+
+async def test_uploads_that_nobody_finishes_are_given_up_when_they_are_old_enough(weed: SeaweedFs) -> None:
+    store = S3(weed.location, weed.keys)
+    raw = client("s3", weed.location, weed.keys, "")
+    where = {"Bucket": weed.location.bucket}
+
+    def begin(key: str) -> str:
+        upload = raw.create_multipart_upload(**where, Key=key)["UploadId"]
+        raw.upload_part(**where, Key=key, UploadId=upload, PartNumber=1, Body=b"1" * (5 << 20))
+        return str(upload)
+
+    def unfinished() -> list[str]:
+        return [one["Key"] for one in raw.list_multipart_uploads(**where, Prefix="ds/").get("Uploads", ())]
+
+    for key in ("ds/mine/data", "ds/other/data"):
+        await asyncio.to_thread(begin, key)
+    assert await asyncio.to_thread(unfinished) == ["ds/mine/data", "ds/other/data"]
+    assert await store.drop_unfinished("ds/mine/", datetime.now(UTC) - timedelta(minutes=5)) == 0
+    assert await store.drop_unfinished("ds/mine/", datetime.now(UTC) + timedelta(minutes=1)) == 1
+    assert await asyncio.to_thread(unfinished) == ["ds/other/data"]
     await store.close()
 
 

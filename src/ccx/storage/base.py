@@ -140,6 +140,12 @@ class ObjectStore(Protocol):
         What is locked stays. Returns how many went. Does nothing in a bucket without versions.
         """
 
+    async def drop_unfinished(self, prefix: str, before: datetime) -> int:
+        """Gives up uploads that began before, and were never finished: who was killed in one left its parts there.
+
+        They show in no list of objects, and are paid for. Returns how many went.
+        """
+
     async def clock(self) -> datetime:
         """The store's own time, to the second."""
 

@@ -115,6 +115,15 @@ class S3:
         gone: int = await self._call("delete old versions", lambda s3: versions.drop_old(s3, bucket, prefix, before))
         return gone
 
+    async def drop_unfinished(self, prefix: str, before: datetime) -> int:
+        from ccx.storage import versions
+
+        bucket = self.location.bucket
+        gone: int = await self._call(
+            "give up old uploads", lambda s3: versions.drop_unfinished(s3, bucket, prefix, before)
+        )
+        return gone
+
     async def clock(self) -> datetime:
         headers: dict[str, str] = await self._call("look at the bucket", self._headers)
         if "date" not in headers:

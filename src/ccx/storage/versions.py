@@ -1,4 +1,4 @@
-"""Objects in a bucket that keeps versions: locking them, and deleting what ordinary deletions leave there."""
+"""What no list of objects shows: versions in a bucket that keeps them, their locks, and uploads without an end."""
 
 from __future__ import annotations
 
@@ -55,10 +55,18 @@ def delete(s3: Any, bucket: str, versions: Sequence[Version]) -> int:
 
 def delete_all(s3: Any, bucket: str, prefix: str) -> int:
     """All versions and unfinished uploads below the prefix; returns how many versions stay, because they are locked."""
-    uploads = s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix)
-    for upload in [entry for page in uploads for entry in page.get("Uploads", ())]:
-        s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+    drop_unfinished(s3, bucket, prefix)
     return delete(s3, bucket, list(every(s3, bucket, prefix)))
+
+
+def drop_unfinished(s3: Any, bucket: str, prefix: str, before: datetime | None = None) -> int:
+    """Uploads below the prefix, all or those that began before. Returns how many went."""
+    pages = s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix)
+    found = [entry for page in pages for entry in page.get("Uploads", ())]
+    old = [entry for entry in found if before is None or entry["Initiated"] < before]
+    for upload in old:
+        s3.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+    return len(old)
 
 
 def drop_old(s3: Any, bucket: str, prefix: str, before: datetime) -> int:

@@ -24,7 +24,7 @@ from ccx.runner.retention import removable
 from ccx.runner.services import Services
 from ccx.runner.steps.servers import Action
 from ccx.runner.subject import Subject
-from ccx.storage.opened import location_of, open_access
+from ccx.storage.opened import location_of, open_access, open_store
 from ccx.stores import backups as stored
 from ccx.stores import datastores
 from ccx.stores.models import Backup as Row
@@ -34,6 +34,8 @@ SCHEDULED = "JOB_TYPE_SCHEDULED_BACKUP"
 """What the API calls a backup's job that nobody asked for."""
 VERIFIED, DRILLED = "JOB_TYPE_SCHEDULED_VERIFICATION", "JOB_TYPE_SCHEDULED_DRILL"
 _SPREAD = timedelta(minutes=30)
+_ON_ITS_WAY = timedelta(hours=1)
+"""For so long a part of the log may be uploaded."""
 
 log = structlog.get_logger()
 
@@ -163,10 +165,28 @@ def expire(services: Services, datastore_id: str) -> Action:
             gone = removable(_kept(there, known), utc_now(), kept.keep_days, kept.keep_full)
             if gone:
                 await engine.expire(services.channel, spec, gone, step.token)
+            await _drop_unfinished(services, subject)
         except CcxError as error:
             log.warning("old backups are not removed", datastore=subject.datastore.short_id, reason=str(error))
 
     return action
+
+
+async def _drop_unfinished(services: Services, subject: Subject) -> None:
+    """What a node that died in the middle of an upload left there.
+
+    No other backup is being made now, and the log's parts are small: what is older is not on its way any more.
+    """
+    cloud = services.settings.cloud(subject.datastore.cloud)
+    if cloud is None:
+        return
+    store = open_store(cloud, services.settings)
+    try:
+        gone = await store.drop_unfinished(repositories.prefix(subject.datastore), utc_now() - _ON_ITS_WAY)
+        if gone:
+            log.info("uploads without an end are given up", datastore=subject.datastore.short_id, uploads=gone)
+    finally:
+        await store.close()
 
 
 @dataclass(frozen=True)
