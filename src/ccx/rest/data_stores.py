@@ -102,6 +102,8 @@ class DatastoreView(BaseModel):
     updated_at: When
     backup_proof: ProofView | None = None
     """Whether it could be restored, how much would be lost; in the single read only."""
+    size_parameters: dict[str, str] | None = None
+    """What the size of its nodes comes to, by the server's own names; in the single read only."""
     db_account: Account | None
     """In the single read of its owner only."""
 
@@ -137,6 +139,7 @@ async def get_data_store(
     """One datastore, with its first user's password if the caller owns it."""
     view = await view_of(tx, services, datastore)
     view.backup_proof = await proof_of(tx, datastore)
+    view.size_parameters = Subject(services, datastore).size_parameters
     view.db_account = await _account(tx, services, caller, datastore) if view.primary_url else None
     return view
 
@@ -146,14 +149,18 @@ async def view_of(tx: AsyncSession, services: Services, datastore: Datastore) ->
     deploying = datastore.status is Status.CREATING
     reachable = datastore.status in (Status.STARTED, Status.DEGRADED, Status.FAILURE, Status.UNKNOWN)
     job = await jobs.active(tx, str(datastore.id))
-    progress = job_views.percent(job, await jobs.steps(tx, job.id), datastore.size) if job else 0
+    steps = await jobs.steps(tx, job.id) if job else []
+    progress = job_views.percent(job, steps, datastore.size) if job else 0
+    why = [datastore.status_text, branches.in_words(datastore)]
+    if datastore.status in (Status.CREATING, Status.DELETING):
+        why.append(job_views.waits_for(steps))
     subject = Subject(services, datastore)
     operable = datastore.status in (Status.STARTED, Status.DEGRADED)
     return DatastoreView(
         uuid=datastore.id,
         cluster_name=datastore.name,
         cluster_status=datastore.status,
-        cluster_status_text="; ".join(filter(None, (datastore.status_text, branches.in_words(datastore)))),
+        cluster_status_text="; ".join(filter(None, why)),
         cluster_type=datastore.cluster_type,
         cluster_type_name=_type_name(services.settings, datastore),
         cluster_size=datastore.size,

@@ -86,6 +86,14 @@ def with_steps(job: JobRecord, steps: Sequence[StepRecord], size: int) -> JobWit
     return JobWithSteps(**_fields(job), progress=percent(job, steps, size), steps=views)
 
 
+def waits_for(steps: Sequence[StepRecord]) -> str:
+    """Why the first of the steps that are tried again has failed so far; empty where none is."""
+    for step in steps:
+        if step.state is StepState.BEGUN and step.error:
+            return f"the step '{step.name}' is tried again: {step.error['err']}"
+    return ""
+
+
 def percent(job: JobRecord, steps: Sequence[StepRecord], size: int) -> int:
     """How much of a job is done. 100 only once it is."""
     if job.status is JobStatus.DONE:

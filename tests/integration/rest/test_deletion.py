@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from ccx.clouds.base import Tags, VolumeSpec
+from ccx.clouds.simulated.control import Control
+from ccx.clouds.simulated.faults import Fault
 from ccx.runner.services import Services
 
 from .conftest import Api, eventually
@@ -41,6 +43,29 @@ async def test_a_deletion_in_the_middle_of_a_creation_leaves_nothing(user: Api, 
     assert [job["type"] for job in listed] == ["JOB_TYPE_DESTROY_DATASTORE", "JOB_TYPE_DEPLOY_DATASTORE"]
     assert listed[1]["status"] == "JOB_STATUS_ERRORED"
     assert listed[1]["error"]
+
+
+async def test_a_deletion_that_waits_for_the_cloud_says_so_and_ends_when_it_answers_again(
+    user: Api, cloud_control: Control
+) -> None:
+    uuid = await user.started()
+    await cloud_control.add_fault(Fault(call="delete_firewall", error="Unavailable", times=None))
+    try:
+        await user.delete(f"/prov/api/v2/cluster/{uuid}")
+
+        async def why() -> str:
+            shown = (await user.get(f"/deployment/v3/data-stores/{uuid}")).json()
+            assert shown["cluster_status"] == "DELETING"
+            return str(shown["cluster_status_text"])
+
+        assert (await eventually(why)).startswith("the step 'firewall' is tried again: ")
+    finally:
+        await cloud_control.clear_faults()
+    await user.finished(uuid, "JOB_TYPE_DESTROY_DATASTORE")
+    job = (await user.get(jobs_of(uuid))).json()["jobs"][0]
+    steps = (await user.get(f"{jobs_of(uuid)}/{job['job_id']}")).json()["steps"]
+    assert [step["error"] for step in steps if step["error"]] == []
+    assert next(step["attempts"] for step in steps if step["name"] == "firewall") > 1
 
 
 async def test_deleting_again_while_it_is_deleted_starts_no_second_job(user: Api) -> None:
