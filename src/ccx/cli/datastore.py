@@ -53,6 +53,7 @@ _FIELDS: list[output.Column] = [
     ("topology", lambda s: s.get("cluster_type_name") or s["cluster_type"]),
     ("nodes", "cluster_size"),
     ("size", "instance_size"),
+    ("sized", lambda s: ", ".join(f"{name} {value}" for name, value in (s.get("size_parameters") or {}).items())),
     ("disk", lambda s: f"{s['disk_size']} GiB {s.get('disk_type') or ''}".rstrip()),
     ("where", lambda s: f"{s['cloud_provider']}/{(s.get('region') or {}).get('code', '')}"),
     ("primary", "primary_url"),

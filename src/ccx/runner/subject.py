@@ -57,6 +57,14 @@ class Subject:
         return next(t for t in cloud.instance_types if t.code == self.datastore.instance_size)
 
     @property
+    def size_parameters(self) -> dict[str, str] | None:
+        """What a node of its size is told because of that, by the server's own names; None for a size that is gone."""
+        cloud = self.services.settings.cloud(self.datastore.cloud)
+        sizes = cloud.instance_types if cloud else ()
+        size = next((one for one in sizes if one.code == self.datastore.instance_size), None)
+        return self.engine.parameters(size.ram * 1024, size.cpu) if size else None
+
+    @property
     def image(self) -> str:
         """What its nodes start from, as the cloud is set now: ``stock``, or what the engine has its packages in."""
         cloud = self.services.settings.cloud(self.datastore.cloud)

@@ -33,6 +33,17 @@ class Software:
     """Services that the packages bring along and that shall not run."""
 
 
+@dataclass(frozen=True)
+class Proof:
+    """What was seen of some versions, by which tests."""
+
+    versions: tuple[str, ...]
+    seen: str
+    """In a few words, for who has to choose: ``on real nodes: …``."""
+    tests: tuple[str, ...]
+    """Files below ``tests/``."""
+
+
 class Engine(Protocol):
     """One vendor. ``token`` is the job's claim, passed on to every node that is changed."""
 
@@ -47,6 +58,11 @@ class Engine(Protocol):
     software: Software
     reserved_users: frozenset[str]
     reserved_databases: frozenset[str]
+    proofs: tuple[Proof, ...]
+    """Of every version that it knows."""
+
+    def parameters(self, memory_mib: int, cpus: int) -> dict[str, str]:
+        """What a node of that size is told because of it, by the server's own names: memory, connections, threads."""
 
     def promise(self, size: int) -> str:
         """What a cluster of that many nodes gives, for a person: ``1: no HA``. Invalid for an impossible count."""

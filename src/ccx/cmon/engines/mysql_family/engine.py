@@ -9,9 +9,11 @@ from typing import ClassVar
 import httpx
 
 from ccx.cmon import egress
-from ccx.cmon.engines.mysql_family import keeper, tenants
+from ccx.cmon.engines.base import Proof
+from ccx.cmon.engines.mysql_family import keeper, tenants, tuning
 from ccx.cmon.engines.mysql_family.backing_up import primary_of
 from ccx.cmon.engines.mysql_family.layout import KEEPER_UNIT, USER
+from ccx.cmon.engines.sizing import implied
 from ccx.cmon.manager import renewal
 from ccx.cmon.node_channel import NodeChannel
 from ccx.cmon.node_file import NodeFile
@@ -30,6 +32,7 @@ class FamilyEngine(ABC):
     """What the agent's verbs for this server begin with."""
     seen_by: ClassVar[tuple[int, ...]]
     """Ports by which nodes see that another one lives."""
+    proofs: ClassVar[tuple[Proof, ...]] = ()
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -52,6 +55,9 @@ class FamilyEngine(ABC):
     @abstractmethod
     def _tls_files(self, cluster: ClusterSpec, label: str) -> list[NodeFile]:
         """Those of them that are its certificate, its key and the CA."""
+
+    def parameters(self, memory_mib: int, cpus: int) -> dict[str, str]:
+        return implied(tuning.shown, memory_mib, cpus)
 
     def _directories(self, cluster: ClusterSpec, label: str) -> list[dict[str, str]]:
         """On a node's volume."""

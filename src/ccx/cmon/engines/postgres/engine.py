@@ -8,7 +8,7 @@ from typing import Any
 
 from ccx.cmon import egress
 from ccx.cmon.backup import ArchiveState, Backup, Findings, Kind, pgbackrest, restoring, standby
-from ccx.cmon.engines.base import Port, Software
+from ccx.cmon.engines.base import Port, Proof, Software
 from ccx.cmon.engines.postgres import (
     backing_up,
     config,
@@ -19,10 +19,12 @@ from ccx.cmon.engines.postgres import (
     placing,
     proving,
     tenants,
+    tuning,
 )
 from ccx.cmon.engines.postgres.endpoints import ETCD, PATRONI_REST
 from ccx.cmon.engines.postgres.layout import BACKUP, MANIFEST, PATRONI, PATRONI_UNIT, POSTGRES, data_directory
 from ccx.cmon.engines.postgres.view import leader_of
+from ccx.cmon.engines.sizing import implied
 from ccx.cmon.etcd import leadership
 from ccx.cmon.etcd.layout import ETCD_CLIENT, ETCD_PEER, ETCD_UNIT, carries_etcd
 from ccx.cmon.etcd.members import etcd_of
@@ -65,10 +67,19 @@ class PostgresEngine:
     )
     reserved_users = tenants.RESERVED_USERS
     reserved_databases = tenants.RESERVED_DATABASES
+    proofs = (
+        Proof(
+            ("17",), "on real nodes: all that is said here",
+            ("e2e/test_postgres.py", "e2e/test_failover.py", "e2e/test_backup.py", "e2e/test_restore_in_place.py"),
+        ),
+    )  # fmt: skip
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._clients = Clients(settings, PATRONI_REST, ETCD)
+
+    def parameters(self, memory_mib: int, cpus: int) -> dict[str, str]:
+        return implied(tuning.of_size, memory_mib, cpus)
 
     def promise(self, size: int) -> str:
         if not 1 <= size <= 9:

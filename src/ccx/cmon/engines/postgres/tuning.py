@@ -21,6 +21,11 @@ def shared(memory_mib: int, cpus: int) -> Parameters:
     }
 
 
+def of_size(memory_mib: int, cpus: int) -> Parameters:
+    """All that is told a node of that size."""
+    return {**shared(memory_mib, cpus), **own(memory_mib, cpus)}
+
+
 def own(memory_mib: int, cpus: int) -> Parameters:
     """What follows the node's own size, and what every node has."""
     buffers = max(32, memory_mib // 4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ccx.cmon.engines.base import Port, Software
+from ccx.cmon.engines.base import Port, Proof, Software
 from ccx.cmon.engines.simulated.backups import SimulatedBackups
 from ccx.cmon.node_channel import NodeChannel, NodeRefused, NodeUnreachable, Progress
 from ccx.cmon.spec import ClusterSpec, ClusterView, DatabaseInfo, DatabaseUser, MemberView, NodeSpec, Role
@@ -29,6 +29,7 @@ class SimulatedEngine(SimulatedBackups):
     )
     reserved_users = frozenset({"root"})
     reserved_databases = frozenset({"system"})
+    proofs: tuple[Proof, ...] = ()
 
     def __init__(self, channel: NodeChannel) -> None:
         self._channel = channel
@@ -37,6 +38,9 @@ class SimulatedEngine(SimulatedBackups):
         if size not in _PROMISES:
             raise Invalid(f"a cluster can't have {size} nodes", remedy="1: no HA, 2: no automatic failover, 3: HA")
         return _PROMISES[size]
+
+    def parameters(self, memory_mib: int, cpus: int) -> dict[str, str]:
+        return {"memory": f"{memory_mib // 2}M", "threads": str(cpus)}
 
     async def configure(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
         name = f"{cluster.id}/{cluster.branch}" if cluster.branch else cluster.id

@@ -7,15 +7,16 @@ from functools import partial
 import httpx
 
 from ccx.cmon import egress
-from ccx.cmon.engines.base import Port, Remains
+from ccx.cmon.engines.base import Port, Proof, Remains
 from ccx.cmon.engines.mysql_family import keeper
 from ccx.cmon.engines.mysql_family.engine import FamilyEngine
-from ccx.cmon.engines.mysql_family.galera import config, deciding, membership
+from ccx.cmon.engines.mysql_family.galera import config, deciding, membership, tuning
 from ccx.cmon.engines.mysql_family.galera.layout import BOOTSTRAP_FILE, FLAVOUR, GROUP, IST, SST
 from ccx.cmon.engines.mysql_family.galera.view import to_view
 from ccx.cmon.engines.mysql_family.layout import KEEPER, KEEPER_UNIT, MYSQL
 from ccx.cmon.engines.mysql_family.mariadb.endpoints import KEEPER_STATUS
 from ccx.cmon.engines.mysql_family.mariadb.vendor import IMAGE, SOFTWARE, VENDOR, VERBS
+from ccx.cmon.engines.sizing import implied
 from ccx.cmon.manager import renewal
 from ccx.cmon.manager.clients import Kept
 from ccx.cmon.manager.look import Report, reports_of
@@ -48,10 +49,17 @@ class GaleraEngine(FamilyEngine):
     software = SOFTWARE
     verbs = VERBS
     seen_by = (KEEPER, GROUP)
+    proofs = (
+        Proof(("11.8",), "on real nodes: all that is said here", ("e2e/test_galera.py",)),
+        Proof(("10.11", "11.4"), "its configuration; not run", ("unit/test_cmon_galera.py",)),
+    )
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._clients = Kept(settings, KEEPER_STATUS)
+
+    def parameters(self, memory_mib: int, cpus: int) -> dict[str, str]:
+        return implied(tuning.of_size, memory_mib, cpus)
 
     def promise(self, size: int) -> str:
         if size in _PROMISES:

@@ -32,6 +32,11 @@ def sizes(memory_mib: int, cpus: int) -> Sizes:
     return Sizes(tuning.sizes(left, cpus), max(128, min(1024, memory_mib // 8)), appliers)
 
 
+def of_size(memory_mib: int, cpus: int) -> dict[str, str]:
+    """All that is told a node of that size, the provider's cache too."""
+    return {**shown(memory_mib, cpus), "gcache.size": f"{sizes(memory_mib, cpus).gcache}M"}
+
+
 def shown(memory_mib: int, cpus: int) -> dict[str, str]:
     """The same as the server's own parameters, but for the cache, which is an option of the provider."""
     size = sizes(memory_mib, cpus)
