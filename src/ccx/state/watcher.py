@@ -149,9 +149,7 @@ class Watcher:
                 await self._lost(subject, spec, node, votes)
                 return
         self._fenced.pop(label, None)
-        if self._only_we == label:
-            self._only_we = None
-            self.look()
+        self._reached(label)
         await self._probe_a_replica(subject, spec, label)
 
     def _is_booting(self, label: str) -> bool:
@@ -168,9 +166,16 @@ class Watcher:
                 self.look()
                 return
             self._fenced.pop(asked, None)
+            self._reached(asked)
             said = await engine.leader(spec, asked, PROBE_WITHIN) if isinstance(engine, NamesLeader) else None
             if said not in (None, primary):
                 self.look()  # a server can end, and another take its place, on nodes that all answer
+
+    def _reached(self, label: str) -> None:
+        """It answers us. Another may lead by now: what is said of a node holds whatever it is."""
+        if self._only_we == label:
+            self._only_we = None
+            self.look()
 
     async def _lost(
         self, subject: Subject, spec: ClusterSpec, node: Node, votes: dict[str, bool] | None = None
@@ -202,6 +207,8 @@ class Watcher:
         if branches.state(subject.datastore) == branches.SWITCHING:
             return False
         members = nodes.members(subject.datastore)
+        if self._only_we not in {node.label for node in members}:
+            self._only_we = None  # it was replaced
         view = await subject.engine.observe(spec)
         off = await self._off(subject, members, view)
         expiries = {label: pki.expires_at(pair.certificate) for label, pair in spec.secrets.nodes.items()}
