@@ -58,6 +58,7 @@ class Relay:
             jetstream = self._nats.jetstream()
             for event in events:
                 body = json.dumps({"id": event.id, **event.payload}).encode()
-                await jetstream.publish(event.subject, body, headers={"Nats-Msg-Id": str(event.id)}, timeout=5)
+                subject = event.subject.replace(" ", "-")  # older versions wrote some that are none
+                await jetstream.publish(subject, body, headers={"Nats-Msg-Id": str(event.id)}, timeout=5)
             await outbox.published(tx, [event.id for event in events])
         return bool(events)

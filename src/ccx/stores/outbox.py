@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -13,9 +14,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ccx.db import utc_now
 from ccx.stores.models import Outbox
 
+_WORD = re.compile(r"[a-z-]+")
+
 
 def emit(tx: AsyncSession, datastore_id: UUID, what: str, payload: dict[str, Any] | None = None) -> None:
-    """Reports ``what`` about a datastore. ``payload`` is public to all services: never a secret."""
+    """Reports ``what``, one word, about a datastore. ``payload`` is public to all services: never a secret."""
+    if not _WORD.fullmatch(what):
+        raise ValueError(f"{what!r} is no word of a subject: it would hold up all events behind it")
     tx.add(
         Outbox(
             subject=f"ccx.datastore.{datastore_id}.{what}",

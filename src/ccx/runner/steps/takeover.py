@@ -98,7 +98,7 @@ def return_to(datastore_id: str, members: Sequence[UUID], view: dict[str, Any]) 
         branches.serve(datastore, datastore.restoring["of"])
         datastore.restoring = {**datastore.restoring, "state": branches.KEPT}
         _started(tx, datastore, view)
-        outbox.emit(tx, datastore.id, "restore undone", {"branch": datastore.branch})
+        outbox.emit(tx, datastore.id, "restore-undone", {"branch": datastore.branch})
 
     return action
 
@@ -131,7 +131,7 @@ async def give_up(tx: AsyncSession, job: JobRecord, error: dict[str, Any] | None
     datastore = await datastores.get(tx, UUID(job.args["datastore_id"]))
     if datastore.restoring is not None and datastore.restoring["branch"] == job.args["branch"]:
         datastore.restoring = None
-        outbox.emit(tx, datastore.id, "restore failed", {"why": (error or {}).get("err", "it was cancelled")})
+        outbox.emit(tx, datastore.id, "restore-failed", {"why": (error or {}).get("err", "it was cancelled")})
 
 
 async def _exchange(
