@@ -67,6 +67,7 @@ class RestoreInPlaceConformance(OnAnInstallation):
         with pytest.raises(Refused):
             await self.application.ask(await self._primary(store, **clerk), "select 1")
 
+        await store.until_started(CREATED_WITHIN)  # nodes that were off are told what changed meanwhile
         # What the restored one wrote is in the store, and leads from a backup of before it over to its own log.
         await order(store, pitr_stop_time=of_the_restored.isoformat(), backup_id=first)
         await done(store, "JOB_TYPE_RESTORE_IN_PLACE")
@@ -110,6 +111,12 @@ class RestoreInPlaceConformance(OnAnInstallation):
         await order(store, **target)
         await done(store, "JOB_TYPE_RESTORE_IN_PLACE")
         assert await self._rows(store) == [1, 2, 3]
+
+        await user.call("POST", f"{BACKUPS}/{store.uuid}/restore/undo")
+        await done(store, "JOB_TYPE_UNDO_RESTORE")
+        await store.until_started(CREATED_WITHIN)
+        assert await self._rows(store) == []
+        await self._ask(store, "insert into kept values (4)")
 
     async def test_to_the_latest_and_a_former_branch_goes_when_nothing_that_is_kept_needs_it(
         self, user: Tenant, installation: Installed

@@ -161,6 +161,17 @@ def test_a_transaction_is_the_last_one_that_is_there(past: dict[str, Any]) -> No
         server.wait(60)
 
 
+def test_a_transaction_that_never_was_and_one_that_is_not_there_yet_are_named(past: dict[str, Any]) -> None:
+    domain, _, number = past["dropped"].split("-")
+    at = {"never": f"{domain}-77-{number}", "not-yet": f"{domain}-10001-{int(number) + 1000}"}
+    for name, words in (("never", f"that number is {past['dropped']}"), ("not-yet", "the log ends at")):
+        with pytest.raises(subprocess.CalledProcessError) as refused:
+            restored(past, name, backup=past["made"][2]["id"], before=at[name])
+        assert words in refused.value.stderr, refused.value.stderr
+    assert past["rig"].transaction(int(number)) == past["dropped"]
+    assert past["rig"].transaction(int(number) + 1000) == ""
+
+
 def test_a_time_ends_what_is_there(past: dict[str, Any]) -> None:
     rig, server = restored(past, "time", backup=past["made"][0]["id"], to=past["middle"]["time"] + 1)
     try:
@@ -315,3 +326,38 @@ async def test_the_oldest_chain_goes_with_its_log_and_what_is_kept_is_restored_a
         for process in (shipper, server):
             process.terminate()
             process.wait(60)
+
+
+async def test_what_a_server_wrote_last_is_in_the_store_when_it_has_ended(root: Path, weed: SeaweedFs) -> None:
+    rig = Rig(root, "d", archive="end")
+    rig.home.mkdir()
+    rig.store_keys(weed)
+    rig.lay_out()
+    await in_thread(rig.initialise)
+    server, shipper = await in_thread(rig.start), rig.ship()
+    try:
+        rig.sql(
+            f"create database shop; create user writer identified by '{PASSWORD}'; grant all on shop.* to writer;"
+            " create table shop.kept (n int primary key); insert into shop.kept values (1)"
+        )
+        made = await in_thread(rig.back_up, "one", "full")
+        await in_thread(rig.archive_up_to, rig.position())
+        rig.sql("flush local binary logs; insert into shop.kept values (2)")
+        rig.sql("flush local binary logs; insert into shop.kept values (3)")
+    finally:
+        for process in (shipper, server):
+            process.terminate()
+            process.wait(60)
+    last = (await in_thread(rig.ship_rest))["stored"]
+    assert (await in_thread(rig.ship_rest))["stored"] == last  # once more: nothing is left to do
+    copy = Rig(root, "e", archive="end")
+    copy.home.mkdir()
+    copy.lay_out(server_id="20001")
+    await in_thread(copy.restore, backup=made["id"])
+    restored_server = await in_thread(copy.start)
+    try:
+        assert rows(copy) == {"kept": [(1,), (2,), (3,)]}
+        assert copy.position().endswith(f"-{last}")
+    finally:
+        restored_server.terminate()
+        restored_server.wait(60)
