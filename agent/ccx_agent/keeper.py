@@ -34,11 +34,11 @@ class Keeper:
     def __init__(self, told: dict[str, Any]) -> None:
         from ccx_agent.keeper_etcd import Etcd
         from ccx_agent.keeper_web import client_context
-        from ccx_agent.mariadb_server import MariaDb
+        from ccx_agent.mysql_server import DatabaseServer
 
         self.told = told
         self.me: str = told["label"]
-        self.server = MariaDb(told)
+        self.server = DatabaseServer(told)
         self._prefix = f"/ccx/{told['scope']}/"
         # This node's own member first: what is asked often costs no other node anything.
         urls = sorted(told["etcd"], key=lambda url: f"//{told['address']}:" not in url)
@@ -83,22 +83,23 @@ class Keeper:
         whatever is done is decided by what a majority has.
         """
         from ccx_agent.keeper_rules import Do, decide
+        from ccx_agent.mysql_gtid import in_term
 
         look = self.server.look()
         entries = self._etcd.everything(self._prefix, glance=True)
         seen = self._seen(entries)
         # What one member has of a lease may have ended; to renew it takes a majority.
         sure = seen.leader == self.me and self._renewed(entries["leader"].lease)
-        action = decide(look.server, seen)
+        action = decide(server := in_term(look.server, seen.term), seen)
         if seen.leader is None or action.do is not Do.WAIT or (seen.leader == self.me and not sure):
             entries = self._etcd.everything(self._prefix)
             seen = self._seen(entries)
             if seen.leader == self.me and not sure and not self._renewed(entries["leader"].lease):
                 return 0
-            action = decide(look.server, seen)
+            action = decide(server := in_term(look.server, seen.term), seen)
         leads = seen.leader == self.me
-        self._show(look, seen, action)
-        if look.server.running:
+        self._show(server, look.shown, seen, action)
+        if server.running:
             self._down_since = None
             if not self._admitted:
                 self.server.admit_replicas()
@@ -110,11 +111,11 @@ class Keeper:
                 self._say("fence: the server is silent, and gives way to another")
                 self.server.fence()
                 self._change({"leader": entries["leader"].revision}, {}, ["leader"])
-        self._report(look.server, seen)
+        self._report(server, seen)
         if action.do is Do.WAIT:
             return LEADING if leads else ELECTING if seen.leader is None else FOLLOWING
         self._say(f"{action.do.value}: {action.why}")
-        self._act(action.do, look.server, seen, entries)
+        self._act(action.do, server, seen, entries)
         return 0 if action.do in (Do.STAND, Do.PROMOTE, Do.FREEZE) else ELECTING
 
     def _act(self, do: Any, server: Any, seen: Any, entries: dict[str, Any]) -> None:
@@ -134,7 +135,7 @@ class Keeper:
             self.server.freeze()
             self._frozen = seen.term.number
         elif do is Do.REBUILD:
-            self.server.rebuild()
+            self.server.rebuild(server.errant)
 
     def _seen(self, entries: dict[str, Any]) -> Any:
         from ccx_agent.keeper_rules import Report, Seen, Term
@@ -150,7 +151,7 @@ class Keeper:
             me=self.me,
             nodes=told("nodes"),
             leader=entries["leader"].value if "leader" in entries else None,
-            term=Term(term["number"], term["leader"], term["start"]) if term else None,
+            term=Term(**term) if term else None,
             frozen={
                 label: Report(member["frozen"], member["received"])
                 for label, member in members.items()
@@ -179,7 +180,8 @@ class Keeper:
     def _stand(self, server: Any, seen: Any, entries: dict[str, Any]) -> None:
         began, lease = time.monotonic(), self._etcd.grant(TTL)
         term = seen.term.number + 1 if seen.term else 1
-        stated = json.dumps({"number": term, "leader": self.me, "start": server.received})
+        began_with = {"start": server.received, "history": server.history, "origin": server.origin}
+        stated = json.dumps({"number": term, "leader": self.me, **began_with})
         before = {"leader": 0, "term": entries["term"].revision if "term" in entries else 0}
         if self._change(before, {"leader": (self.me, lease), "term": (stated, "0")}, ["hand"]):
             self._led_until = began + TTL - MARGIN
@@ -226,10 +228,9 @@ class Keeper:
             self._etcd.forget_connection(client_context(self.told["tls"]))
             self.server.renew_tls()
 
-    def _show(self, look: Any, seen: Any, action: Any) -> None:
-        server = look.server
+    def _show(self, server: Any, more: dict[str, Any], seen: Any, action: Any) -> None:
         self.shown = {
-            **look.shown,
+            **more,
             "label": self.me,
             "leader": seen.leader,
             "term": seen.term.number if seen.term else 0,

@@ -53,6 +53,11 @@ class Server:
     applying: bool = False
     stuck: str = ""
     """Why it can never go on from its source: its history is another one, or the source no longer has the beginning."""
+    history: str = ""
+    """All transactions that are here, where numbers alone don't say which; and what those of its own are called by."""
+    origin: str = ""
+    errant: str = ""
+    """Those that the leader's history has not: never acknowledged, and to be given up."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,9 @@ class Term:
     leader: str
     start: int
     """Number of the last transaction before it."""
+    history: str = ""
+    """The transactions before it, by a :class:`Server`'s word; and what the leader's own are called by."""
+    origin: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,6 +119,8 @@ def _leading(server: Server) -> Action:
 def _following(server: Server, leader: str, address: str) -> Action:
     if not address:
         return Action(Do.WAIT, f"{leader} leads, and is no member")
+    if server.errant:
+        return Action(Do.REBUILD, f"has transactions that {leader} has not: {server.errant[:300]}")
     if server.source == address and server.stuck:
         return Action(Do.REBUILD, server.stuck)
     if server.source != address or not (server.receiving and server.applying):

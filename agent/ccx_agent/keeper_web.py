@@ -33,7 +33,7 @@ def client_context(tls: dict[str, str]) -> ssl.SSLContext:
 class Web(ThreadingHTTPServer):
     """``status``: what ``/status`` says; ``alive``: whether the keeper turns; ``hand_over``: to that label, or why not.
 
-    ``copy``: the command that writes a copy of the data.
+    ``copy``: the command that writes a copy of the data; empty where the server itself gives copies.
     """
 
     daemon_threads = True
@@ -104,6 +104,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _copy(self) -> None:
         """A copy of the data as a stream. One that fails breaks off, so that nobody takes it for whole."""
+        if not self.server.copy:
+            return self._answer(404, {"err": "a copy is the server's own to give"})
         if not self.server.copying.acquire(blocking=False):
             return self._answer(409, {"err": "another node is being given a copy"})
         try:

@@ -28,6 +28,7 @@ MODULES = {
     "egress-observed": "egress",
     "node-status": "status",
     "galera-bootstrap": "galera",
+    "galera-reads": "galera",
     "task-check": "task",
     "task-clean": "task",
     "backup-enable": "backup",
@@ -85,6 +86,12 @@ MODULES = {
     "mariadb-databases": "mariadb_tenants",
     "mariadb-database-put": "mariadb_tenants",
     "mariadb-database-drop": "mariadb_tenants",
+    "percona-users": "percona_tenants",
+    "percona-user-put": "percona_tenants",
+    "percona-user-drop": "percona_tenants",
+    "percona-databases": "percona_tenants",
+    "percona-database-put": "percona_tenants",
+    "percona-database-drop": "percona_tenants",
 }
 
 

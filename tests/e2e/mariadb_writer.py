@@ -57,6 +57,7 @@ class Writer:
     nodes: list[Parameters]
     acknowledged: list[tuple[int, float, int]] = field(default_factory=list)
     """Number, when (monotonic), and which node took it."""
+    table: str = TABLE
     _next: int = 1
     _done: threading.Event = field(default_factory=threading.Event)
     _ended: threading.Event = field(default_factory=threading.Event)
@@ -65,7 +66,8 @@ class Writer:
         """On whichever node is the primary."""
         for node in self.nodes:
             with contextlib.suppress(pymysql.MySQLError, OSError):
-                select(node, f"create or replace table {TABLE} (number bigint primary key, node int)")
+                select(node, f"drop table if exists {self.table}")
+                select(node, f"create table {self.table} (number bigint primary key, node int)")
                 return
         raise AssertionError("no node accepts writes")
 
@@ -96,7 +98,7 @@ class Writer:
                 with connect(self.nodes[at]) as connection, connection.cursor() as cursor:
                     while not self._done.is_set():
                         number, self._next = self._next, self._next + 1
-                        cursor.execute(f"insert into {TABLE} values (%s, %s)", (number, at))
+                        cursor.execute(f"insert into {self.table} values (%s, %s)", (number, at))
                         self.acknowledged.append((number, time.monotonic(), at))
                         time.sleep(_PAUSE_S)
             except (pymysql.MySQLError, OSError):
@@ -105,7 +107,7 @@ class Writer:
 
     def lost(self, node: Parameters) -> list[int]:
         """Acknowledged numbers that are not on that node."""
-        there = {row[0] for row in select(node, f"select number from {TABLE}")}
+        there = {row[0] for row in select(node, f"select number from {self.table}")}
         return [number for number, _, _ in self.acknowledged if number not in there]
 
     def gap(self) -> float:

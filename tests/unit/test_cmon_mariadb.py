@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from agent.ccx_agent.mariadb_server import number
+from agent.ccx_agent.mysql_dialect import number
 from agent.ccx_agent.mysql_wire import name, quoted
 from hypothesis import given
 from hypothesis import strategies as st
@@ -109,7 +109,7 @@ def test_a_password_is_hashed_as_the_server_does_it() -> None:
 @pytest.mark.parametrize("user", ["root", "Mysql", "mariadb.sys", "ccx_x", "PUBLIC", "", "x" * 81, "a\n", "😀"])
 def test_reserved_and_impossible_users_are_refused(user: str) -> None:
     with pytest.raises(Invalid):
-        tenants.check_user(user)
+        tenants.check_user(user, 80)
 
 
 @pytest.mark.parametrize("database", ["mysql", "SYS", "information_schema", "", "x" * 65, "a\0", "lost+found"])

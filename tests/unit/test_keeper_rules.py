@@ -46,6 +46,14 @@ def test_a_replica_follows_whoever_leads_and_gives_its_data_up_when_its_history_
     assert decide(replace(REPLICA, stuck="diverged"), seen("n2g1", "n3g1")).do is Do.FOLLOW, "another leader may do"
 
 
+def test_who_has_what_its_leader_has_not_gives_its_data_up_before_it_follows() -> None:
+    """It would be taken for a copy of writes that it is about to lose."""
+    old = Server(received=120, applied=120, errant="3e11fa47:121-125")
+    assert decide(old, seen("n1g1", "n2g1")).do is Do.REBUILD
+    assert decide(replace(REPLICA, errant="3e11fa47:121"), seen("n3g1", "n2g1")).do is Do.REBUILD
+    assert decide(replace(old, errant=""), seen("n1g1", "n2g1")).do is Do.FOLLOW
+
+
 def test_a_replica_receives_no_more_before_it_may_stand() -> None:
     assert decide(REPLICA, seen("n2g1")).do is Do.FREEZE
     assert decide(REPLICA, seen("n2g1", frozen={"n2g1": Report(3, 120)})).do is Do.FREEZE, "that was in another term"

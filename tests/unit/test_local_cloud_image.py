@@ -10,6 +10,7 @@ from tests.unit.test_network_plan import SETTINGS
 from ccx.clouds.local import image
 from ccx.clouds.local.recipe import RECIPES
 from ccx.cmon.engines import get
+from ccx.cmon.engines.base import BakesSome
 from ccx.errors import CcxError
 from ccx.network.mirror.sources import node_packages
 from ccx.settings.vendors import OFFERS
@@ -72,14 +73,15 @@ def test_without_image_and_archive_it_says_what_to_open(tmp_path: Path, monkeypa
 
 def test_security_updates_come_from_beside_the_archive() -> None:
     assert "deb http://mirror.example/debian-security trixie-security main" in image.sources(
-        "http://mirror.example/debian"
+        "http://mirror.example/debian", RECIPES["baked"]
     )
 
 
 @pytest.mark.parametrize("vendor", sorted(OFFERS))
 def test_an_engines_image_holds_what_its_stock_nodes_install_and_nothing_of_it_starts(vendor: str) -> None:
     recipe, engine = RECIPES[get(vendor, SETTINGS).image], get(vendor, SETTINGS)
-    for version in OFFERS[vendor].versions:
+    baked = engine.baked if isinstance(engine, BakesSome) else OFFERS[vendor].versions
+    for version in baked:
         assert set(recipe.packages) >= set(node_packages(vendor, version))
     off = recipe.script.partition("for unit in ")[2].partition(";")[0].split()
     assert set(off) >= set(engine.software.off)

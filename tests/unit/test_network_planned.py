@@ -87,11 +87,18 @@ EVERYWHERE = {
     (Plane.DATA, "europe-apt.pkg.dev", 443, "/projects/severalnines-public"),
     (Plane.DATA, "packages.fluentbit.io", 443, "/ubuntu/"),
 }  # fmt: skip
+
+
+def _percona(*names: str) -> set[tuple[object, ...]]:
+    return {(Plane.DATA, "repo.percona.com", 80, f"/{name}/apt") for name in names}
+
+
 VENDORS = {
     ("postgres", "17"): {(Plane.DATA, "apt.postgresql.org", 80, "/pub/repos/apt")},
     ("mariadb", "11.8"): {(Plane.DATA, "dlm.mariadb.com", 80, "/repo/mariadb-server/")},
-    ("percona", "8.0"): {(Plane.DATA, "repo.percona.com", 80, f"/{name}-80/apt") for name in ("ps", "pxc", "pxb")},
-    ("percona", "8.4"): {(Plane.DATA, "repo.percona.com", 80, f"/{name}-84-lts/apt") for name in ("ps", "pxc", "pxb")},
+    # The server's package depends on the telemetry's agent, which is switched off.
+    ("percona", "8.0"): _percona("ps-80", "pxc-80", "pxb-80", "telemetry"),
+    ("percona", "8.4"): _percona("ps-84-lts", "pxc-84-lts", "pxb-84-lts", "telemetry"),
 }
 BOTH = (Plane.CONTROL, Plane.DATA)
 CLOUDS = {
@@ -321,7 +328,7 @@ def test_what_the_specification_omits_is_there():
     hosts = {(r.host, r.port) for r in plan(ALL).rows if r.section is None}
     assert hosts >= {
         ("www.postgresql.org", 443), ("supplychain.mariadb.com", 443), ("packages.fluentbit.io", 443),
-        ("europe-apt.pkg.dev", 443), ("repo.percona.com", 80), ("archive.ubuntu.com", 80), ("security.ubuntu.com", 80),
+        ("europe-apt.pkg.dev", 443), ("repo.percona.com", 443), ("archive.ubuntu.com", 80), ("security.ubuntu.com", 80),
         ("ports.ubuntu.com", 80), ("eu-west-1.ec2.archive.ubuntu.com", 80), ("ntp.ubuntu.com", 123),
         ("check.percona.com", 443), ("ghcr.io", 443), ("quay.io", 443), ("registry.k8s.io", 443),
         ("registry.opensource.zalan.do", 443), ("container-registry.oracle.com", 443), ("169.254.169.254", 80),

@@ -35,11 +35,9 @@ PERCONA = Database(
 SETTINGS = Settings(paths=Paths(etc=Path("/e"), var=Path("/v"), run=Path("/r")), clouds=(CLOUD,), databases=(PERCONA,))
 
 
+REPLICATION = TypeOfCluster(code="replication", name="Replication")
 MARIADB = MARIADB_ON_OFFER.model_copy(
-    update={
-        "num_nodes": (1, 2, 3, 5),
-        "types": (TypeOfCluster(code="galera", name="Galera"), *MARIADB_ON_OFFER.types),
-    }
+    update={"num_nodes": (1, 2, 3, 5), "types": (TypeOfCluster(code="galera", name="Galera"), REPLICATION)}
 )
 
 
@@ -54,8 +52,9 @@ def of(settings: Settings) -> Engines:
 def test_of_what_settings_name_only_that_is_shown_which_an_engine_makes() -> None:
     settings = SETTINGS.model_copy(update={"databases": (PERCONA, MARIADB)})
 
-    (vendor,) = wizard_of(settings, of(settings)).database.vendors
+    percona, vendor = wizard_of(settings, of(settings)).database.vendors
 
+    assert [kind.code for kind in percona.types] == ["replication"]
     assert (vendor.code, vendor.version, vendor.speaks) == ("mariadb", "11.8", "mysql")
     assert [(kind.code, list(kind.promises)) for kind in vendor.types] == [
         ("galera", [1, 3, 5]), ("replication", [1, 2, 3]),
@@ -66,9 +65,7 @@ def test_of_what_settings_name_only_that_is_shown_which_an_engine_makes() -> Non
 
 
 def test_a_topology_that_no_engine_makes_is_refused_though_settings_name_it() -> None:
-    named = MARIADB.model_copy(
-        update={"types": (TypeOfCluster(code="sharded", name="Sharded"), *MARIADB_ON_OFFER.types)}
-    )
+    named = MARIADB.model_copy(update={"types": (TypeOfCluster(code="sharded", name="Sharded"), REPLICATION)})
     made = of(SETTINGS)
     assert {offer.cluster_type(named, word, made) for word in ("", "MariaDB", "replication")} == {"replication"}
     with pytest.raises(Invalid) as refused:
@@ -79,7 +76,7 @@ def test_a_topology_that_no_engine_makes_is_refused_though_settings_name_it() ->
 def test_galera_is_made_where_settings_name_it_and_is_not_on_offer_otherwise() -> None:
     assert offer.cluster_type(MARIADB, "galera", of(SETTINGS)) == "galera"
     with pytest.raises(Invalid):
-        offer.cluster_type(MARIADB_ON_OFFER, "galera", of(SETTINGS))
+        offer.cluster_type(MARIADB.model_copy(update={"types": (REPLICATION,)}), "galera", of(SETTINGS))
 
 
 def test_clouds_are_shown_in_lower_case_under_every_key_and_found_in_any() -> None:

@@ -8,8 +8,9 @@ from pydantic import Field
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ccx.auth.identity import Owner
-from ccx.cmon.engines.base import Engine
+from ccx.cmon.engines.base import BakesSome, Engine
 from ccx.errors import CcxError, Invalid
+from ccx.network.mirror.sources import node_packages
 from ccx.rest import capacity, names, offer
 from ccx.rest.schema import AnyText, Body, Text
 from ccx.runner.services import Services
@@ -84,6 +85,7 @@ async def place(services: Services, tx: AsyncSession, owner: Owner, order: Order
     engine = services.engine(database.code, cluster_type)
     _check_size(engine, database, general.cluster_size)
     cloud = offer.cloud(settings, order.cloud.cloud_provider)
+    _check_software(engine, database, version, cloud)
     region = offer.region(cloud, order.cloud.cloud_region)
     instance = offer.instance(cloud, order.instance.instance_size)
     volume = offer.volume(cloud, order.instance.volume_type or "")
@@ -120,6 +122,22 @@ def _check_size(engine: Engine, database: Database, size: int) -> None:
     except Invalid as error:
         promises = "; ".join(offer.promises(database, engine).values())
         raise Invalid(error.err, field="general.cluster_size", remedy=f"Choose one of: {promises}") from None
+
+
+def _check_software(engine: Engine, database: Database, version: str, cloud: CloudConfig) -> None:
+    """Refuses a version that the cloud's nodes would have no packages of."""
+    if not isinstance(engine, BakesSome):
+        return
+    if not cloud.stock and version not in engine.baked:
+        raise Invalid(
+            f"no image that is made here holds {database.name} {version}", field="general.db_version",
+            remedy=f"Ask your operator to have nodes install it: clouds.{cloud.code}.image=stock",
+        )  # fmt: skip
+    if cloud.stock and not node_packages(database.code, version):
+        raise Invalid(
+            f"no repository that nodes install from has {database.name} {version}", field="general.db_version",
+            remedy="Choose another version",
+        )  # fmt: skip
 
 
 def _zones(network: Network, region: Region, size: int) -> list[str]:

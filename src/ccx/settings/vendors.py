@@ -15,4 +15,12 @@ MARIADB = Database(
     ),
 )
 
-OFFERS = {offer.code: offer for offer in (POSTGRES, MARIADB)}
+PERCONA = Database(
+    code="percona",
+    name="Percona Server",
+    versions=("8.0", "8.4"),
+    num_nodes=(1, 2, 3),
+    types=(TypeOfCluster(code="replication", name="Primary / Replicas"),),
+)
+
+OFFERS = {offer.code: offer for offer in (POSTGRES, MARIADB, PERCONA)}

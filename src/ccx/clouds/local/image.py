@@ -1,6 +1,6 @@
 """Makes the nodes' root file systems from Debian, once, and keeps them by content under ``/var/lib/ccx/images``.
 
-``python -m ccx.clouds.local.image [baked|baked-mariadb|stock]`` makes an image where there is none, and prints its
+``python -m ccx.clouds.local.image [NAME]``, by default ``baked``, makes an image where there is none, and prints its
 folder last.
 """
 
@@ -40,8 +40,10 @@ def mirror() -> str:
     return os.environ.get("CCX_DEBIAN_MIRROR", _DEFAULT_MIRROR).rstrip("/")
 
 
-def sources(archive: str) -> tuple[str, ...]:
-    """The archive's sources, with security updates from the folder beside it (``…/debian-security``)."""
+def sources(archive: str, recipe: Recipe) -> tuple[str, ...]:
+    """The archive's sources, with a release's security updates from the folder beside it (``…/debian-security``)."""
+    if not recipe.released:
+        return (f"deb {archive} {recipe.suite} main",)
     return (
         f"deb {archive} {SUITE} main",
         f"deb {archive} {SUITE}-updates main",
@@ -68,7 +70,7 @@ def ensure_image(kind: str = "baked", images: Path = IMAGES, say: Say = _print) 
     recipe = RECIPES[kind]
     archive = mirror()
     try:
-        release = release_of(archive)
+        release = release_of(archive, recipe.suite)
     except (OSError, ValueError) as error:
         if there := find_image(kind, images):
             say(f"image {kind}: {archive} does not answer, keeping {there.parent.name}")
@@ -87,9 +89,9 @@ def ensure_image(kind: str = "baked", images: Path = IMAGES, say: Say = _print) 
     return home / "root"
 
 
-def release_of(archive: str) -> str:
+def release_of(archive: str, suite: str = SUITE) -> str:
     """The archive's release date, the part of its state that a new image is worth making for."""
-    with urllib.request.urlopen(f"{archive}/dists/{SUITE}/InRelease", timeout=15) as answer:  # noqa: S310
+    with urllib.request.urlopen(f"{archive}/dists/{suite}/InRelease", timeout=15) as answer:  # noqa: S310
         head = answer.read(_RELEASE_LIMIT).decode(errors="replace")
     if not (date := re.search(r"^Date: (.+)$", head, re.MULTILINE)):
         raise ValueError("its InRelease has no date")
@@ -102,11 +104,12 @@ def _build(recipe: Recipe, archive: str, release: str, home: Path, say: Say) -> 
     temporary = home.with_suffix(".building")
     temporary.mkdir()
     log = home.parent / f"{recipe.name}.log"
-    say(f"image {recipe.name}: making {home.name} from {archive} ({SUITE}, {release}), {len(recipe.packages)} packages")
+    what = f"{len(recipe.packages)} packages from {archive} ({recipe.suite}, {release})"
+    say(f"image {recipe.name}: making {home.name} of {what}")
     started = time.monotonic()
     with log.open("w") as output:
         process = subprocess.Popen(
-            recipe.command(str(temporary / "root"), sources(archive)),
+            recipe.command(str(temporary / "root"), sources(archive, recipe)),
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
             env={**os.environ, "PATH": SEARCH_PATH},
         )  # fmt: skip

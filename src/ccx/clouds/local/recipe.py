@@ -31,6 +31,14 @@ _MARIADB = (
 
 _MARIADBS_OFF = ("etcd", "mariadb", "nftables", "prometheus-node-exporter", "rsync")
 
+# MySQL is in no release of Debian, only in the one that is being made: what else it needs comes from there as well.
+_MYSQL = (
+    "etcd-client", "etcd-server", "mysql-server", "nftables", "prometheus-node-exporter",
+)  # fmt: skip
+_UNRELEASED = "sid"
+
+_MYSQLS_OFF = ("etcd", "mysql", "nftables", "percona-telemetry-agent", "prometheus-node-exporter")
+
 # Units that cost boot time and have nothing to do in a machine whose disk, clock and kernel are the host's.
 _MASKED = (
     "apt-daily-upgrade.timer", "apt-daily.timer", "console-getty.service", "dev-hugepages.mount", "dev-mqueue.mount",
@@ -99,8 +107,8 @@ _BEFORE_PACKAGES = (
     ' && printf "create_main_cluster = false\\n" > "$1/etc/postgresql-common/createcluster.conf"'
 )
 
-# Debian's package makes a server's data as it is set up: all nodes would have the same keys.
-_NO_DATA_OF_MARIADBS = 'rm -rf "$root"/var/lib/mysql/*\n'
+# Debian's packages make a server's data as they are set up: all nodes would have the same keys.
+_NO_DATA = 'rm -rf "$root"/var/lib/mysql/*\n'
 
 _DROPPED_PATHS = (
     "/usr/share/man/*",
@@ -123,10 +131,16 @@ class Recipe:
     packages: tuple[str, ...]
     before: str
     script: str
+    suite: str = SUITE
+    """Of the archive. One that is not released has no security updates, and may say that it is past its time."""
+
+    @property
+    def released(self) -> bool:
+        return self.suite != _UNRELEASED
 
     def digest(self, release: str) -> str:
         """Names the image's content: this recipe, made from the archive as of ``release``."""
-        text = json.dumps([SUITE, self.packages, self.before, self.script, _DROPPED_PATHS, release])
+        text = json.dumps([self.suite, self.packages, self.before, self.script, _DROPPED_PATHS, release])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def command(self, target: str, sources: tuple[str, ...]) -> list[str]:
@@ -137,9 +151,10 @@ class Recipe:
             *(f"--dpkgopt=path-exclude={path}" for path in _DROPPED_PATHS),
             "--dpkgopt=force-unsafe-io",
             '--aptopt=Acquire::Retries "3"', '--aptopt=Acquire::http::Timeout "30"',
+            *(() if self.released else ('--aptopt=Acquire::Check-Valid-Until "false"',)),
             f"--essential-hook={self.before}",
             f"--customize-hook={self.script}",
-            SUITE, target, *sources,
+            self.suite, target, *sources,
         ]  # fmt: skip
 
 
@@ -150,11 +165,16 @@ def _script(off: tuple[str, ...], more: str = "") -> str:
 RECIPES = {
     "baked": Recipe("baked", tuple(sorted(_BASE + _DATABASES)), _BEFORE_PACKAGES, _script(_SERVICES_OFF)),
     "baked-mariadb": Recipe(
-        "baked-mariadb", tuple(sorted(_BASE + _MARIADB)), "true", _script(_MARIADBS_OFF, _NO_DATA_OF_MARIADBS)
+        "baked-mariadb", tuple(sorted(_BASE + _MARIADB)), "true", _script(_MARIADBS_OFF, _NO_DATA)
+    ),
+    "baked-mysql": Recipe(
+        "baked-mysql", tuple(sorted(_BASE + _MYSQL)), "true", _script(_MYSQLS_OFF, _NO_DATA), _UNRELEASED
     ),
     "stock": Recipe("stock", _BASE, "true", _script(())),
 }
 """``baked`` holds everything that a node of PostgreSQL needs, ``baked-mariadb`` one of MariaDB.
+
+``baked-mysql`` holds MySQL in place of Percona Server, for tests: see ``docs/operate/percona.md``.
 
 ``stock`` holds only what boots and configures a machine.
 """

@@ -15,6 +15,7 @@ ENGINES = {
         "ccx.cmon.engines.mysql_family.mariadb.engine:MariaDbEngine",
         "ccx.cmon.engines.mysql_family.galera.engine:GaleraEngine",
     ),
+    "percona": ("ccx.cmon.engines.mysql_family.percona.engine:PerconaEngine",),
     "postgres": ("ccx.cmon.engines.postgres:PostgresEngine",),
 }
 

@@ -133,11 +133,29 @@ class Engine(Protocol):
 
 
 @runtime_checkable
+class BakesSome(Protocol):
+    """An engine whose image does not hold all versions that can be on offer: the others need stock images."""
+
+    baked: tuple[str, ...]
+
+
+@runtime_checkable
 class NamesLeader(Protocol):
     """An engine whose members change places while everything that answers on their nodes lives on."""
 
     async def leader(self, cluster: ClusterSpec, label: str, within: float) -> str | None:
         """Who is the primary, by that node's word; None when it does not say so ``within`` seconds. Never raises."""
+
+
+@runtime_checkable
+class HoldsReads(Protocol):
+    """An engine whose replicas may be read right after a write was acknowledged that they don't show yet."""
+
+    async def reads_are_current(self, cluster: ClusterSpec) -> bool:
+        """Whether reads on replicas wait until such writes are there. Raises Transient when no node says."""
+
+    async def set_reads(self, channel: NodeChannel, cluster: ClusterSpec, current: bool, token: int) -> None:
+        """For sessions that begin from now on; all replicas go by it within a second or two."""
 
 
 @dataclass(frozen=True)

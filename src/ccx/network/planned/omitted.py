@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ccx.network import (
-    CLIENTS,
     CONTROL_PLANE,
     NODES,
     PEERS,
@@ -124,10 +123,8 @@ def _mysql(
     )  # fmt: skip
 
 
-_mysql("clients", CLIENTS, 3306, Plane.DATA, Direction.INBOUND, "MariaDB, Percona Server", "applications connect (TLS)",
-       "applications can't reach the datastore; nothing else changes")  # fmt: skip
-_mysql("peers", PEERS, (3306, 4444, 4567, 4568), Plane.DATA, Direction.OUTBOUND, "Galera",
-       "replication, state transfer (4444, 4568) and group communication (4567) between nodes (TLS)",
+_mysql("peers", PEERS, (4444, 4567, 4568), Plane.DATA, Direction.OUTBOUND, "Percona XtraDB Cluster",
+       "state transfer (4444, 4568) and group communication (4567) between nodes (TLS)",
        "a node that can't reach the majority stops serving; a new one can't join", needed=_PERCONA)  # fmt: skip
 _mysql("exporter", NODES, 9104, Plane.CONTROL, Direction.OUTBOUND, "Victoria Metrics", "MySQL's metrics",
        "dashboards have no MySQL metrics", required=False)  # fmt: skip

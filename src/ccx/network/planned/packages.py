@@ -56,14 +56,9 @@ def _apt(
 
 
 _apt("s9s", "europe-apt.pkg.dev", "/projects/severalnines-public", "ccx agent packages", port=443)
-for _version, _names in {
-    "8.0": ("ps-80", "pxc-80", "pxb-80"),
-    "8.4": ("ps-84-lts", "pxc-84-lts", "pxb-84-lts"),
-}.items():
-    for _name, _product in zip(_names, ("Server", "XtraDB Cluster", "XtraBackup"), strict=True):
+for _version, _names in {"8.0": ("pxc-80", "pxb-80"), "8.4": ("pxc-84-lts", "pxb-84-lts")}.items():
+    for _name, _product in zip(_names, ("XtraDB Cluster", "XtraBackup"), strict=True):
         _apt(_name, "repo.percona.com", f"/{_name}/apt", f"Percona {_product} {_version}", when=_percona(_version))
-_apt("percona-telemetry", "repo.percona.com", "/telemetry/apt", "Percona telemetry agent", required=False,
-     when=for_vendor(_PERCONA) & _TELEMETRY, blocked="the agent is not installed; nothing else changes")  # fmt: skip
 _apt("fluentbit", "packages.fluentbit.io", "/ubuntu/", "Fluent Bit log forwarder", port=443)
 
 _BASE = "Base dependencies: the specification's text names them, its tables and checklist don't"
@@ -87,9 +82,6 @@ _apt("key-fluentbit", "packages.fluentbit.io", "/fluentbit.key", "Fluent Bit's s
      when=VENDORS_KEYS, reason=_KEYS)  # fmt: skip
 _apt("key-s9s", "europe-apt.pkg.dev", "/doc/repo-signing-key.gpg", "the agent packages' signing key", port=443,
      section=None, when=VENDORS_KEYS, reason=_KEYS)  # fmt: skip
-_apt("key-percona", "repo.percona.com", "/apt", "Percona's signing key, in its percona-release package", section=None,
-     when=for_vendor(_PERCONA) & VENDORS_KEYS, reason=_KEYS,
-     source="Percona's instructions; a key server may be asked: not sure")  # fmt: skip
 _apt("percona-calls", "check.percona.com", "", "Percona's telemetry agent reports", port=443, section=None,
      mirror=Mirror.NONE,
      when=for_vendor(_PERCONA) & _TELEMETRY, required=False, blocked="nothing is reported; databases go on",
@@ -99,18 +91,12 @@ _apt("percona-calls", "check.percona.com", "", "Percona's telemetry agent report
 repository(row="packages.s9s", suites=(), key="packages.key-s9s")
 repository(row="packages.fluentbit", path="{codename}", suites=("{codename}",), key="packages.key-fluentbit",
            distributions=("ubuntu",), packages={"": ("fluent-bit",)})  # fmt: skip
-_BACKUP = {"8.0": "percona-xtrabackup-80", "8.4": "percona-xtrabackup-84"}
-for _version, _names in {
-    "8.0": ("ps-80", "pxc-80", "pxb-80"),
-    "8.4": ("ps-84-lts", "pxc-84-lts", "pxb-84-lts"),
-}.items():
-    for _name, _packages in zip(
-        _names, (("percona-server-server",), ("percona-xtradb-cluster-server",), (_BACKUP[_version],)), strict=True
-    ):
-        repository(row=f"packages.{_name}", suites=("{codename}",), key="packages.key-percona", vendor=_PERCONA,
-                   packages={_version: _packages})  # fmt: skip
-repository(row="packages.percona-telemetry", suites=("{codename}",), key="packages.key-percona", vendor=_PERCONA,
-           packages={"": ("percona-telemetry-agent",)})  # fmt: skip
+for _name, _version, _package in (
+    ("pxc-80", "8.0", "percona-xtradb-cluster-server"), ("pxb-80", "8.0", "percona-xtrabackup-80"),
+    ("pxc-84-lts", "8.4", "percona-xtradb-cluster-server"), ("pxb-84-lts", "8.4", "percona-xtrabackup-84"),
+):  # fmt: skip
+    repository(row=f"packages.{_name}", suites=("{codename}",), key="packages.key-percona", vendor=_PERCONA,
+               packages={_version: (_package,)})  # fmt: skip
 _UBUNTU = "/usr/share/keyrings/ubuntu-archive-keyring.gpg"
 repository(row="packages.ubuntu", suites=("{codename}", "{codename}-updates"), components=("main", "universe"),
            keyring=_UBUNTU, distributions=("ubuntu",), base=True)  # fmt: skip

@@ -31,11 +31,19 @@ _NO_LONGER_MS = 10_000
 
 
 def node_files(flavour: Flavour, cluster: ClusterSpec, label: str) -> list[NodeFile]:
-    """All files of a node of a new cluster. One that joins is told so by another :func:`keeper_file`."""
+    """All files of a node of MariaDB."""
+    return replication_files(flavour, cluster, label, server_text(flavour, cluster, cluster.node(label)))
+
+
+def replication_files(flavour: Flavour, cluster: ClusterSpec, label: str, server: str) -> list[NodeFile]:
+    """All files of a node of a new cluster. One that joins is told so by another :func:`keeper_file`.
+
+    ``server``: the server's configuration.
+    """
     node = cluster.node(label)
     files = [
         *tls_files(cluster, label),
-        NodeFile(SERVER_FILE, server_text(flavour, cluster, node)),
+        NodeFile(SERVER_FILE, server),
         keeper_file(flavour, cluster, node),
         NodeFile(f"/etc/systemd/system/{flavour.unit}", server_unit(flavour)),
         NodeFile(f"/etc/systemd/system/{KEEPER_UNIT}", keeper_unit(flavour)),
@@ -71,7 +79,7 @@ def server_text(flavour: Flavour, cluster: ClusterSpec, node: NodeSpec) -> str:
         "rpl_semi_sync_master_timeout": _FOR_EVER_MS if size >= 3 else _NO_LONGER_MS,
         # Who stops to receive tells its source, and waits for an answer: of one that is gone there is none.
         "rpl_semi_sync_slave_kill_conn_timeout": 1,
-        **_by_version(cluster.version, size),
+        **log_limits(cluster.version, min(1, size - 1)),
         **tuning.shown(cluster.memory_mib, cluster.cpus),
     }
     return section(flavour.section, settings)
@@ -112,11 +120,14 @@ def section(name: str, settings: Mapping[str, object]) -> str:
     return "".join(f"{line}\n" for line in (f"[{name}]", *(f"{n} = {v}" for n, v in settings.items())))
 
 
-def _by_version(version: str, size: int) -> dict[str, object]:
-    """What not all versions know: the log of changes is kept from filling the volume."""
+def log_limits(version: str, replicas: int) -> dict[str, object]:
+    """What not all versions know: the log of changes is kept from filling the volume.
+
+    ``replicas``: how many of them have to be connected for that.
+    """
     if tuple(map(int, version.split("."))) < (11, 4):
         return {}
-    return {"max_binlog_total_size": "2G", "slave_connections_needed_for_purge": min(1, size - 1)}
+    return {"max_binlog_total_size": "2G", "slave_connections_needed_for_purge": replicas}
 
 
 def keeper_file(flavour: Flavour, cluster: ClusterSpec, node: NodeSpec, *, joining: bool = False) -> NodeFile:
@@ -133,6 +144,8 @@ def keeper_file(flavour: Flavour, cluster: ClusterSpec, node: NodeSpec, *, joini
         "rebuild_file": str(VOLUME / "rebuild"),
         "copied_file": str(VOLUME / "copied"),
         "joining": joining,
+        "server": flavour.server,
+        "server_file": SERVER_FILE,
         "replication": {"user": REPLICATION_USER, "password": cluster.secrets.replication},
     }
     return NodeFile(KEEPER_FILE, json.dumps(told, indent=1), "0600", USER)
@@ -150,5 +163,5 @@ def common_to_keepers(flavour: Flavour, cluster: ClusterSpec, node: NodeSpec) ->
         "pid_file": str(flavour.run / "mysqld.pid"),
         "progress_file": str(flavour.run / "copied-bytes"),
         "data": str(VOLUME / "data"),
-        "copy": [flavour.copy[0], f"--defaults-file={SERVER_FILE}", *flavour.copy[1:]],
+        "copy": [*flavour.copy[:1], f"--defaults-file={SERVER_FILE}", *flavour.copy[1:]] if flavour.copy else [],
     }

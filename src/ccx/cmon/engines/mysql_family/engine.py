@@ -13,6 +13,7 @@ from ccx.cmon.engines.base import Proof
 from ccx.cmon.engines.mysql_family import keeper, tenants, tuning
 from ccx.cmon.engines.mysql_family.backing_up import primary_of
 from ccx.cmon.engines.mysql_family.layout import KEEPER_UNIT, USER
+from ccx.cmon.engines.mysql_family.passwords import native_hash
 from ccx.cmon.engines.sizing import implied
 from ccx.cmon.manager import renewal
 from ccx.cmon.node_channel import NodeChannel
@@ -33,9 +34,16 @@ class FamilyEngine(ABC):
     seen_by: ClassVar[tuple[int, ...]]
     """Ports by which nodes see that another one lives."""
     proofs: ClassVar[tuple[Proof, ...]] = ()
+    longest_user: ClassVar[int] = 80
+    """Characters of a user's name."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+
+    @staticmethod
+    def verifier(password: str) -> str:
+        """What the server keeps in place of a password."""
+        return native_hash(password)
 
     @abstractmethod
     async def observe(self, cluster: ClusterSpec) -> ClusterView: ...
@@ -84,7 +92,7 @@ class FamilyEngine(ABC):
         await asyncio.gather(*map(one, cluster.nodes))
 
     async def finish(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
-        await tenants.put_first(channel, self.verbs, await self._primary(cluster), cluster, token)
+        await tenants.put_first(channel, self.verbs, self.verifier, await self._primary(cluster), cluster, token)
 
     async def alive(self, cluster: ClusterSpec, label: str, within: float) -> bool:
         return await keeper.answers(self._keepers(cluster), cluster.node(label), within)
@@ -113,12 +121,14 @@ class FamilyEngine(ABC):
         admin: bool,
         token: int,
     ) -> DatabaseUser:
-        tenants.check_user(name)
+        tenants.check_user(name, self.longest_user)
         primary = await self._primary(cluster)
-        return await tenants.put_user(channel, self.verbs, primary, name, password, database, admin, token)
+        return await tenants.put_user(
+            channel, self.verbs, self.verifier, primary, name, password, database, admin, token
+        )  # fmt: skip
 
     async def drop_user(self, channel: NodeChannel, cluster: ClusterSpec, name: str, token: int) -> None:
-        tenants.check_user(name)
+        tenants.check_user(name, self.longest_user)
         await tenants.drop_user(channel, self.verbs, await self._primary(cluster), cluster, name, token)
 
     async def databases(self, channel: NodeChannel, cluster: ClusterSpec) -> list[DatabaseInfo]:

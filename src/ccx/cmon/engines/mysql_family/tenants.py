@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from ccx.cmon.engines.mysql_family.passwords import native_hash
 from ccx.cmon.node_channel import NodeChannel
 from ccx.cmon.spec import ClusterSpec, DatabaseInfo, DatabaseUser, NodeSpec
 from ccx.errors import Invalid
 
-RESERVED_USERS = frozenset({"root", "mysql", "mariadb.sys", "public", "none", "ccx_replication", "current_user"})
+Verifier = Callable[[str], str]
+"""What a server keeps in place of a password."""
+
+RESERVED_USERS = frozenset(
+    {"root", "mysql", "mariadb.sys", "mysql.infoschema", "mysql.session", "mysql.sys", "public", "none",
+     "ccx_replication", "current_user"}
+)  # fmt: skip
 RESERVED_DATABASES = frozenset(
     {"mysql", "sys", "information_schema", "performance_schema", "ccxdb", "proxydemo", "lost+found"}
 )
 
 
-def check_user(name: str) -> None:
+def check_user(name: str, longest: int) -> None:
     """Refuses names that the server or we have taken, and those that are none."""
-    _check_name(name, "user", "database_username", 80)
+    _check_name(name, "user", "database_username", longest)
     if name.lower() in RESERVED_USERS or name.lower().startswith("ccx_"):
         raise Invalid(f"the user name {name} is reserved", field="database_username", remedy="Choose another name")
 
@@ -41,19 +47,21 @@ async def users(channel: NodeChannel, verbs: str, primary: NodeSpec) -> list[Dat
     return [_user(entry) for entry in found["users"]]
 
 
-async def put_first(channel: NodeChannel, verbs: str, primary: NodeSpec, cluster: ClusterSpec, token: int) -> None:
+async def put_first(
+    channel: NodeChannel, verbs: str, verifier: Verifier, primary: NodeSpec, cluster: ClusterSpec, token: int
+) -> None:
     """The datastore's first user and database, in one call."""
-    user = {"name": cluster.admin_user, "hash": native_hash(cluster.secrets.admin), "admin": True}
+    user = {"name": cluster.admin_user, "hash": verifier(cluster.secrets.admin), "admin": True}
     database = {"name": cluster.admin_database, "owner": cluster.admin_user}
     calls = [{"verb": f"{verbs}-user-put", "args": user}, {"verb": f"{verbs}-database-put", "args": database}]
     await channel.call(primary, "sequence", {"calls": calls}, token=token)
 
 
 async def put_user(
-    channel: NodeChannel, verbs: str, primary: NodeSpec, name: str, password: str, database: str | None, admin: bool,
-    token: int,
+    channel: NodeChannel, verbs: str, verifier: Verifier, primary: NodeSpec, name: str, password: str,
+    database: str | None, admin: bool, token: int,
 ) -> DatabaseUser:  # fmt: skip
-    args: dict[str, Any] = {"name": name, "hash": native_hash(password), "admin": admin}
+    args: dict[str, Any] = {"name": name, "hash": verifier(password), "admin": admin}
     args |= {"database": database} if database else {}
     found = await channel.call(primary, f"{verbs}-user-put", args, token=token)
     return _user(found["user"])

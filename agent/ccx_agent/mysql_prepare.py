@@ -1,0 +1,154 @@
+"""Before MySQL starts: its data is made, or cloned from the leader: ``python3 -I mysql_prepare.py CONFIGURATION``.
+
+Data that is there is left alone, unless the keeper marked it as given up. The leader's server sends the copy itself, to
+a server of the moment here (CLONE INSTANCE): no tool for physical backups takes part in it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+_COMES_UP_S = 60.0
+_ENDS_S = 30.0
+_CLONED_S = 24 * 3600.0
+_TELL_EVERY_S = 0.5
+
+
+def main(path: str) -> int:
+    from ccx_agent.mysql_seed import give_up
+
+    told = json.loads(Path(path).read_text())
+    data, fresh, given_up = Path(told["data"]), Path(told["data"] + ".new"), Path(told["rebuild_file"])
+    if data.exists() and not given_up.exists():
+        return 0
+    shutil.rmtree(fresh, ignore_errors=True)
+    if given_up.exists() or told["joining"]:
+        _clone(told, fresh)
+        errant = given_up.read_text() if given_up.exists() else ""
+        give_up(told, ["mysqlbinlog", "--verbose", *([f"--include-gtids={errant}"] if errant else [])])
+    else:
+        _initialise(told, fresh)
+    fresh.rename(data)
+    given_up.unlink(missing_ok=True)
+    return 0
+
+
+def _initialise(told: dict[str, Any], fresh: Path) -> None:
+    """An empty server's data. Who is who on this machine is seen by the socket: nobody has a password but replicas."""
+    statements = Path(told["socket"]).with_name("first.sql")
+    statements.touch(mode=0o600)
+    try:
+        statements.write_text("".join(f"{statement};\n" for statement in _first_users(told["replication"])))
+        subprocess.run(
+            [told["server"], "--no-defaults", "--initialize-insecure", f"--datadir={fresh}", "--skip-log-bin",
+             "--auto-generate-certs=OFF", "--caching-sha2-password-auto-generate-rsa-keys=OFF",
+             f"--init-file={statements}"],
+            check=True, cwd="/",
+        )  # fmt: skip
+    finally:
+        statements.unlink()
+
+
+def _first_users(replicas: dict[str, str]) -> Iterator[str]:
+    from ccx_agent.mysql_wire import quoted
+
+    yield "create user mysql@localhost"
+    yield "grant all on *.* to mysql@localhost with grant option"
+    # A server that makes its data loads no plugins, and would not take the name of one.
+    yield "update mysql.user set plugin = 'auth_socket', authentication_string = '' where user in ('root', 'mysql')"
+    who = f"{quoted(replicas['user'])}@'%'"
+    yield f"create user {who} identified with caching_sha2_password by {quoted(replicas['password'])} require x509"
+    yield f"grant replication slave, backup_admin on *.* to {who}"
+
+
+def _clone(told: dict[str, Any], fresh: Path) -> None:
+    """A copy of the leader's data as of when it ends; up to which transaction that is, is in it."""
+    from ccx_agent.mysql_seed import leader
+    from ccx_agent.mysql_wire import ServerRefused, ServerSilent, quoted
+
+    label, address = leader(told)
+    user = told["replication"]
+    with _momentary(told) as connection:
+        connection.query(f"set global clone_valid_donor_list = {quoted(f'{address}:3306')}")
+        for name, file in (("ca", "ca"), ("cert", "certificate"), ("key", "key")):
+            connection.query(f"set global clone_ssl_{name} = {quoted(told['tls'][file])}")
+        try:
+            with _telling(told, fresh):
+                connection.query(
+                    f"clone instance from {quoted(user['user'])}@{quoted(address)}:3306"
+                    f" identified by {quoted(user['password'])} data directory = {quoted(str(fresh))} require ssl",
+                    _CLONED_S,
+                )
+        except (ServerRefused, ServerSilent) as error:
+            raise SystemExit(f"{label} gives no copy: {error}") from None
+
+
+@contextmanager
+def _momentary(told: dict[str, Any]) -> Iterator[Any]:
+    """A connection to a server without data, that nobody else can reach, with the plugins of the real one."""
+    from ccx_agent.mysql_wire import Connection, ServerSilent
+
+    empty, socket = Path(told["data"] + ".empty"), Path(told["socket"]).with_name("momentary.sock")
+    shutil.rmtree(empty, ignore_errors=True)
+    _initialise(told, empty)
+    command = [
+        told["server"], f"--defaults-file={told['server_file']}", f"--datadir={empty}", f"--socket={socket}",
+        f"--pid-file={socket.with_suffix('.pid')}", "--skip-networking", "--skip-log-bin", "--super-read-only=OFF",
+        "--read-only=OFF",
+    ]  # fmt: skip
+    server = subprocess.Popen(command, cwd="/")
+    try:
+        until = time.monotonic() + _COMES_UP_S
+        while True:
+            try:
+                connection = Connection(str(socket), "mysql", _COMES_UP_S)
+                break
+            except ServerSilent:
+                if server.poll() is not None or time.monotonic() > until:
+                    raise SystemExit("the server that is to receive the copy does not come up") from None
+                time.sleep(_TELL_EVERY_S / 5)
+        with connection:
+            yield connection
+    finally:
+        server.terminate()
+        try:
+            server.wait(_ENDS_S)
+        except subprocess.TimeoutExpired:
+            server.kill()
+            server.wait()
+        shutil.rmtree(empty, ignore_errors=True)
+
+
+@contextmanager
+def _telling(told: dict[str, Any], fresh: Path) -> Iterator[None]:
+    """Meanwhile the keeper's status says how much there is of the copy."""
+    ended = False
+
+    def tell() -> None:
+        while not ended:
+            with suppress(OSError):  # files come and go
+                size = sum(path.stat().st_blocks * 512 for path in fresh.rglob("*"))
+                Path(told["progress_file"]).write_text(str(size))
+            time.sleep(_TELL_EVERY_S)
+
+    thread = Thread(target=tell, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended = True
+        thread.join()
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,47 @@
+"""Where a node's data come from when they are not its own: the leader; and what becomes of those that are given up."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+_ASK_S = 1.0
+_KEPT = 3
+"""Files of what only this node had."""
+
+
+def leader(told: dict[str, Any]) -> tuple[str, str]:
+    """Label and address of who leads now. SystemExit where that is nobody, or we: it is tried again."""
+    from ccx_agent.keeper_etcd import Etcd
+    from ccx_agent.keeper_web import client_context
+
+    entries = Etcd(list(told["etcd"]), client_context(told["tls"]), _ASK_S).everything(f"/ccx/{told['scope']}/")
+    if "leader" not in entries or entries["leader"].value == told["label"]:
+        time.sleep(_ASK_S)
+        raise SystemExit("nobody leads whose data could be copied")
+    label = entries["leader"].value
+    return label, json.loads(entries["nodes"].value)[label]
+
+
+def give_up(told: dict[str, Any], show: list[str]) -> None:
+    """Removes the node's own data and logs, once a copy of the leader's is here.
+
+    What this node has and the leader's history has not is kept, for a person, who may want to see what it was.
+    ``show``: the command that writes as text what its logs, the last arguments, hold.
+    """
+    data, binlogs = Path(told["data"]), Path(told["binlogs"])
+    if data.exists():
+        errant = Path(told["errant"])
+        errant.mkdir(exist_ok=True)
+        if logs := sorted(str(path) for path in binlogs.glob("binlog.*[0-9]")):
+            with (errant / f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.sql").open("w") as kept:
+                subprocess.run([*show, *logs[-2:]], stdout=kept, check=False, cwd="/")
+        for old in sorted(errant.glob("*.sql"))[:-_KEPT]:
+            old.unlink()
+        shutil.rmtree(data)
+    for leftover in binlogs.glob("*"):
+        leftover.unlink()

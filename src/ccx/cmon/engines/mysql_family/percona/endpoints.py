@@ -1,0 +1,189 @@
+"""Percona Server with a keeper and etcd: clients, members, what the control plane asks of them; its packages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ccx.network import (
+    CLIENTS,
+    NODES,
+    PEERS,
+    STOCK_IMAGES,
+    VENDORS_KEYS,
+    Direction,
+    Endpoint,
+    Mirror,
+    Plane,
+    Protocol,
+    When,
+    declare,
+    for_vendor,
+)
+from ccx.network.mirror import repository
+
+if TYPE_CHECKING:
+    from ccx.settings import Settings
+
+_VENDOR = "percona"
+_PERCONA = for_vendor(_VENDOR)
+
+CLIENT_CONNECTIONS = declare(
+    id="percona.clients",
+    section=None,
+    reason="What a datastore is for; the specification lists outbound connections only",
+    host=CLIENTS,
+    ports=3306,
+    protocol=Protocol.TCP,
+    direction=Direction.INBOUND,
+    plane=Plane.DATA,
+    needed=_PERCONA,
+    service="Percona Server",
+    purpose="applications connect (TLS), from the sources that the datastore's firewall allows",
+    when_blocked="applications can't reach the datastore; nothing else changes",
+)
+
+KEEPER_STATUS = declare(
+    id="percona.keeper",
+    section=None,
+    reason="The control plane asks keepers for a cluster's state; the specification lists no connection to nodes",
+    host=NODES,
+    ports=8008,
+    protocol=Protocol.HTTPS,
+    direction=Direction.OUTBOUND,
+    plane=Plane.CONTROL,
+    needed=_PERCONA,
+    service="cmon",
+    purpose="state of the cluster, and planned changes of primary (mutual TLS)",
+    when_blocked="the datastore shows as UNKNOWN; it serves and fails over by itself",
+)
+
+ETCD = declare(
+    id="percona.etcd",
+    section=None,
+    reason="Fencing ends the dead leader's lease; the specification lists no connection to nodes",
+    host=NODES,
+    ports=2379,
+    protocol=Protocol.HTTPS,
+    direction=Direction.OUTBOUND,
+    plane=Plane.CONTROL,
+    needed=_PERCONA,
+    service="cmon",
+    purpose="says who the members are, and ends a fenced leader's lease, so that failover does not wait (mutual TLS)",
+    when_blocked="no datastore is made and no lost node replaced; failover waits for the lease to expire (10 s)",
+)
+
+REPLICATION = declare(
+    id="percona.peers.replication",
+    section=None,
+    reason="Traffic between nodes is not in the specification",
+    host=PEERS,
+    ports=3306,
+    protocol=Protocol.TCP,
+    direction=Direction.OUTBOUND,
+    plane=Plane.DATA,
+    needed=_PERCONA,
+    service="Percona Server",
+    purpose="replication between the nodes of a datastore, and copies of the primary's data for new ones (mutual TLS)",
+    when_blocked="replicas fall behind and no node can join; without a synchronous copy writes wait: DEGRADED",
+)
+
+KEEPER_PEERS = declare(
+    id="percona.peers.keeper",
+    section=None,
+    reason="Traffic between nodes is not in the specification",
+    host=PEERS,
+    ports=8008,
+    protocol=Protocol.HTTPS,
+    direction=Direction.OUTBOUND,
+    plane=Plane.DATA,
+    needed=_PERCONA,
+    required=False,
+    service="ccx-agent",
+    purpose="whether a node that the control plane can't reach is there for its peers",
+    when_blocked="a node that only the control plane can't reach is taken for lost, and replaced; nothing else changes",
+)
+
+ETCD_PEERS = declare(
+    id="percona.peers.etcd",
+    section=None,
+    reason="Traffic between nodes is not in the specification",
+    host=PEERS,
+    ports=(2379, 2380),
+    protocol=Protocol.HTTPS,
+    direction=Direction.OUTBOUND,
+    plane=Plane.DATA,
+    needed=_PERCONA,
+    service="etcd",
+    purpose="the datastore's own consensus: who leads (mutual TLS)",
+    when_blocked="without a majority of members the primary ends its server, and comes back read-only",
+)
+
+
+def _offered(version: str) -> When:
+    def offered(settings: Settings) -> bool:
+        found = settings.database(_VENDOR)
+        return found is not None and version in found.versions
+
+    return When(offered, f"Percona {version} is on offer")
+
+
+def _packages(name: str, purpose: str, needed: When, blocked: str) -> Endpoint:
+    return declare(
+        id=f"packages.{name}",
+        section=3,
+        host="repo.percona.com",
+        ports=80,
+        protocol=Protocol.HTTP,
+        direction=Direction.OUTBOUND,
+        plane=Plane.DATA,
+        needed=STOCK_IMAGES & needed,
+        service="apt, run by ccx-agent",
+        purpose=purpose,
+        mirror=Mirror.APT_REPOSITORY,
+        path=f"/{name.removeprefix('percona-')}/apt",
+        source="specification, section 3",
+        when_blocked=f"{blocked}: its job fails, names this repository and is undone; nodes that run go on",
+    )
+
+
+_NOT_INSTALLED = "a new node's packages are not installed"
+PACKAGES = {
+    "8.0": _packages("ps-80", "Percona Server 8.0 packages", _offered("8.0"), _NOT_INSTALLED),
+    "8.4": _packages("ps-84-lts", "Percona Server 8.4 packages", _offered("8.4"), _NOT_INSTALLED),
+}
+"""By version. Its cluster's packages conflict with these: they stay in repositories that no node of ours is told of."""
+
+TELEMETRY = _packages(
+    "percona-telemetry", "the telemetry agent, which the server's package depends on; it is switched off",
+    _offered("8.0") | _offered("8.4"), "the server's packages can't be installed without it",
+)  # fmt: skip
+
+PACKAGES_KEY = declare(
+    id="packages.key-percona",
+    section=None,
+    reason="Repositories' signing keys come from hosts that the specification leaves out",
+    host="repo.percona.com",
+    ports=443,
+    path="/yum/PERCONA-PACKAGING-KEY",
+    protocol=Protocol.HTTPS,
+    direction=Direction.OUTBOUND,
+    plane=Plane.DATA,
+    needed=STOCK_IMAGES & _PERCONA & VENDORS_KEYS,
+    service="ccx-agent",
+    purpose="Percona's signing key",
+    mirror=Mirror.APT_REPOSITORY,
+    source="Percona's instructions name it so for all its packages; not fetched here, the host is out of reach",
+    when_blocked="a new node can't check Percona's packages and installs none: its job fails, names the key's URL and "
+    "is undone; nodes that run go on",
+)
+
+# Beside the server what every node of the family runs, from the system's own repositories.
+_INSTALLED = ("etcd-client", "etcd-server", "percona-server-server", "prometheus-node-exporter")
+for _version, _row in PACKAGES.items():
+    repository(
+        row=_row.id, suites=("{codename}",), key=PACKAGES_KEY.id, vendor=_VENDOR, packages={_version: _INSTALLED}
+    )
+repository(
+    row=TELEMETRY.id, suites=("{codename}",), key=PACKAGES_KEY.id, vendor=_VENDOR,
+    packages={version: ("percona-telemetry-agent",) for version in PACKAGES},
+)  # fmt: skip

@@ -1,0 +1,59 @@
+"""Percona Server with a keeper and etcd on the data nodes: failover needs no control plane."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+
+from ccx.cmon.engines.base import Port, Proof, Software
+from ccx.cmon.engines.mysql_family.layout import KEEPER, MYSQL
+from ccx.cmon.engines.mysql_family.passwords import caching_sha2_verifier
+from ccx.cmon.engines.mysql_family.percona import config, tuning
+from ccx.cmon.engines.mysql_family.percona.endpoints import ETCD, KEEPER_STATUS
+from ccx.cmon.engines.mysql_family.percona.flavour import PERCONA
+from ccx.cmon.engines.mysql_family.replication import ETCD_PORTS, PROMISES, ReplicationEngine
+from ccx.cmon.engines.sizing import implied
+from ccx.cmon.node_file import NodeFile
+from ccx.cmon.spec import ClusterSpec
+
+STAND_IN = "9.7"
+"""MySQL's version in the image that stands in for Percona Server, whose packages it has not."""
+
+
+class PerconaEngine(ReplicationEngine):
+    """Implements :class:`ccx.cmon.engines.base.Engine`. Keeps connections; one per process is enough."""
+
+    vendor = "percona"
+    name = "Percona Server"
+    image = "baked-mysql"
+    baked = (STAND_IN,)
+    ports = (
+        Port(MYSQL, "Percona Server, and copies of the data", clients=True, peers=True),
+        Port(KEEPER, "the keepers' status", peers=True, control=True),
+        *ETCD_PORTS,
+    )
+    # Its services run under units of ours, and nobody has asked for its telemetry.
+    software = Software(off=("etcd", "mysql", "nftables", "percona-telemetry-agent", "prometheus-node-exporter"))
+    verbs = "percona"
+    flavour = PERCONA
+    rows = (KEEPER_STATUS, ETCD)
+    longest_user = 32
+    promises = MappingProxyType(
+        {**PROMISES, 1: "1: no high availability; if the node is lost, so are the data: there are no backups yet"}
+    )
+
+    proofs = (
+        Proof(
+            ("8.0", "8.4"), "what it is told, by unit tests; nodes of MySQL 9.7 in its place, its packages out of reach",
+            ("e2e/test_mysql.py", "unit/test_mysql_dialect.py", "unit/test_cmon_percona.py"),
+        ),
+    )  # fmt: skip
+
+    @staticmethod
+    def verifier(password: str) -> str:
+        return caching_sha2_verifier(password)
+
+    def parameters(self, memory_mib: int, cpus: int) -> dict[str, str]:
+        return implied(tuning.shown, memory_mib, cpus)
+
+    def _files(self, cluster: ClusterSpec, label: str) -> list[NodeFile]:
+        return config.node_files(cluster, label)
