@@ -10,6 +10,7 @@ import json
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any
@@ -51,6 +52,8 @@ class Keeper:
         self._reported = ""
         self._said = ""
         self._admitted = False
+        self._writable = False
+        """By the server's last word. It can be silent, and accept writes."""
         self._turned = time.monotonic()
         self._lock = Lock()
         self._wake = Event()
@@ -85,7 +88,7 @@ class Keeper:
         from ccx_agent.keeper_rules import Do, decide
         from ccx_agent.mysql_gtid import in_term
 
-        look = self.server.look()
+        look = self._look()
         entries = self._etcd.everything(self._prefix, glance=True)
         seen = self._seen(entries)
         # What one member has of a lease may have ended; to renew it takes a majority.
@@ -109,7 +112,7 @@ class Keeper:
             if time.monotonic() - self._down_since > CRASHED:
                 # What is silent may live, and would go on accepting writes that a later leader knows nothing of.
                 self._say("fence: the server is silent, and gives way to another")
-                self.server.fence()
+                self._fence()
                 self._change({"leader": entries["leader"].revision}, {}, ["leader"])
         self._report(server, seen)
         if action.do is Do.WAIT:
@@ -118,17 +121,29 @@ class Keeper:
         self._act(action.do, server, seen, entries)
         return 0 if action.do in (Do.STAND, Do.PROMOTE, Do.FREEZE) else ELECTING
 
+    def _look(self) -> Any:
+        look = self.server.look()
+        if look.server.running:
+            self._writable = look.server.writable
+            return look
+        return replace(look, server=replace(look.server, writable=self._writable))
+
+    def _fence(self) -> None:
+        self.server.fence()
+        self._writable = False
+
     def _act(self, do: Any, server: Any, seen: Any, entries: dict[str, Any]) -> None:
         from ccx_agent.keeper_rules import Do
 
         if do is Do.STAND:
             self._stand(server, seen, entries)
         elif do is Do.PROMOTE:
+            self._writable = True
             self.server.promote(lambda: self._renewed(entries["leader"].lease), semi_sync=len(seen.nodes) > 1)
         elif do is Do.APPLY:
             self.server.apply()
         elif do is Do.FENCE:
-            self.server.fence()
+            self._fence()
         elif do is Do.FOLLOW:
             self.server.follow(seen.nodes[seen.leader], server)
         elif do is Do.FREEZE:
@@ -169,10 +184,10 @@ class Keeper:
 
     def _without_etcd(self, why: str) -> float:
         """What is certain without it: until when we lead."""
-        look = self.server.look()
+        look = self._look()
         if look.server.writable and time.monotonic() > self._led_until:
             self._say("fence: the leadership could not be renewed")
-            self.server.fence()
+            self._fence()
         self.shown = {**self.shown, **look.shown, "running": look.server.running, "writable": look.server.writable,
                       "note": why}  # fmt: skip
         return ELECTING

@@ -44,6 +44,7 @@ class Server:
 
     running: bool = True
     writable: bool = False
+    """While it doesn't run, or is silent: as it was when it was asked last."""
     received: int = 0
     """Number of the last transaction that is here, applied or not."""
     applied: int = 0
@@ -96,6 +97,8 @@ class Seen:
 
 
 def decide(server: Server, seen: Seen) -> Action:
+    if not server.running and server.writable and seen.leader != seen.me:
+        return Action(Do.FENCE, f"{seen.leader or 'nobody'} leads, and this one is silent and may accept writes")
     if not server.running:
         return Action(Do.WAIT, "the server does not run yet")
     if seen.leader == seen.me:

@@ -38,6 +38,15 @@ def test_who_accepts_writes_and_does_not_lead_is_fenced(leader: str | None) -> N
     assert decide(Server(writable=True), seen("n1g1", leader)).do is Do.FENCE
 
 
+@pytest.mark.parametrize("leader", [None, "n2g1"])
+def test_who_is_silent_is_fenced_if_it_accepted_writes_and_does_not_lead(leader: str | None) -> None:
+    """While a write waits for a replica, a server may answer no question, and goes on waiting for ever."""
+    silent = Server(running=False, writable=True)
+    assert decide(silent, seen("n1g1", leader)).do is Do.FENCE
+    assert decide(silent, seen("n1g1", "n1g1")).do is Do.WAIT
+    assert decide(Server(running=False), seen("n1g1", leader)).do is Do.WAIT
+
+
 def test_a_replica_follows_whoever_leads_and_gives_its_data_up_when_its_history_is_another() -> None:
     assert decide(REPLICA, seen("n2g1", "n1g1")).do is Do.WAIT
     assert decide(REPLICA, seen("n2g1", "n3g1")).do is Do.FOLLOW
