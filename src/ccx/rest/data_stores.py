@@ -104,8 +104,6 @@ class DatastoreView(BaseModel):
     """Whether it could be restored, how much would be lost; in the single read only."""
     size_parameters: dict[str, str] | None = None
     """What the size of its nodes comes to, by the server's own names; in the single read only."""
-    size_parameters: dict[str, str] | None = None
-    """What the size of its nodes comes to, by the server's own names; in the single read only."""
     db_account: Account | None
     """In the single read of its owner only."""
 
@@ -141,7 +139,6 @@ async def get_data_store(
     """One datastore, with its first user's password if the caller owns it."""
     view = await view_of(tx, services, datastore)
     view.backup_proof = await proof_of(tx, datastore)
-    view.size_parameters = Subject(services, datastore).size_parameters
     view.size_parameters = Subject(services, datastore).size_parameters
     view.db_account = await _account(tx, services, caller, datastore) if view.primary_url else None
     return view
