@@ -43,7 +43,7 @@ class PerconaEngine(ReplicationEngine):
 
     proofs = (
         Proof(
-            ("8.0", "8.4"), "what it is told, by unit tests; nodes of MySQL 9.7 in its place, its packages out of reach",
+            ("8.0", "8.4"), "on real nodes: MySQL 9.7 in its place, whose packages are out of reach",
             ("e2e/test_mysql.py", "unit/test_mysql_dialect.py", "unit/test_cmon_percona.py"),
         ),
     )  # fmt: skip
