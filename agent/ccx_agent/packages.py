@@ -22,6 +22,7 @@ from .process import output
 from .verb import Args, Progress, Verb, text, texts
 
 SOURCES = "/etc/apt/sources.list.d/ccx.sources"
+PREFERENCES = "/etc/apt/preferences.d/ccx.pref"
 KEYS = "/etc/ccx/apt/keys"
 _SYSTEMS_OWN = ("/etc/apt/sources.list", "/etc/apt/sources.list.d/debian.sources",
                 "/etc/apt/sources.list.d/ubuntu.sources")  # fmt: skip
@@ -37,7 +38,8 @@ def packages(args: Args, progress: Progress) -> dict[str, object]:
     """Installs those of ``packages`` that are missing; does nothing at all when none is. May be broken off anywhere.
 
     ``sources``: objects with ``name``, ``uri``, ``suites``, ``components``, ``distributions``, ``keyring``,
-    ``key_url``, ``proxied`` and ``key_proxied``; ``key``: public keys that sign all of them, instead of each one's own;
+    ``key_url``, ``proxied`` and ``key_proxied``, and maybe ``pins``: pairs of packages and of the only version that is
+    allowed of them, both by pattern; ``key``: public keys that sign all of them, instead of each one's own;
     ``proxy``: URL of the proxy that the proxied ones go by; ``files``: written first, objects with ``path`` and
     ``content``; ``off``: services that the packages bring along and that shall not run.
     """
@@ -52,6 +54,7 @@ def packages(args: Args, progress: Progress) -> dict[str, object]:
     for file in args.get("files", []):
         _write(_prepared(text(file, "path")), text(file, "content"))
     _write(SOURCES, "\n".join(_stanza(source, args) for source in sources))
+    _write(PREFERENCES, "\n".join(_pinned(*pin) for source in sources for pin in source.get("pins", [])))
     for path in _SYSTEMS_OWN:
         _put_aside(ROOT / path.lstrip("/"))
     options = _options()
@@ -115,6 +118,14 @@ def _stanza(source: dict[str, Any], args: Args) -> str:
         "Signed-By": _key_file(source, args),
     }
     return "".join(f"{field}: {value}\n" for field, value in fields.items())
+
+
+def _pinned(packages: str, version: str) -> str:
+    """apt's preference: that version though there is a newer one, and none at all rather than another."""
+    return "".join(
+        f"Package: {packages}\nPin: version {of}\nPin-Priority: {priority}\n\n"
+        for of, priority in ((version, 1001), ("*", -1))
+    )
 
 
 def _key_file(source: dict[str, Any], args: Args) -> str:

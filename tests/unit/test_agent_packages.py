@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,40 @@ def test_the_release_is_filled_in_and_sources_for_other_systems_are_left_out() -
     (found,) = verb._for_this_node({"sources": [template, {**SOURCE, "distributions": ["ubuntu"]}]})
 
     assert (found["suites"], found["uri"]) == (["trixie-pgdg"], "http://x/debian")
+
+
+def test_the_version_ordered_is_installed_though_the_system_has_a_newer_one_and_no_other(tmp_path: Path) -> None:
+    """apt itself says so."""
+    for version in ("1:10.11.18-1", "1:11.8.9-1"):
+        control = tmp_path / f"build-{version[2:]}" / "DEBIAN" / "control"
+        control.parent.mkdir(parents=True)
+        about = "Architecture: all\nMaintainer: nobody <nobody@example.net>\nDescription: a server\n"
+        control.write_text(f"Package: mariadb-server\nVersion: {version}\n{about}")
+        subprocess.run(["dpkg-deb", "--build", str(control.parents[1]), str(tmp_path)], check=True, capture_output=True)
+    listed = subprocess.run(["dpkg-scanpackages", "-m", "."], cwd=tmp_path, check=True, capture_output=True).stdout
+    (tmp_path / "Packages").write_bytes(listed)
+    (tmp_path / "sources.list").write_text(f"deb [trusted=yes] file:{tmp_path} ./\n")
+    (tmp_path / "status").touch()
+    for folder in ("state/lists/partial", "cache/archives/partial"):
+        (tmp_path / folder).mkdir(parents=True)
+
+    def candidate(of: str) -> str:
+        (tmp_path / "pins").write_text(verb._pinned("mariadb-*", of) if of else "")
+        options = {
+            "Dir::Etc::SourceList": "sources.list", "Dir::Etc::SourceParts": "-", "Dir::Etc::Preferences": "pins",
+            "Dir::Etc::PreferencesParts": "-", "Dir::State": "state", "Dir::State::Status": "status",
+            "Dir::Cache": "cache",
+        }  # fmt: skip
+        told = [f"-o={name}={value if value == '-' else tmp_path / value}" for name, value in options.items()]
+        told.append("-o=APT::Sandbox::User=root")  # nobody else reads the test's folder
+        subprocess.run(["apt-get", *told, "update"], check=True, capture_output=True)
+        policy = subprocess.run(["apt-cache", *told, "policy", "mariadb-server"], check=True, capture_output=True)
+        return re.findall(r"Candidate: (\S+)", policy.stdout.decode())[0]
+
+    assert candidate("") == "1:11.8.9-1"
+    assert candidate("1:10.11.*") == "1:10.11.18-1"
+    assert candidate("1:11.8.*") == "1:11.8.9-1"
+    assert candidate("1:11.4.*") == "(none)"
 
 
 def test_a_mirrors_key_signs_all_repositories_and_without_one_each_has_its_own(

@@ -33,6 +33,8 @@ class Repository:
         distributions: of nodes that use it.
         vendor: whose datastores use it; empty: all.
         packages: what nodes install from it, by version on offer; under ``""`` for all versions.
+        pins: what must be of the version ordered though the operating system has a newer one: packages, by pattern, and
+            the pattern of their own version.
         base: it is the operating system's own, which packages of the others depend on.
     """
 
@@ -45,6 +47,7 @@ class Repository:
     distributions: tuple[str, ...] = ("debian", "ubuntu")
     vendor: str = ""
     packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    pins: Mapping[str, str] = field(default_factory=dict)
     base: bool = False
 
     def versions(self, settings: Settings) -> tuple[str, ...]:

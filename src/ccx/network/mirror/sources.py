@@ -35,6 +35,8 @@ class AptSource:
     proxied: bool
     """It is fetched by the egress proxy."""
     key_proxied: bool
+    pins: tuple[tuple[str, str], ...] = ()
+    """Packages, by pattern, and the pattern of the only version that may be installed of them."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -112,4 +114,5 @@ def _source(entry: Repository, version: str, settings: Settings) -> AptSource:
         key_url=url(key.targets(settings)[0], key) if key else "",
         proxied=endpoint.by_proxy(settings),
         key_proxied=bool(key and key.by_proxy(settings)),
+        pins=tuple((packages, of.replace("{version}", version)) for packages, of in entry.pins.items()),
     )

@@ -158,4 +158,6 @@ REPOSITORY = repository(
             "prometheus-node-exporter", "rclone", "zstd",
         )
     },
+    # The operating system has a MariaDB of its own, which may be newer.
+    pins={"mariadb-*": "1:{version}.*", "libmariadb*": "1:{version}.*"},
 )  # fmt: skip
