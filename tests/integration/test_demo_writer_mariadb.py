@@ -169,7 +169,7 @@ async def test_nothing_is_said_to_a_server_whose_certificate_is_not_verified(
 ) -> None:
     server = make("plain", tls="no") if wrong == "no TLS" else make("other")
     node = {**server.node, "host": "n2.example"} if wrong == "name" else server.node
-    with pytest.raises(TimeoutError, match="TLS" if wrong == "no TLS" else "n2.example"):
+    with pytest.raises(TimeoutError, match="SSL is required" if wrong == "no TLS" else "n2.example"):
         Writer([node], "any", client=MariaDb()).start(timeout=3)
     with pytest.raises(MariaDb.errors), MariaDb().connect(node):
         pass

@@ -40,11 +40,7 @@ class _Line:
         self._thread = ThreadPoolExecutor(1)
 
     async def shake_hands(self, sock: socket.socket) -> None:
-        def begin() -> None:
-            self._connection.connect(sock)
-            _see_encrypted(self._connection)
-
-        await self._run(begin)
+        await self._run(lambda: self._connection.connect(sock))
 
     async def execute(self, statement: str, values: Sequence[Any] = ()) -> Sequence[tuple[Any, ...]]:
         def ask() -> list[tuple[Any, ...]]:
@@ -118,7 +114,6 @@ class MariaDb:
         connection = _prepared(parameters, read_timeout=_ANSWERED_WITHIN_S)
         where = (parameters["address"], parameters["port"])
         connection.connect(socket.create_connection(where, _CONNECTED_WITHIN_S))
-        _see_encrypted(connection)
         with connection:
             yield connection
 
@@ -166,13 +161,6 @@ def _prepared(node: Parameters, **more: Any) -> pymysql.Connection[Any]:
         host=node["host"], port=node["port"], user=node["user"], password=node["password"], database=node["database"],
         ssl=ssl.create_default_context(cafile=node["ca"]), autocommit=True, defer_connect=True, **more,
     )  # fmt: skip
-
-
-def _see_encrypted(connection: pymysql.Connection[Any]) -> None:
-    """The library goes on without TLS where a server offers none."""
-    if not isinstance(connection._sock, ssl.SSLSocket):  # type: ignore[attr-defined]
-        connection.close()
-        raise pymysql.OperationalError("the server speaks no TLS")
 
 
 def _reason(error: Exception) -> str:
