@@ -150,7 +150,7 @@ class Keeper:
             self.server.freeze()
             self._frozen = seen.term.number
         elif do is Do.REBUILD:
-            self.server.rebuild(server.errant)
+            self.server.rebuild(server.errant, behind=server.behind)
 
     def _seen(self, entries: dict[str, Any]) -> Any:
         from ccx_agent.keeper_rules import Report, Seen, Term

@@ -54,6 +54,8 @@ class Server:
     applying: bool = False
     stuck: str = ""
     """Why it can never go on from its source: its history is another one, or the source no longer has the beginning."""
+    behind: bool = False
+    """It is the latter alone: the source has all that is here."""
     history: str = ""
     """All transactions that are here, where numbers alone don't say which; and what those of its own are called by."""
     origin: str = ""

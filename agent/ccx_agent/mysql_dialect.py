@@ -16,8 +16,10 @@ from .mysql_gtid import GtidSet
 from .mysql_wire import Row, quoted
 
 OLDEST = (8, 0, 26)
-_REFUSES_TO_GO_ON = 1236
+_REFUSALS = (1236, 13114)
 """The source can't give what comes after that which we have."""
+_PASSING = (3, 20, 28, 1021, 1026, 1114, 1205, 1213)
+"""Errors of applying that pass: no room on the volume, locks. To make such a node anew would take more room still."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +32,8 @@ class Position:
     """All that are here, where numbers don't say it."""
     origin: str = ""
     """What its own transactions are called by."""
+    own: bool = False
+    """The last one was taken here, and nobody else may have it."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +56,16 @@ class Following:
     def stuck(self) -> str:
         """The errors that no waiting cures."""
         number, words = self.receive_error
-        if number in (_REFUSES_TO_GO_ON, 13114) and "GTID" in words:
+        if number in _REFUSALS and "GTID" in words:
             return f"its history is not the leader's: {words[:300]}"
-        return f"it can't apply what it received: {self.apply_error[1][:300]}" if self.apply_error[0] else ""
+        number, words = self.apply_error
+        return f"it can't apply what it received: {words[:300]}" if number and number not in _PASSING else ""
+
+    @property
+    def purged(self) -> bool:
+        """The source's log no longer has what would come next."""
+        number, words = self.receive_error
+        return number in _REFUSALS and "purged" in words
 
 
 @dataclass(frozen=True)
@@ -102,7 +113,7 @@ class Dialect(Protocol):
 
 class MariaDb:
     state = """select @@read_only as read_only, @@gtid_binlog_pos as written, @@gtid_slave_pos as applied,
- @@version as version"""
+ @@server_id as id, @@version as version"""
     following = "show slave status"
     semi_sync: Mapping[str, str] = MappingProxyType({
         "source": "Rpl_semi_sync_master_status", "copies": "Rpl_semi_sync_master_clients",
@@ -117,7 +128,8 @@ class MariaDb:
 
     def position(self, state: Row, following: Following) -> Position:
         applied = max(number(state["written"]), number(state["applied"]))
-        return Position(max(applied, number(following.received)), applied)
+        own = number(state["written"]) > 0 and f"-{state['id']}-{number(state['written'])}" in state["written"]
+        return Position(max(applied, number(following.received)), applied, own=own)
 
     def read(self, row: Row) -> Following:
         return _read(row, "Master", "Slave", row.get("Gtid_IO_Pos", ""))

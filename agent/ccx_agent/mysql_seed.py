@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+BEHIND = "behind"
+"""What the mark says of data that are given up and hold nothing that the leader's have not."""
 _ASK_S = 1.0
 _KEPT = 3
 """Files of what only this node had."""
@@ -33,8 +35,9 @@ def give_up(told: dict[str, Any], show: list[str]) -> None:
     What this node has and the leader's history has not is kept, for a person, who may want to see what it was.
     ``show``: the command that writes as text what its logs, the last arguments, hold.
     """
-    data, binlogs = Path(told["data"]), Path(told["binlogs"])
-    if data.exists():
+    data, binlogs, mark = (Path(told[what]) for what in ("data", "binlogs", "rebuild_file"))
+    behind = mark.exists() and mark.read_text() == BEHIND
+    if data.exists() and not behind:
         errant = Path(told["errant"])
         errant.mkdir(exist_ok=True)
         if logs := sorted(str(path) for path in binlogs.glob("binlog.*[0-9]")):
@@ -42,6 +45,6 @@ def give_up(told: dict[str, Any], show: list[str]) -> None:
                 subprocess.run([*show, *logs[-2:]], stdout=kept, check=False, cwd="/")
         for old in sorted(errant.glob("*.sql"))[:-_KEPT]:
             old.unlink()
-        shutil.rmtree(data)
+    shutil.rmtree(data, ignore_errors=True)
     for leftover in binlogs.glob("*"):
         leftover.unlink()

@@ -12,6 +12,7 @@ from typing import Any
 
 from .keeper_rules import Server
 from .mysql_dialect import Dialect, Source, dialect
+from .mysql_seed import BEHIND
 from .mysql_wire import Connection, Row, ServerRefused, ServerSilent, quoted
 
 _LOOK = 2.0
@@ -77,6 +78,7 @@ class DatabaseServer:
             receiving=follows.receiving,
             applying=follows.applying,
             stuck=follows.stuck,
+            behind=follows.purged and not at.own,
             history=at.history,
             origin=at.origin,
         )
@@ -143,12 +145,12 @@ class DatabaseServer:
             os.kill(int(Path(self._told["pid_file"]).read_text()), signal.SIGKILL)
         self._kept = None
 
-    def rebuild(self, errant: str) -> None:
+    def rebuild(self, errant: str, *, behind: bool) -> None:
         """Marks the data as to be given up, and ends the server; what prepares its next start makes a copy instead.
 
-        ``errant``: the transactions that nobody else has, where they have names.
+        ``errant``: the transactions that nobody else has, where they have names. ``behind``: it has none.
         """
-        Path(self._told["rebuild_file"]).write_text(errant)
+        Path(self._told["rebuild_file"]).write_text(BEHIND if behind else errant)
         self.fence()
 
     def admit_replicas(self) -> None:

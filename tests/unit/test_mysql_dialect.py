@@ -135,3 +135,20 @@ def test_what_an_old_primary_alone_has_is_errant_and_does_not_make_it_the_one_wi
     """Ten transactions of which the new primary knows eight, against a replica with nine that count."""
     old = in_term(Server(received=10, applied=10, history=f"{A}:1-10", origin=A), TERM)
     assert (old.errant, old.received, old.applied) == (f"{A}:9-10", 8, 8)
+
+
+@pytest.mark.parametrize("passes", [1021, 1114, 1205])
+def test_a_volume_without_room_is_no_reason_to_copy_everything_once_more(passes: int) -> None:
+    assert Following(apply_error=(passes, "no room, or a lock")).stuck == ""
+
+
+@pytest.mark.parametrize(("written", "own"), [("", False), ("0-10001-7", True), ("0-20001-7", False)])
+def test_who_took_the_last_transaction_itself_may_have_what_nobody_else_has(written: str, own: bool) -> None:
+    state = {"written": written, "applied": "0-20001-7", "id": "10001"}
+    assert MariaDb().position(state, Following()).own is own
+
+
+def test_a_log_that_begins_later_is_told_from_another_history() -> None:
+    words = "Could not find GTID state requested by slave … required binlog files have been purged."
+    assert Following(receive_error=(1236, words)).purged
+    assert not Following(receive_error=(1236, "requested to start from GTID 0-1-7, which is not in the …")).purged
