@@ -15,7 +15,7 @@ from ccx.cmon.engines.mysql_family.galera.layout import BOOTSTRAP_FILE, FLAVOUR,
 from ccx.cmon.engines.mysql_family.galera.view import to_view
 from ccx.cmon.engines.mysql_family.layout import KEEPER, KEEPER_UNIT, MYSQL
 from ccx.cmon.engines.mysql_family.mariadb.endpoints import KEEPER_STATUS
-from ccx.cmon.engines.mysql_family.mariadb.vendor import IMAGE, SOFTWARE, VENDOR, VERBS
+from ccx.cmon.engines.mysql_family.mariadb.vendor import BAKED, IMAGE, SOFTWARE, VENDOR, VERBS
 from ccx.cmon.engines.sizing import implied
 from ccx.cmon.manager import renewal
 from ccx.cmon.manager.clients import Kept
@@ -39,6 +39,7 @@ class GaleraEngine(FamilyEngine):
     vendor = VENDOR
     topologies = ("galera",)
     image = IMAGE
+    baked = BAKED
     ports = (
         Port(MYSQL, "MariaDB", clients=True),
         Port(KEEPER, "the keepers' status, and copies of the data", peers=True, control=True),

@@ -6,6 +6,8 @@ from ccx.cmon.engines.base import Software
 
 VENDOR = "mariadb"
 IMAGE = "baked-mariadb"
+BAKED = ("11.8",)
+"""What that image holds."""
 VERBS = "mariadb"
 
 # Its services run under units of ours.
