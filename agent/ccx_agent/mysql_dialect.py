@@ -1,7 +1,7 @@
 """How each server of the family is asked and told what keepers need. Pure: statements, and what answers mean.
 
 MariaDB keeps the old words. MySQL and Percona Server renamed them in the course of 8.0, and 8.4 refuses some of the old
-ones: from 8.0.26 on one set of words does for all of them, and that is the oldest that is spoken here.
+ones: from 8.0.26 on one set of words does for all, and from 8.0.30 on one set of parameters. Older ones are refused.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Protocol
 from .mysql_gtid import GtidSet
 from .mysql_wire import Row, quoted
 
-OLDEST = (8, 0, 26)
+OLDEST = (8, 0, 30)
 _REFUSALS = (1236, 13114)
 """The source can't give what comes after that which we have."""
 _PASSING = (3, 20, 28, 1021, 1026, 1114, 1205, 1213)

@@ -14,9 +14,9 @@ SOURCE = Source("10.0.0.2", "ccx_replication", "it's", {"ca": "/c", "certificate
 RENAMED = ("slave", "master", "reset master")
 
 
-@pytest.mark.parametrize("version", ["8.0.26", "8.0.46-37", "8.4.11-11", "9.7.4-2"])
+@pytest.mark.parametrize("version", ["8.0.30", "8.0.46-37", "8.4.11-11", "9.7.4-2"])
 def test_mysql_and_percona_are_spoken_to_in_words_that_all_their_versions_know(version: str) -> None:
-    """Those of before 8.0.26 are refused from 8.4 on: none may be left in anything that is said."""
+    """Those of before 8.0 are refused from 8.4 on: none may be left in anything that is said."""
     spoken = dialect(version)
     assert isinstance(spoken, MySql)
     said = [
@@ -27,9 +27,9 @@ def test_mysql_and_percona_are_spoken_to_in_words_that_all_their_versions_know(v
     assert not [words for words in said for old in RENAMED if old in words.lower()]
 
 
-@pytest.mark.parametrize("version", ["8.0.25", "5.7.44", "nonsense"])
+@pytest.mark.parametrize("version", ["8.0.29", "5.7.44", "nonsense"])
 def test_an_older_server_is_refused_with_the_oldest_that_will_do(version: str) -> None:
-    with pytest.raises(ValueError, match=r"8\.0\.26"):
+    with pytest.raises(ValueError, match=r"8\.0\.30"):
         dialect(version)
 
 
