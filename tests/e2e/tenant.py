@@ -61,8 +61,10 @@ class Tenant:
         found: httpx.Response = await eventually(asked, within=60, what=f"an answer to {method} {path}")
         return found
 
-    async def order(self, name: str, nodes: int, vendor: str = "postgres", topology: str = "") -> Store:
-        """Orders a datastore; it is not there yet. ``topology``: the vendor's usual one unless given."""
+    async def order(
+        self, name: str, nodes: int, vendor: str = "postgres", topology: str = "", version: str = ""
+    ) -> Store:
+        """Orders a datastore; it is not there yet. The vendor's usual topology and newest version unless given."""
         made = await self.call(
             "POST",
             "prov/api/v2/cluster",
@@ -71,6 +73,7 @@ class Tenant:
                     "cluster_name": name,
                     "cluster_size": nodes,
                     "db_vendor": vendor,
+                    "db_version": version,
                     "cluster_type": topology,
                 },
                 "cloud": {"cloud_provider": "local", "cloud_region": "local"},

@@ -8,13 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.e2e.machine import Installed, run
-from tests.e2e.mariadb_writer import parameters, select
-from tests.e2e.tenant import signed_up
+from tests.e2e.machine import Installed, eventually, run
+from tests.e2e.mariadb_writer import Watch, Writer, parameters, select
+from tests.e2e.tenant import LocalSide, signed_up
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 INSTALLED_WITHIN = 420.0
+VERSIONS = "databases=[{code: mariadb, versions: ['10.11', '11.8']}]"
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ async def stock(new_installation: Installed) -> Installed:
     await new_installation.down()
     # Filling the mirror takes minutes the first time.
     options = ("--instance", new_installation.instance, "--listen", new_installation.listen, "--detach")
-    await new_installation.ccx("up", *options, "--image", "stock", "--set", "databases=[mariadb]")
+    await new_installation.ccx("up", *options, "--image", "stock", "--set", VERSIONS)
     return new_installation
 
 
@@ -50,6 +51,32 @@ async def test_nodes_install_themselves_from_the_vendors_path_and_form_a_cluster
             assert f"{mirror}/pub/repos/apt" not in uris
             lists: Path = machine / "upper/var/lib/apt/lists"
             assert [*lists.glob("*repo_mariadb-server_11.8*Packages*")], "its lists are those of the vendor's path"
+        await store.delete()
+
+
+@pytest.mark.parametrize("topology", ["replication", "galera"])
+async def test_an_older_version_is_what_was_ordered_and_fails_over(stock: Installed, topology: str) -> None:
+    """Of Debian's release before, under the vendor's path; the nodes' own system has a newer one."""
+    async with signed_up(stock) as user:
+        store = await user.order(f"old-{topology}", 3, "mariadb", topology, "10.11")
+        await store.allow(str(stock.layout.host))
+        await store.until_started(INSTALLED_WITHIN)
+        nodes = parameters(await store.connection())
+        for node in nodes:
+            version = await asyncio.to_thread(select, node, "select left(@@version, 6)")
+            assert version == [("10.11.",)], node["host"]
+        writer, watch = Writer(nodes), Watch(nodes)
+        await asyncio.to_thread(writer.make_table)
+        with watch.running(), writer.running():
+            await eventually(lambda: len(writer.acknowledged) > 100, 60, what="rows are written")
+            lost = (await store.primary())["hostname"]
+            await LocalSide(stock).cloud.kill(lost)
+            before = len(writer.acknowledged)
+            await eventually(lambda: len(writer.acknowledged) > before + 100, 90, what="another takes the writes")
+        print(f"{topology}: gap {writer.gap():.1f} s, acknowledged {len(writer.acknowledged)}")
+        staying = [node for node in nodes if node["host"] != lost]
+        assert await asyncio.to_thread(writer.lost, staying[0]) == []
+        assert watch.overlapping_primaries() == []
         await store.delete()
 
 

@@ -54,6 +54,16 @@ def test_what_another_instance_wants_is_added_and_nothing_goes(tmp_path: Path, a
     assert len(archive.filled) == 2
 
 
+def test_an_older_mariadb_comes_from_the_release_of_debian_that_has_it() -> None:
+    def mariadb(version: str) -> Suite:
+        path = f"/repo/mariadb-server/{version}/repo/debian"
+        return Suite("packages.mariadb", "mariadb", "trixie", "http://x", path, "trixie", ("main",), (), False, "", "")
+
+    older = packages.stand_in(mariadb("10.11"), "http://debian")
+    assert (older.suite, older.whole) == ("bookworm", True)
+    assert packages.stand_in(mariadb("11.8"), "http://debian").suite == "trixie"
+
+
 def test_a_new_release_of_the_archive_fills_it_again(tmp_path: Path, archive: Archive) -> None:
     ensure(tmp_path, suite("postgresql-17"))
     archive.release = "second"

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from ccx.settings import Settings
 
 PACKAGES = Path("/var/lib/ccx/packages")
+_EARLIER = {("mariadb", "10.11"): "bookworm"}
+"""Where Debian has an older version of a vendor's, which a suite's path names."""
 _KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
@@ -71,6 +73,9 @@ def stand_in(suite: Suite, archive: str) -> Upstream:
     if suite.base:
         folder = f"{archive}-security" if suite.path == "/debian-security" else archive
         return Upstream(folder, suite.suite, suite.components, _KEYRING)
+    for (vendor, version), release in _EARLIER.items():
+        if suite.vendor == vendor and version in suite.path.split("/"):
+            return Upstream(archive, release, suite.components, _KEYRING)
     return Upstream(archive, SUITE, suite.components, _KEYRING, whole=False)
 
 
