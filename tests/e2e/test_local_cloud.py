@@ -7,6 +7,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable
+from pathlib import Path
 
 import dns.asyncquery
 import dns.message
@@ -31,6 +32,7 @@ from ccx.clouds.base import CloudEvent, Demand, NoCapacity, ServerState, Unavail
 from ccx.clouds.local.cgroups import Group
 from ccx.clouds.local.processes import find_init
 from ccx.clouds.local.teardown import teardown
+from ccx.clouds.local.volumes import loop_devices
 from ccx.dns.dnsmasq import DnsmasqWriter
 from ccx.ids import new_short_id
 
@@ -104,6 +106,15 @@ async def test_a_volume_keeps_its_data_and_a_machine_its_address_when_it_is_repl
     await store.cloud.delete_server(store.name("n1"), store.tags())
     await store.cloud.create_server(store.spec("n1"), store.tags())
     assert (await inside(store.daemon, store.name("n1"), "cat", "/var/lib/ccx-data/file")).stdout == "kept\n"
+
+
+async def test_a_volume_goes_past_the_machines_page_cache_and_its_device_ends_with_the_server(store: Store) -> None:
+    await store.boot("n1")
+    image = store.daemon.place.volumes / f"{store.name('n1-data')}.img"
+    (device,) = loop_devices(image)
+    assert Path("/sys/block", Path(device).name, "loop/dio").read_text().strip() == "1", "a commit waits for reads"
+    await store.cloud.delete_server(store.name("n1"), store.tags())
+    assert loop_devices(image) == []
 
 
 async def test_a_killed_machine_is_reported_within_half_a_second_and_its_peers_are_told_at_once(store: Store) -> None:

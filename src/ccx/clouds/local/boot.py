@@ -16,12 +16,16 @@ DATA = "/var/lib/ccx-data"
 """Where a machine finds its volume."""
 
 # In a mount namespace of the machine's own, so that its mounts and loop device end with it, however it ends. A slave of
-# the host's: the network namespaces that other machines leave behind can go. Where the host's control groups are not
-# purely version 2, the machine is shown a tree that is.
+# the host's: the network namespaces that other machines leave behind can go. The volume goes past the host's page
+# cache, where its file system can do that: through it the kernel does one request at a time, and a commit waits for all
+# that a backup reads. Where the host's control groups are not purely version 2, the machine is shown a tree that is.
 _MOUNT = """\
 image=$1 home=$2 volume=$3 unified=$4; shift 4
 mount -t overlay overlay -o "lowerdir=$image,upperdir=$home/upper,workdir=$home/work" "$home/root"
-if [ -n "$volume" ]; then mount -o loop,noatime "$volume" "$home/volume"; fi
+if [ -n "$volume" ]; then
+    mount -o loop,noatime "$volume" "$home/volume"
+    losetup --direct-io=on "$(losetup --noheadings --output NAME --associated "$volume")" 2>/dev/null || true
+fi
 if [ "$unified" = no ]; then umount -R /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup; fi
 exec "$@"
 """
