@@ -164,8 +164,7 @@ def clear(args: Args, _progress: Progress) -> dict[str, object]:
 
     ``healed``: the first segment of the log that counts from now on.
     """
-    task.clean(f"backup-{text(args, 'name')}")
-    task.clean(_SERVER_TASK)
+    task.clean(f"backup-{text(args, 'name')}", _SERVER_TASK)
     if healed := text(args, "healed", ""):
         forget_given_up(healed)
     return {}

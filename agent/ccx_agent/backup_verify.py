@@ -9,7 +9,7 @@ from . import task
 from .backup import SHARE, command
 from .data import MOUNT
 from .errors import AgentError
-from .verb import SIDE, Args, Progress, Verb, text
+from .verb import SIDE, Args, Progress, Verb, number, text
 
 _PRINTED = MOUNT / "pgbackrest" / "verify"
 _TELLING = ("file missing", "invalid ", "wal start", "backup: ", "manifest")
@@ -26,9 +26,12 @@ def start(args: Args, _progress: Progress) -> dict[str, object]:
     return {}
 
 
-def state(args: Args, _progress: Progress) -> dict[str, object]:
-    """``running``; ``done`` with the ``lines`` that tell something, each once; or ``failed`` with the reason."""
-    how = task.check(_unit(args))
+def state(args: Args, progress: Progress) -> dict[str, object]:
+    """``running``; ``done`` with the ``lines`` that tell something, each once; or ``failed`` with the reason.
+
+    Watches for so many seconds (``watch``), and returns at once when it ends.
+    """
+    how = task.watch(_unit(args), number(args, "watch", 0), lambda: progress({"state": "running"}))
     if how in ("failed", "absent"):
         return {"state": "failed", "err": task.last_words(_unit(args)) if how == "failed" else "it did not run"}
     if how == "running":

@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import select
 import time
 from collections.abc import Callable, Sequence
 
@@ -13,7 +15,7 @@ from .errors import AgentError
 from .process import output
 from .verb import Args, Progress, Verb, text
 
-_LOOK_EVERY_S = 0.2
+_LOOK_EVERY_S, _SOON_S = 0.2, 0.02
 
 
 def _unit(name: str) -> str:
@@ -30,8 +32,7 @@ def start(name: str, command: Sequence[str]) -> None:
 
 def check(name: str) -> str:
     """``absent``, ``running``, ``succeeded`` or ``failed``."""
-    shown = output(["systemctl", "show", "-p", "LoadState,ActiveState,SubState", _unit(name)])
-    found = dict(line.split("=", 1) for line in shown.splitlines() if line)
+    found = _shown(name, "LoadState", "ActiveState", "SubState")
     if found.get("LoadState") == "not-found":
         return "absent"
     match found.get("ActiveState"), found.get("SubState"):
@@ -44,22 +45,38 @@ def check(name: str) -> str:
     return "running"
 
 
+def _shown(name: str, *properties: str) -> dict[str, str]:
+    shown = output(["systemctl", "show", "-p", ",".join(properties), _unit(name)])
+    return dict(line.split("=", 1) for line in shown.splitlines() if line)
+
+
 def watch(name: str, seconds: float, tell: Callable[[], None]) -> str:
     """As :func:`check`, once the task has ended or the time is over. Has the caller told each second meanwhile."""
-    deadline = told = time.monotonic()
-    deadline += seconds
+    deadline = time.monotonic() + seconds
     while (state := check(name)) == "running" and time.monotonic() < deadline:
-        if time.monotonic() - told >= 1:
-            told = time.monotonic()
-            tell()
-        time.sleep(_LOOK_EVERY_S)
+        _until_ended(int(_shown(name, "MainPID").get("MainPID", "0")), deadline, tell)
     return state
 
 
-def clean(name: str) -> None:
-    """Forgets an ended task; a running one is stopped."""
-    output(["systemctl", "stop", _unit(name)], check=False)
-    output(["systemctl", "reset-failed", _unit(name)], check=False)
+def _until_ended(process: int, deadline: float, tell: Callable[[], None]) -> None:
+    """The kernel says when it ends: asking systemd over and over takes from a small node what the task needs."""
+    try:
+        handle = os.pidfd_open(process)
+    except OSError:  # it begins or ended just now, and systemd will say which
+        time.sleep(_SOON_S)
+        return
+    try:
+        while (left := deadline - time.monotonic()) > 0 and not select.select([handle], [], [], min(1.0, left))[0]:
+            tell()
+    finally:
+        os.close(handle)
+
+
+def clean(*names: str) -> None:
+    """Forgets ended tasks; those that run are stopped."""
+    units = [_unit(name) for name in names]
+    output(["systemctl", "stop", *units], check=False)
+    output(["systemctl", "reset-failed", *units], check=False)
 
 
 def finish(name: str, command: Sequence[str], progress: Progress) -> None:

@@ -32,13 +32,21 @@ def settings(where: Repository) -> ConfigParser:
 
 def test_each_datastore_has_its_own_place_keys_and_cipher() -> None:
     found = settings(repository())
-    assert found.sections() == ["global", "abc"]
+    assert found.sections() == ["global", "global:archive-push", "abc"]
     common = found["global"]
     assert common["repo1-path"] == "/datastores/abc"
     assert (common["repo1-s3-key"], common["repo1-s3-key-secret"], common["repo1-cipher-pass"]) == SECRETS
     assert common["repo1-cipher-type"] == "aes-256-cbc"
     assert (common["repo1-s3-endpoint"], common["repo1-storage-port"]) == ("192.0.2.9", "8333")
     assert found["abc"]["pg1-path"] == "/var/lib/ccx-data/postgresql/17"
+
+
+@pytest.mark.parametrize(("cpus", "processes"), [(1, "1"), (2, "2"), (16, "2")])
+def test_a_backup_copies_with_no_more_processes_than_there_are_processors(cpus: int, processes: str) -> None:
+    parser = ConfigParser(interpolation=None)
+    parser.read_string(pgbackrest.configuration(cluster("n1g1", cpus=cpus), repository()))
+    assert parser["global"]["process-max"] == processes
+    assert parser["global:archive-push"]["process-max"] == "2", "the log does not wait for that"
 
 
 @pytest.mark.parametrize(

@@ -50,13 +50,20 @@ def restore_files(cluster: ClusterSpec, origin: Origin) -> list[NodeFile]:
 
 def configuration(cluster: ClusterSpec, repository: Repository) -> str:
     """The text of ``pgbackrest.conf``. Nothing of it has to stand in an argument or the environment."""
-    return _text([cluster.archive_name], cluster.version, repository, _CA)
+    return _text([cluster.archive_name], cluster.version, repository, _CA, processes=_processes(cluster))
 
 
 def text_of(cluster: ClusterSpec, repository: Repository, more: dict[str, Any], more_of_stanza: dict[str, Any]) -> str:
     """The same with more settings."""
-    text = _text([cluster.archive_name], cluster.version, repository, _CA, more=more)
+    text = _text(
+        [cluster.archive_name], cluster.version, repository, _CA, processes=_processes(cluster), more=more
+    )  # fmt: skip
     return "\n".join([text.rstrip("\n"), *lines_of(more_of_stanza), ""])
+
+
+def _processes(cluster: ClusterSpec) -> int:
+    """That copy at once. More than processors would have a commit wait for the node's whole share of them."""
+    return min(2, max(1, cluster.cpus))
 
 
 def _text(
@@ -65,7 +72,7 @@ def _text(
     repository: Repository,
     ca: str,
     *,
-    processes: int = 2,
+    processes: int,
     more: dict[str, Any] | None = None,
 ) -> str:
     where = repository.location
@@ -101,7 +108,8 @@ def _text(
         **(more or {}),
     }
     stanza = {"pg1-path": data_directory(version), "pg1-socket-path": SOCKET}
-    lines = ["[global]", *lines_of(common), ""]
+    # The log's way is another matter: while it waits, all of it could be lost.
+    lines = ["[global]", *lines_of(common), "", "[global:archive-push]", *lines_of({"process-max": 2}), ""]
     for name in names:
         lines += [f"[{name}]", *lines_of(stanza), ""]
     return "\n".join(lines)

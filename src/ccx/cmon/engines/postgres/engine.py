@@ -175,7 +175,7 @@ class PostgresEngine:
         self, channel: NodeChannel, cluster: ClusterSpec, name: str, kind: Kind, token: int, progress: Progress
     ) -> Backup:
         view = await self.observe(cluster)
-        one = placing.Wanted(cluster, await self._primary(cluster), name, kind, token)
+        one = placing.Wanted(cluster, _primary(cluster, view), name, kind, token)
         return await placing.back_up(channel, one, standby.choose(view), progress)
 
     async def end_backup(self, channel: NodeChannel, cluster: ClusterSpec, name: str, token: int) -> None:
@@ -294,8 +294,11 @@ class PostgresEngine:
 
     async def _primary(self, cluster: ClusterSpec) -> NodeSpec:
         """The node that accepts writes now."""
-        view = await self.observe(cluster)
-        found = next((m for m in view.members if m.role is Role.PRIMARY and m.healthy), None)
-        if found is None:
-            raise Transient("the cluster has no primary at the moment: " + "; ".join(view.problems))
-        return cluster.node(found.label)
+        return _primary(cluster, await self.observe(cluster))
+
+
+def _primary(cluster: ClusterSpec, view: ClusterView) -> NodeSpec:
+    found = next((m for m in view.members if m.role is Role.PRIMARY and m.healthy), None)
+    if found is None:
+        raise Transient("the cluster has no primary at the moment: " + "; ".join(view.problems))
+    return cluster.node(found.label)

@@ -10,6 +10,7 @@ from typing import Any
 
 from ccx.cmon.backup import Findings
 from ccx.cmon.backup.verified import findings
+from ccx.cmon.engines.postgres.backing_up import WATCHED_S
 from ccx.cmon.node_channel import NodeChannel, Progress
 from ccx.cmon.spec import NodeSpec
 from ccx.errors import Transient
@@ -28,9 +29,16 @@ async def read_through(
         node, "backup-verify-start", {**which, **({"set": backup} if backup else {})}, token=token, timeout=60
     )
     began = time.monotonic()
-    while (seen := await channel.call(node, "backup-verify-state", which, timeout=60))["state"] == "running":
+
+    async def tell(_: dict[str, Any]) -> None:
         await progress({"done": time.monotonic() - began, "total": None, "unit": "seconds"})
-        await asyncio.sleep(_LOOK_EVERY_S)
+
+    watched = {**which, "watch": WATCHED_S}
+    while (
+        seen := await channel.call(node, "backup-verify-state", watched, timeout=WATCHED_S + 30, progress=tell)
+    )["state"] == "running":  # fmt: skip
+        await tell(seen)
+        await asyncio.sleep(_LOOK_EVERY_S)  # an agent of before does not watch
     await channel.call(node, "backup-verify-clear", which, token=token)
     if seen["state"] != "done":
         raise Transient(f"verification failed on {node.label}: {seen['err']}")
