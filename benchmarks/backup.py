@@ -1,91 +1,43 @@
 """What backups cost: full, incremental, restore beside raw pgBackRest; writes meanwhile; what a loss takes along.
 
-``python benchmarks/backup.py [--size 5] [--trials 2] [--json FILE]``, as root. One single-node datastore with that many
-GiB. Raw is pgBackRest with the same settings, by hand, on the same node under the same limits, in turns with ours:
+``python benchmarks/backup.py [--size 5] [--trials 1] [--only PART ...] [--json FILE]``, as root. One single-node
+datastore with that many GiB. Raw is pgBackRest with the same settings, by hand, on the same node under the same limits,
+in turns with ours. Parts, each of which goes on where the one before failed:
 
-- full and incremental (after a fiftieth of the rows changed): bytes of the database (or what changed) a second. Ours is
-  the job's step that makes it, what it asks before and notes afterwards included;
-- restore to the newest moment, and to a time after much was written (PITR): from the first byte until PostgreSQL is at
-  that point and takes writes. What else our job does (a server, its boot, etcd, Patroni) is told beside it. Raw does it
-  on a machine of the same kind, made by CCX just before and emptied, with all else stopped;
-- p99 of single inserts, a steady fifty a second, without a backup and during ours, all of its job;
-- then the machine dies just before the next part of the log ends, and the datastore is restored from the store alone:
-  how much time is missing.
+- ``backups``: full and incremental (after a fiftieth of the rows changed). Ours is the job's step that makes it, what
+  it asks before and notes afterwards included;
+- ``restores``: to the newest moment, and to a time after much was written (PITR): from the first byte until PostgreSQL
+  is at that point and takes writes. What else our job does (a server, its boot, etcd, Patroni) is told beside it. Raw
+  does it on a machine of the same kind, made by CCX just before and emptied, with all else stopped;
+- ``writes``: p99 of single inserts, a steady fifty a second: alone, during raw pgBackRest's full backup, during ours,
+  and while the store alone is as busy as it was with ours. It shares processors and disk with the node here, which on
+  a cloud it does not: the last figure is what that costs;
+- ``loss``: how much of the log is not in the store at the worst moment; then the machine dies just before the log's
+  next part ends, and the datastore is restored from the store alone: how much time is missing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+import traceback
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from pathlib import Path
-from statistics import median, quantiles
-from typing import Any
 
-import psycopg
 import raw_pgbackrest as raw
 import report
+from backup_bench import WITHIN, Bench, Found, span, step
+from backup_loss import loss
+from backup_writes import writes
 from installation import tenant
-from tests.e2e.machine import eventually
 from tests.e2e.tenant import LocalSide, Store, Tenant, execute, select
 
-BACKUPS = "backup/api/v1/backups"
-WITHIN = 3600.0
-WRITES_A_SECOND = 50
-QUIET_FOR_S = 30.0
 ROWS_A_GIB = 1_000_000
-REPLAYED_SHARE = 5
-"""Every so many rows are changed again for a restore with replay."""
-
-
-@dataclass
-class Bench:
-    user: Tenant
-    store: Store
-    local: LocalSide
-    primary: dict[str, Any]
-    node: raw.Node
-    stanza: str
-    gib: float
-    folder: Path
-    seconds: dict[str, list[float]] = field(default_factory=dict)
-
-    async def timed(self, what: str, doing: Awaitable[None]) -> None:
-        began = time.monotonic()
-        await doing
-        self.took(what, time.monotonic() - began)
-
-    def took(self, what: str, seconds: float) -> None:
-        self.seconds.setdefault(what, []).append(seconds)
-        report.say(f"{what}: {seconds:.1f} s")
-
-    async def ours(self, kind: str, what: str) -> None:
-        """A backup by the API; its time is that of the job's step that makes it."""
-        job = await self.ended((await self.store.call("POST", BACKUPS, {"backup_type": kind}))["job_id"])
-        self.took(what, _span(_step(job, "backup")))
-        self.took(f"{what}, whole job", _span(job))
-
-    async def ended(self, job_id: str) -> dict[str, Any]:
-        async def over() -> dict[str, Any] | None:
-            found: dict[str, Any] = await self.user.call("GET", f"deployment/v2/jobs/{job_id}")
-            return found if found["finished_at"] else None
-
-        job: dict[str, Any] = await eventually(over, WITHIN, every=0.5, what="the job ends")
-        assert job["status"] == "JOB_STATUS_FINISHED", job["error"]
-        return job
-
-
-def _step(job: dict[str, Any], name: str) -> dict[str, Any]:
-    found: dict[str, Any] = next(step for step in job["steps"] if step["name"] == name)
-    return found
-
-
-def _span(timed: dict[str, Any]) -> float:
-    began, ended = (datetime.fromisoformat(timed[key]) for key in ("started_at", "finished_at"))
-    return (ended - began).total_seconds()
+REPLAYED_ROWS = 200_000
+"""So many are written anew, and then replayed."""
 
 
 async def ordered(user: Tenant, name: str, gib: float) -> Store:
@@ -101,12 +53,12 @@ async def ordered(user: Tenant, name: str, gib: float) -> Store:
 async def fill(bench: Bench) -> None:
     """Rows that compress to about a half, as real ones do."""
     await execute(bench.primary, "create table filler (id bigint, a text, b text)")
+    random = " || ".join(f"encode(sha512((g * 31 + {n})::text::bytea), 'hex')" for n in range(4))
     for part in range(max(1, round(bench.gib * 4))):
         await execute(
             bench.primary,
-            "insert into filler select g, string_agg(md5((g * 31 + n)::text), ''), repeat('x', 400) "
-            f"from generate_series({part * ROWS_A_GIB // 4}, {(part + 1) * ROWS_A_GIB // 4 - 1}) g, "
-            "generate_series(1, 16) n group by g",
+            f"insert into filler select g, {random}, repeat('x', 400) "
+            f"from generate_series({part * ROWS_A_GIB // 4}, {(part + 1) * ROWS_A_GIB // 4 - 1}) g",
         )
         report.say(
             f"filled: {await select(bench.primary, 'select pg_database_size(current_database())') / 2**30:.2f} GiB"
@@ -114,26 +66,30 @@ async def fill(bench: Bench) -> None:
     await execute(bench.primary, "vacuum (analyze) filler")
 
 
-async def change(bench: Bench, part: int, of: int = 50) -> None:
-    await execute(bench.primary, f"update filler set b = repeat('{part % 10}', 400) where id % {of} = {part}")
-    await bench.node.do("psql -h /run/postgresql -Atqc checkpoint postgres")
-
-
 async def backups(bench: Bench, trials: int) -> None:
-    for trial in range(trials):
-        await bench.timed("full, raw", raw.back_up(bench.node, bench.stanza, "full"))
-        await bench.ours("full", "full")
-        await change(bench, 2 * trial)
-        await bench.timed("incremental, raw", raw.back_up(bench.node, bench.stanza, "incr"))
-        await change(bench, 2 * trial + 1)
+    """Each incremental one builds on a full one of the same maker."""
+
+    async def ours(trial: int) -> None:
+        if trial > 0:  # the first one was one already
+            await bench.ours("full", "full")
+        await bench.change(2 * trial)
         await bench.ours("incremental", "incremental")
+
+    async def by_hand(trial: int) -> None:
+        await bench.timed("full, raw", raw.back_up(bench.node, bench.stanza, "full"))
+        await bench.change(2 * trial + 1)
+        await bench.timed("incremental, raw", raw.back_up(bench.node, bench.stanza, "incr"))
+
+    for trial in range(trials):
+        for one in (ours, by_hand) if trial % 2 == 0 else (by_hand, ours):
+            await one(trial)
 
 
 async def restores(bench: Bench, trials: int) -> None:
     for trial in range(trials):
-        await change(bench, 20 + trial)
+        await bench.change(20 + trial)
         await restored(bench, "restore", f"newest-{trial}", None)
-        await change(bench, trial, REPLAYED_SHARE)
+        await bench.change(trial, max(2, round(bench.gib * ROWS_A_GIB / REPLAYED_ROWS)))
         at = await select(bench.primary, "select now()")
         await asyncio.sleep(1)
         await execute(bench.primary, "delete from filler where id % 50 = 49")
@@ -142,6 +98,7 @@ async def restores(bench: Bench, trials: int) -> None:
 
 async def restored(bench: Bench, what: str, name: str, to: datetime | None) -> None:
     """By CCX into a new datastore; then by hand on the machine of one that was made for that, and emptied."""
+    found = bench.found
     store = await bench.store.restore(name, to)
     await store.until_started(WITHIN)
     job = await store.job("JOB_TYPE_DEPLOY_DATASTORE")
@@ -150,12 +107,12 @@ async def restored(bench: Bench, what: str, name: str, to: datetime | None) -> N
     said = await node.do("journalctl -q -o short-unix -u ccx-patroni", "root")
     began = _when(said, "Running custom bootstrap script")
     serves = _when(said, "database system is ready to accept connections")
-    ended = datetime.fromisoformat(_step(job, "restore")["finished_at"]).timestamp()
-    bench.took(what, serves - began)
-    bench.took(f"{what}: copying", _when(said, "postmaster pid") - began)
-    bench.took(f"{what}: then until the control plane sees it serve", ended - serves)
-    bench.took(f"{what}: before its first byte", began - datetime.fromisoformat(job["started_at"]).timestamp())
-    bench.took(f"{what}: whole job", _span(job))
+    ended = datetime.fromisoformat(step(job, "restore")["finished_at"]).timestamp()
+    found.took(what, serves - began)
+    found.took(f"{what}: copying", _when(said, "postmaster pid") - began)
+    found.took(f"{what}: then until the control plane sees it serve", ended - serves)
+    found.took(f"{what}: before its first byte", began - datetime.fromisoformat(job["started_at"]).timestamp())
+    found.took(f"{what}: whole job", span(job))
     rows = await select(there, "select count(*) from filler")
     await store.delete()
 
@@ -163,10 +120,10 @@ async def restored(bench: Bench, what: str, name: str, to: datetime | None) -> N
     await store.until_started(WITHIN)
     node = raw.Node(await bench.local.init_of((await store.connection())["nodes"][0]["address"]))
     await raw.empty(node, bench.node)
-    began = time.monotonic()
+    begins = time.monotonic()
     await bench.timed(f"{what}, raw: copying", raw.copy(node, bench.stanza, to))
     await raw.recover(node)
-    bench.took(f"{what}, raw", time.monotonic() - began)
+    found.took(f"{what}, raw", time.monotonic() - begins)
     assert await raw.rows(node, there["dbname"], "filler") == rows
     await store.delete()
 
@@ -176,85 +133,44 @@ def _when(said: str, what: str) -> float:
     return next(float(line.split()[0]) for line in said.splitlines() if what in line)
 
 
-async def latencies(bench: Bench, until: Callable[[], bool]) -> list[float]:
-    """Seconds that single inserts take, sent at a steady rate whatever the ones before took."""
-    took: list[float] = []
-    async with await psycopg.AsyncConnection.connect(autocommit=True, **bench.primary) as connection:
-        began = time.monotonic()
-        while not until():
-            due = began + len(took) / WRITES_A_SECOND
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
-            await connection.execute("insert into beat (at) values (clock_timestamp())")
-            took.append(time.monotonic() - due)
-    return took
+PARTS: dict[str, Callable[[Bench, int], Awaitable[None]]] = {
+    "backups": backups, "restores": restores, "writes": writes, "loss": loss,
+}  # fmt: skip
+"""In this order: the last one ends the datastore."""
 
 
-async def writes(bench: Bench) -> dict[str, float]:
-    await execute(bench.primary, "create table beat (at timestamptz)")
-    end = time.monotonic() + QUIET_FOR_S
-    quiet = await latencies(bench, lambda: time.monotonic() >= end)
-    job = asyncio.create_task(bench.ours("full", "full, under writes"))
-    busy = await latencies(bench, job.done)
-    await job
-    return {"quiet": _p99(quiet), "during a backup": _p99(busy), "ratio": _p99(busy) / _p99(quiet)}
-
-
-def _p99(seconds: list[float]) -> float:
-    return quantiles(seconds, n=100)[98] * 1000
-
-
-async def lost(bench: Bench) -> float:
-    """Seconds of writes that are missing after the machine and its volume are gone."""
-    archived = "select extract(epoch from last_archived_time)::float from pg_stat_archiver"
-
-    async def kill() -> None:
-        """Just before the next part of the log ends: what was written since the last one did is only there."""
-        before = await select(bench.primary, archived)
-        await eventually(lambda: later(before), 120, what="a part of the log is archived")
-        every = await select(bench.primary, "select extract(epoch from current_setting('archive_timeout')::interval)")
-        await asyncio.sleep(float(every) - 3)
-        await bench.local.cloud.kill((await bench.store.primary())["hostname"])
-
-    async def later(before: float) -> bool:
-        return bool(await select(bench.primary, archived) != before)
-
-    killing = asyncio.create_task(kill())
-    last = datetime.now(UTC)
-    try:
-        async with await psycopg.AsyncConnection.connect(autocommit=True, **bench.primary) as connection:
-            while True:
-                await asyncio.wait_for(connection.execute("insert into beat (at) values (clock_timestamp())"), 5)
-                last = datetime.now(UTC)
-                await asyncio.sleep(0.1)
-    except (psycopg.Error, TimeoutError):
-        await killing
-    await bench.store.delete()
-    store = await bench.store.restore("after-the-loss")
-    await store.until_started(WITHIN)
-    newest = await select((await store.parameters(bench.folder))[0], "select max(at) from beat")
-    return float((last - newest).total_seconds())
-
-
-def show(bench: Bench, p99: dict[str, float], recovery_point: float) -> list[dict[str, Any]]:
+def ratios(found: Found) -> list[tuple[str, float | None, float | None, float, str]]:
+    """What, raw and ours in seconds, their ratio, and the goal."""
     rows = []
-    for what in ("full", "incremental"):
-        hand, ours = median(bench.seconds[f"{what}, raw"]), median(bench.seconds[what])
-        rows.append({"what": what, "raw": hand, "ours": ours, "ratio": hand / ours, "goal": ">= 0.95 x throughput"})
+    for what, goal in (("full", ">= 0.95 x throughput"), ("incremental", ">= 0.95 x throughput")):
+        hand, ours = found.median(f"{what}, raw"), found.median(what)
+        if hand and ours:
+            rows.append((what, hand, ours, hand / ours, goal))
     for what in ("restore", "PITR with replay"):
-        hand, ours = median(bench.seconds[f"{what}, raw"]), median(bench.seconds[what])
-        rows.append({"what": what, "raw": hand, "ours": ours, "ratio": ours / hand, "goal": "<= 1.15 x time"})
-    print(f"\n{bench.gib:g} GiB; seconds, medians")
-    head = ("what", "raw", "CCX", "ratio", "to reach")
-    print(report.table(head, [(r["what"], r["raw"], r["ours"], r["ratio"], r["goal"]) for r in rows]))
-    print("\nparts, seconds, medians")
-    print(report.table(("what", "s"), [(what, median(took)) for what, took in bench.seconds.items()]))
-    print("\np99 of a write, ms (to reach: <= 1.5 x)")
-    print(report.table(("without", "during a backup", "ratio"), [tuple(p99.values())]))
-    print(f"\nwrites lost when machine and volume vanish: {recovery_point:.1f} s (to reach: <= 60 s)")
+        hand, ours = found.median(f"{what}, raw"), found.median(what)
+        if hand and ours:
+            rows.append((what, hand, ours, ours / hand, "<= 1.15 x time"))
     return rows
 
 
-async def measure(gib: float, trials: int) -> tuple[Bench, dict[str, float], float]:
+def show(gib: float, found: Found) -> None:
+    print(f"\n{gib:g} GiB; seconds, medians")
+    print(report.table(("what", "raw", "CCX", "ratio", "to reach"), ratios(found)))
+    print("\nparts, seconds, medians")
+    print(report.table(("what", "s"), [(what, found.median(what)) for what in found.seconds]))
+    if found.p99_ms:
+        without = found.p99_ms["without"]
+        print("\np99 of a write (to reach: <= 1.5 x)")
+        rows = [(what, p99, p99 / without) for what, p99 in found.p99_ms.items()]
+        print(report.table(("meanwhile", "ms", "ratio"), rows))
+    if found.lost_s:
+        print("\nwrites lost when machine and volume vanish (to reach: <= 60 s)")
+        print(report.table(("when", "s"), list(found.lost_s.items())))
+    for part, why in found.failed.items():
+        print(f"\n{part} failed: {why}")
+
+
+async def measure(found: Found, gib: float, trials: int, parts: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         async with tenant("backup", "--set", "auto_repair.enabled=false") as user:
@@ -264,26 +180,39 @@ async def measure(gib: float, trials: int) -> tuple[Bench, dict[str, float], flo
             local, primary = LocalSide(user.installed), (await store.parameters(folder))[0]
             try:
                 node = raw.Node(await local.init_of(primary["hostaddr"]))
-                bench = Bench(user, store, local, primary, node, await store.short_id(), gib, folder)
+                bench = Bench(user, store, local, primary, node, await store.short_id(), gib, folder, found)
                 await fill(bench)
-                await bench.ours("full", "first")
-                await backups(bench, trials)
-                await restores(bench, trials)
-                p99 = await writes(bench)
-                return bench, p99, await lost(bench)
+                await bench.ours("full", "full")
+                for part in parts:
+                    await _guarded(bench, part, trials)
             finally:
                 await local.cloud.close()
 
 
+async def _guarded(bench: Bench, part: str, trials: int) -> None:
+    """What one part fails of is no reason to have nothing of the others."""
+    report.say(f"-- {part}")
+    try:
+        await PARTS[part](bench, trials)
+    except Exception as error:  # whatever it is, it is told at the end
+        traceback.print_exc()
+        bench.found.failed[part] = f"{type(error).__name__}: {error}"
+
+
 def main() -> None:
-    parser = report.arguments(__doc__, trials=2)
+    parser = report.arguments(__doc__, trials=1)
     parser.add_argument("--size", type=float, default=5.0, metavar="GIB", help="of data (default: %(default)s)")
-    options, about = parser.parse_args(), report.machine()
-    bench, p99, recovery_point = asyncio.run(measure(options.size, options.trials))
-    rows = show(bench, p99, recovery_point)
-    report.write(
-        options.json, about, gib=options.size, seconds=bench.seconds, ratios=rows, p99_ms=p99, lost_s=recovery_point
-    )
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART", help="some parts")
+    options, about, found = parser.parse_args(), report.machine(), Found()
+    try:
+        asyncio.run(measure(found, options.size, options.trials, [part for part in PARTS if part in options.only]))
+    finally:
+        show(options.size, found)
+        report.write(
+            options.json, about, gib=options.size, seconds=found.seconds, ratios=ratios(found), p99_ms=found.p99_ms,
+            lost_s=found.lost_s, failed=found.failed,
+        )  # fmt: skip
+    sys.exit(1 if found.failed else 0)
 
 
 if __name__ == "__main__":
