@@ -7,12 +7,11 @@ that can't renew it ends its server before the others may believe that it is gon
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import Event, Lock
 from typing import Any
 
 TTL = 10
@@ -208,11 +207,20 @@ class Keeper:
             if self._member_lease == "0" or not self._etcd.renew(self._member_lease):
                 self._member_lease, fresh = self._etcd.grant(MEMBER_TTL), True
             self._member_renewed = now
-        frozen = self._frozen if seen.term is not None and self._frozen == seen.term.number and server.running else 0
+        empty = not server.running and self._has_nothing()
+        if empty and seen.leader is None and seen.term is not None:
+            # It never was a replica, so it has acknowledged nothing: nobody has to wait for its word.
+            self._frozen = seen.term.number
+        counts = server.running or empty
+        frozen = self._frozen if seen.term is not None and self._frozen == seen.term.number and counts else 0
         text = json.dumps({"frozen": frozen, "received": server.received if frozen else 0})
         if fresh or text != self._reported:
             self._etcd.put(f"{self._prefix}members/{self.me}", text, self._member_lease)
             self._reported = text
+
+    def _has_nothing(self) -> bool:
+        """No data, and none that are being given up either."""
+        return not any(Path(self.told[what]).exists() for what in ("data", "rebuild_file"))
 
     def _change(self, before: dict[str, int], puts: dict[str, tuple[str, str]], deletes: list[str]) -> bool:
         return self._etcd.change(
@@ -284,25 +292,11 @@ def _room(path: str) -> dict[str, int]:
 
 
 def main(path: str) -> None:
-    from ccx_agent.keeper_web import Web, server_context
+    from ccx_agent.keeper_web import keep
 
     told = json.loads(Path(path).read_text())
     keeper = Keeper(told)
-    web = Web(
-        (told["address"], told["port"]), server_context(told["tls"]), lambda: keeper.shown, keeper.alive,
-        keeper.hand_over, told["copy"],
-    )  # fmt: skip
-
-    def reload(*_: object) -> None:
-        def renew() -> None:
-            web.context = server_context(told["tls"])
-            keeper.renew_tls()
-
-        Thread(target=renew, daemon=True).start()
-
-    signal.signal(signal.SIGHUP, reload)
-    Thread(target=web.serve_forever, daemon=True).start()
-    keeper.run()
+    keep(keeper, told, keeper.renew_tls)
 
 
 if __name__ == "__main__":
