@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pymysql
 import pytest
 from tests.e2e.machine import Installed, eventually, run
-from tests.e2e.mariadb_writer import Parameters, Watch, Writer, parameters, select
+from tests.e2e.mariadb_faults import acknowledges, answers, ask, primary_of, written_to
+from tests.e2e.mariadb_writer import connect, parameters
 from tests.e2e.observed import observed
 from tests.e2e.tenant import REPAIRED_WITHIN, LocalSide, Store, Tenant
 
@@ -64,23 +63,6 @@ async def store(tenant: Tenant) -> Store:
     node = parameters(await made.connection())[0]
     await eventually(lambda: answers(node), TAKES_EFFECT_WITHIN, what="the rule takes effect")
     return made
-
-
-async def ask(node: Parameters, statement: str) -> list[tuple[Any, ...]]:
-    return await asyncio.to_thread(select, node, statement)
-
-
-async def answers(node: Parameters) -> bool:
-    try:
-        return bool(await ask(node, "select 1"))
-    except (pymysql.MySQLError, OSError):
-        return False
-
-
-async def primary_of(store: Store, **changed: Any) -> Parameters:
-    """Of whichever node accepts writes."""
-    host = (await store.primary())["hostname"]
-    return next(node for node in parameters(await store.connection(), **changed) if node["host"] == host)
 
 
 @pytest.mark.parametrize("size", [2, 4])
@@ -153,24 +135,38 @@ async def test_a_user_made_by_the_api_may_use_its_database_and_what_it_writes_is
     await store.call("DELETE", "userdb/api/v1/database", {"database_name": "goods"})
 
 
-@asynccontextmanager
-async def written_to(store: Store) -> AsyncIterator[Writer]:
-    """Somebody writes all the time, to nodes that are all there; afterwards nothing is lost, and one node took it."""
-    await store.until_started(REPAIRED_WITHIN)
-    nodes = parameters(await store.connection())
-    writer, watch = Writer(nodes), Watch(nodes)
-    await asyncio.to_thread(writer.make_table)
-    with watch.running(), writer.running():
-        await acknowledges(writer, 100, 30)
-        yield writer
-    assert await asyncio.to_thread(writer.lost, await primary_of(store)) == []
-    assert watch.overlapping_primaries() == []
-    print(f"gap in writes: {writer.gap():.1f} s; {len(writer.acknowledged)} acknowledged, none lost")
+async def test_reads_elsewhere_show_all_that_was_acknowledged_where_that_is_chosen(store: Store) -> None:
+    chosen = "prov/api/v2/cluster/{}/reads"
+    writable = await primary_of(store)
+    readers = [node for node in parameters(await store.connection()) if node["host"] != writable["host"]]
 
+    async def wait(switch: int) -> bool:
+        shown = [await ask(node, "select @@global.wsrep_sync_wait") for node in readers]
+        return shown == [[(switch,)]] * len(readers)
 
-async def acknowledges(writer: Writer, more: int, within: float) -> None:
-    since = time.monotonic()
-    await eventually(lambda: writer.since(since) >= more, within, what=f"{more} more writes are acknowledged")
+    assert await store.tenant.call("GET", chosen.format(store.uuid)) == {"current": False}
+    assert await wait(0)
+    await store.tenant.call("POST", chosen.format(store.uuid), {"current": True})
+    await eventually(lambda: wait(1), TAKES_EFFECT_WITHIN, every=0.2, what="the readers wait")
+    assert await store.tenant.call("GET", chosen.format(store.uuid)) == {"current": True}
+    assert await ask(writable, "select @@global.wsrep_sync_wait") == [(0,)]
+
+    def stale() -> int:
+        missed = 0
+        with contextlib.ExitStack() as stack:
+            writing, *reading = [stack.enter_context(connect(node).cursor()) for node in (writable, *readers)]
+            writing.execute("create table fresh (n int primary key)")
+            for n in range(300):
+                writing.execute("insert into fresh values (%s)", (n,))
+                reader = reading[n % len(reading)]
+                reader.execute("select max(n) from fresh")
+                missed += reader.fetchone() != (n,)
+            writing.execute("drop table fresh")
+        return missed
+
+    assert await asyncio.to_thread(stale) == 0
+    await store.tenant.call("POST", chosen.format(store.uuid), {"current": False})
+    await eventually(lambda: wait(0), TAKES_EFFECT_WITHIN, every=0.2, what="the readers don't wait any more")
 
 
 async def test_certificates_are_replaced_while_it_is_written_to(store: Store) -> None:

@@ -1,0 +1,170 @@
+"""What is done to MariaDB's nodes, replicas or Galera, and what must hold afterwards whatever it was."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pymysql
+from tests.e2e.machine import eventually, run
+from tests.e2e.mariadb_writer import Parameters, Watch, Writer, parameters, select
+from tests.e2e.tenant import REPAIRED_WITHIN, LocalSide, Store
+
+from ccx.clouds.local.cgroups import Group
+from ccx.settings import load
+
+Node = dict[str, Any]
+"""As the API describes it."""
+
+_FILLER = "/var/lib/ccx-data/filler"
+
+
+async def ask(node: Parameters, statement: str) -> list[tuple[Any, ...]]:
+    return await asyncio.to_thread(select, node, statement)
+
+
+async def answers(node: Parameters) -> bool:
+    try:
+        return bool(await ask(node, "select 1"))
+    except (pymysql.MySQLError, OSError):
+        return False
+
+
+async def primary_of(store: Store, **changed: Any) -> Parameters:
+    """Of whichever node accepts writes."""
+    host = (await store.primary())["hostname"]
+    return next(node for node in parameters(await store.connection(), **changed) if node["host"] == host)
+
+
+async def replica_of(store: Store) -> Node:
+    """The first that accepts none."""
+    return next(node for node in await store.nodes() if node["role"] == "replica")
+
+
+@asynccontextmanager
+async def written_to(store: Store) -> AsyncIterator[Writer]:
+    """Somebody writes all the time, to nodes that are all there; afterwards nothing is lost, and one node took it."""
+    await store.until_started(REPAIRED_WITHIN)
+    nodes = parameters(await store.connection())
+    writer, watch = Writer(nodes), Watch(nodes)
+    await asyncio.to_thread(writer.make_table)
+    with watch.running(), writer.running():
+        await acknowledges(writer, 100, 30)
+        yield writer
+    assert await asyncio.to_thread(writer.lost, await primary_of(store)) == []
+    assert watch.overlapping_primaries() == []
+    print(f"gap in writes: {writer.gap():.1f} s; {len(writer.acknowledged)} acknowledged, none lost")
+
+
+async def acknowledges(writer: Writer, more: int, within: float) -> None:
+    since = time.monotonic()
+    await eventually(lambda: writer.since(since) >= more, within, what=f"{more} more writes are acknowledged")
+
+
+async def replaced(store: Store, gone: Node) -> None:
+    async def without() -> bool:
+        return gone["host_uuid"] not in [node["host_uuid"] for node in await store.nodes()]
+
+    await eventually(without, REPAIRED_WITHIN, every=0.5, what=f"{gone['label']} is replaced")
+    await store.until_started(REPAIRED_WITHIN)
+
+
+async def inside(local: LocalSide, node: Node, command: str) -> str:
+    """What a shell says, as the node's root."""
+    init = str(await local.init_of(node["private_ip"]))
+    return (await run("nsenter", "-t", init, "-a", "sh", "-euc", command)).stdout
+
+
+async def root_asks(local: LocalSide, node: Node, statement: str) -> str:
+    """What the node's server answers to who may do everything: an operator's mistakes are made by it."""
+    words = "runuser -u mysql -- mariadb --no-defaults --socket=/run/ccx-mariadb/mysqld.sock --user=mysql -N -B"
+    return (await inside(local, node, f'{words} -e "{statement}"')).strip()
+
+
+@asynccontextmanager
+async def frozen(store: Store, *nodes: Node) -> AsyncIterator[None]:
+    """Meanwhile no process on these machines runs. Their kernels live: who connects is not refused, and waits."""
+    switches = [await _freezer(store, node) / "cgroup.freeze" for node in nodes]
+    try:
+        for switch in switches:
+            switch.write_text("1")
+        yield
+    finally:
+        for switch in switches:
+            switch.write_text("0")
+
+
+async def _freezer(store: Store, node: Node) -> Any:
+    installed = store.tenant.installed
+    [(server,)] = await installed.query("select server from stores.node where id = %s", [node["host_uuid"]])
+    return Group(installed.instance, server).path
+
+
+@asynccontextmanager
+async def cut(local: LocalSide, *nodes: Node) -> AsyncIterator[None]:
+    """Meanwhile no packet passes to these machines or from them."""
+    try:
+        for node in nodes:
+            await local.cloud.cut(node["hostname"])
+        yield
+    finally:
+        for node in nodes:
+            await local.cloud.heal(node["hostname"])
+
+
+@asynccontextmanager
+async def full(local: LocalSide, node: Node) -> AsyncIterator[None]:
+    """Meanwhile there is no byte left on the node's volume."""
+    # More than there is: the file keeps what could be had.
+    await inside(local, node, f"fallocate -l 10T {_FILLER} 2>/dev/null || dd if=/dev/zero of={_FILLER} bs=1M || true")
+    try:
+        yield
+    finally:
+        await inside(local, node, f"rm {_FILLER}")
+
+
+async def is_said(store: Store, *words: str, within: float = 60) -> None:
+    """Returns when the datastore's status has these words."""
+
+    async def said() -> bool:
+        _, why = await store.status()
+        return all(word in why for word in words)
+
+    try:
+        await eventually(said, within, every=0.3, what=f"the status says {' '.join(words)!r}")
+    except AssertionError as late:
+        raise AssertionError(f"{late}; {await store.status()}") from None
+
+
+async def survives_a_frozen_primary(store: Store, seconds: float, within: float) -> None:
+    """Writes go on elsewhere; thawed, it acknowledges nothing any more, though somebody still writes to it."""
+    async with written_to(store) as writer:
+        gone, now = await store.primary(), await primary_of(store)
+        # A client that knows no other node: what it sent is under way when the machine freezes, and when it thaws.
+        stubborn = Writer([now], table="stubborn")
+        await asyncio.to_thread(stubborn.make_table)
+        with stubborn.running():
+            await acknowledges(stubborn, 20, 30)
+            async with frozen(store, gone):
+                began = time.monotonic()
+                await acknowledges(writer, 100, within)
+                elsewhere = next(at for _, at, node in writer.acknowledged if at > began)
+                await asyncio.sleep(max(0.0, seconds - (time.monotonic() - began)))
+            await acknowledges(writer, 100, within)
+            await store.until_started(REPAIRED_WITHIN)
+        assert [number for number, at, _ in stubborn.acknowledged if at > elsewhere] == []
+        assert await asyncio.to_thread(stubborn.lost, await primary_of(store)) == []
+    assert writer.gap() < within
+
+
+@asynccontextmanager
+async def store_away(local: LocalSide) -> AsyncIterator[None]:
+    """Meanwhile nodes get no answer from the object store: what they send or fetch goes no further."""
+    cloud = load(local.installed.instance, {}).cloud("local")
+    assert cloud is not None
+    port = cloud.s3_endpoint.rpartition(":")[2]
+    async with local.dropping(f"tcp dport {port}", f"tcp sport {port}"):
+        yield

@@ -1,0 +1,238 @@
+"""MariaDB with replicas under all kinds of faults: no acknowledged write is lost, and one node takes them."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from tests.e2e.machine import Installed, eventually
+from tests.e2e.mariadb_faults import (
+    acknowledges,
+    answers,
+    ask,
+    cut,
+    frozen,
+    full,
+    inside,
+    is_said,
+    primary_of,
+    replaced,
+    replica_of,
+    root_asks,
+    store_away,
+    survives_a_frozen_primary,
+    written_to,
+)
+from tests.e2e.mariadb_writer import parameters
+from tests.e2e.tenant import REPAIRED_WITHIN, LocalSide, Store, Tenant
+
+from ccx.clouds.local.image import ensure_image
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+LEASE_WITHIN = 60.0
+"""Seconds without writes where a lease has to run out. A quiet machine needs a dozen."""
+BACK_WITHIN = 120.0
+BACKUPS = "backup/api/v1/backups"
+
+
+@pytest.fixture(scope="module")
+async def installation(new_installation: Installed) -> Installed:
+    await asyncio.to_thread(ensure_image, "baked-mariadb")
+    # What is thawed or healed within half a minute shall come back, and not be replaced.
+    await new_installation.up("--set", "auto_repair.delay=30", "--set", "guard=enforce", "--set", "databases=[mariadb]")
+    return new_installation
+
+
+@pytest.fixture(scope="module")
+async def store(tenant: Tenant) -> Store:
+    made = await tenant.create("shop", 3, vendor="mariadb")
+    node = parameters(await made.connection())[0]
+    await eventually(lambda: answers(node), 15, what="the rule takes effect")
+    return made
+
+
+async def test_a_frozen_primary_is_followed_and_acknowledges_nothing_when_it_thaws(store: Store) -> None:
+    await survives_a_frozen_primary(store, 20, LEASE_WITHIN)
+
+
+async def test_a_frozen_replica_hardly_stops_the_writes_and_catches_up(store: Store) -> None:
+    async with written_to(store) as writer:
+        async with frozen(store, await replica_of(store)):
+            await acknowledges(writer, 300, 60)
+        await store.until_started(REPAIRED_WITHIN)
+    assert writer.gap() < LEASE_WITHIN
+
+
+async def test_all_frozen_at_once_go_on_when_they_thaw(store: Store) -> None:
+    async with written_to(store) as writer:
+        async with frozen(store, *await store.nodes()):
+            await asyncio.sleep(15)  # a lease and a half
+        await acknowledges(writer, 100, BACK_WITHIN)
+
+
+async def test_each_cut_off_for_a_while_comes_back_without_being_replaced(store: Store, local: LocalSide) -> None:
+    before = {node["host_uuid"] for node in await store.nodes()}
+    async with written_to(store) as writer:
+        for label in sorted(node["label"] for node in await store.nodes() if node["role"] == "replica"):
+            async with cut(local, *[node for node in await store.nodes() if node["label"] == label]):
+                await acknowledges(writer, 300, 60)
+            await store.until_started(REPAIRED_WITHIN)
+    assert {node["host_uuid"] for node in await store.nodes()} == before
+    assert writer.gap() < LEASE_WITHIN
+
+
+async def test_all_cut_off_at_once_go_on_when_they_are_back(store: Store, local: LocalSide) -> None:
+    async with written_to(store) as writer:
+        async with cut(local, *await store.nodes()):
+            await asyncio.sleep(15)  # a lease and a half
+        await acknowledges(writer, 100, REPAIRED_WITHIN)
+
+
+async def test_a_full_volume_of_the_primary_is_named_and_writes_go_on_when_there_is_room(
+    store: Store, local: LocalSide
+) -> None:
+    async with written_to(store) as writer:
+        primary = await store.primary()
+        async with full(local, primary):
+            await is_said(store, primary["label"], "volume", "full")
+        await acknowledges(writer, 100, BACK_WITHIN)
+
+
+async def test_a_replica_whose_place_in_the_log_is_gone_is_made_anew(store: Store, local: LocalSide) -> None:
+    async with written_to(store) as writer:
+        primary, behind = await store.primary(), await replica_of(store)
+        async with cut(local, behind):
+            await acknowledges(writer, 100, 60)
+            await root_asks(local, primary, "flush binary logs")
+            await acknowledges(writer, 100, 60)
+            purged = "set global slave_connections_needed_for_purge = 0; purge binary logs before now()"
+            await eventually(lambda: purges(local, primary, purged), 30, every=1, what="the log's beginning is gone")
+        await store.until_started(REPAIRED_WITHIN)
+        journal = await inside(local, behind, "journalctl -u ccx-keeper --no-pager -o cat")
+        assert "rebuild: " in journal
+    assert behind["host_uuid"] in [node["host_uuid"] for node in await store.nodes()], "its machine was well"
+    assert not [node for node in await store.nodes() if node["errant"]], "it had nothing of its own"
+    assert writer.gap() < LEASE_WITHIN
+
+
+async def purges(local: LocalSide, node: dict[str, str], statement: str) -> bool:
+    """Whether but the newest file is left of its log."""
+    await root_asks(local, node, statement)
+    return len((await root_asks(local, node, "show binary logs")).splitlines()) == 1
+
+
+async def test_what_only_a_replica_has_is_kept_and_shown_and_the_replica_made_anew(
+    store: Store, local: LocalSide
+) -> None:
+    async with written_to(store) as writer:
+        replica = await replica_of(store)
+        await root_asks(local, replica, "create database astray; create table astray.kept (n int)")
+        await root_asks(local, replica, "insert into astray.kept values (4711)")
+        await acknowledges(writer, 100, 60)
+
+        async def shown() -> list[str]:
+            return [
+                name for node in await store.nodes() for name in node["errant"] if node["label"] == replica["label"]
+            ]
+
+        (kept,) = await eventually(shown, 120, every=0.5, what="the node shows what is kept apart")
+        await store.until_started(REPAIRED_WITHIN)
+    assert "astray" in await inside(local, replica, f"cat /var/lib/ccx-data/mysql/errant/{kept}")
+    assert "astray" not in await root_asks(local, replica, "show databases")
+    assert writer.gap() < LEASE_WITHIN
+
+
+async def test_the_primary_is_lost_for_good_while_a_new_node_copies_it_and_the_last_replica_leads(
+    store: Store, local: LocalSide
+) -> None:
+    await ballast(store)
+    async with written_to(store) as writer:
+        gone = await replica_of(store)
+        await local.cloud.kill(gone["hostname"])
+
+        async def copies() -> bool:
+            found = [node for node in await store.nodes() if node["label"].split("g")[0] == gone["label"].split("g")[0]]
+            if not found or found[0]["host_uuid"] == gone["host_uuid"] or not found[0]["private_ip"]:
+                return False
+            return "1" in await inside(local, found[0], "ls /var/lib/ccx-data/mysql | grep -c data.new || true")
+
+        await eventually(copies, REPAIRED_WITHIN, every=0.1, what="the new node copies")
+        primary = await store.primary()
+        # Its machine is started again by the control plane, and nobody ever hears of it.
+        await local.cloud.cut(primary["hostname"])
+        await local.cloud.kill(primary["hostname"])
+        await acknowledges(writer, 100, REPAIRED_WITHIN)
+        await replaced(store, primary)
+    assert gone["host_uuid"] not in [node["host_uuid"] for node in await store.nodes()]
+
+
+async def ballast(store: Store) -> None:
+    """So much that a copy of it takes a while."""
+    first = await primary_of(store)
+    await ask(first, "create or replace table ballast (n int primary key, filler longblob)")
+    for number in range(40):
+        await ask(first, f"insert into ballast select {number}, repeat(md5(rand()), 250000)")
+
+
+async def ended(store: Store, job_id: str) -> dict[str, Any]:
+    """The job, when it has ended, however."""
+
+    async def over() -> dict[str, Any] | None:
+        found: dict[str, Any] = await store.tenant.call("GET", f"deployment/v2/jobs/{job_id}")
+        return found if found["finished_at"] else None
+
+    done: dict[str, Any] = await eventually(over, 600, every=0.5, what="the job ends")
+    return done
+
+
+async def test_who_makes_a_backup_dies_in_the_middle_of_it_and_another_makes_it(store: Store, local: LocalSide) -> None:
+    await ballast(store)
+    first = (await store.call("POST", BACKUPS, {"backup_type": "full"}))["job_id"]
+    assert (await ended(store, first))["status"] == "JOB_STATUS_FINISHED"
+    async with written_to(store) as writer:
+        since = datetime.now(UTC)
+        second = (await store.call("POST", BACKUPS, {"backup_type": "full"}))["job_id"]
+        await store.reached("backup_datastore", "backup", since)
+        async with store_away(local):
+            maker = await eventually(lambda: copying(store, local), 60, every=0.3, what="a node makes the backup")
+            await local.cloud.kill(maker["hostname"])
+        done = await ended(store, second)
+        assert done["status"] == "JOB_STATUS_FINISHED", done
+        await acknowledges(writer, 100, BACK_WITHIN)
+        await replaced(store, maker)
+    assert (await store.call("GET", BACKUPS))["total"] >= 2
+
+
+async def copying(store: Store, local: LocalSide) -> dict[str, Any] | None:
+    """The node on which mariadb-backup runs."""
+    for node in await store.nodes():
+        if "mariadb-backup" in await inside(local, node, "cat /proc/[0-9]*/comm"):
+            return node
+    return None
+
+
+async def test_a_restore_whose_machine_dies_in_the_middle_ends_with_that_reason_and_another_one_succeeds(
+    store: Store, local: LocalSide
+) -> None:
+    async with written_to(store):
+        lost = await store.restore("lost", cluster_size=1)
+        await lost.reached("restore_datastore", "restore")
+        (node,) = await lost.nodes()
+        await local.cloud.kill(node["hostname"])
+
+        async def failed() -> str | None:
+            status, why = await lost.status()
+            return why if status == "DEPLOY_FAILED" else None
+
+        why = await eventually(failed, 300, every=0.5, what="the restore fails")
+        assert node["label"] in why
+        again = await store.restore("again", cluster_size=1)
+        await again.until_started(REPAIRED_WITHIN)
+        assert await ask(await primary_of(again), "select count(*) from ballast") == [(40,)]
+        await again.delete()
+        await lost.delete()
+    await ask(await primary_of(store), "drop table ballast")
+    await local.check_inventory()
