@@ -42,7 +42,7 @@ def blocked_in(source: str) -> dict[str, set[str]]:
 
 def all_blocked() -> dict[str, set[str]]:
     found: dict[str, set[str]] = defaultdict(set)
-    for module in E2E.glob("test_*.py"):
+    for module in E2E.rglob("test_*.py"):
         for row, tests in blocked_in(module.read_text()).items():
             found[row] |= {f"{module.name}::{test}" for test in tests}
     return found
