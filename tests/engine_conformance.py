@@ -145,12 +145,15 @@ class OnAnInstallation:
 
 
 class EngineConformance(OnAnInstallation):
+    topology: ClassVar[str] = ""
+    """The vendor's usual one."""
+
     @pytest.fixture(scope="class")
     @classmethod
     async def closed(cls, user: Tenant) -> Store:
         """Three nodes that nobody may reach yet."""
         began = time.monotonic()
-        store = await user.create("shop", 3, allow=None, vendor=cls.application.vendor)
+        store = await user.create("shop", 3, None, cls.application.vendor, cls.topology)
         print(f"created in {time.monotonic() - began:.1f} s")
         return store
 
@@ -390,7 +393,7 @@ class EngineConformance(OnAnInstallation):
         assert await store.kept_secrets() == []
 
     async def test_a_single_node_serves_and_is_deleted_with_all_it_had(self, user: Tenant, side: LocalSide) -> None:
-        store = await user.create("alone", 1, vendor=self.application.vendor)
+        store = await user.create("alone", 1, vendor=self.application.vendor, topology=self.topology)
         told = await store.connection()
         (login,) = logins(told)
         assert await side.addresses(told["primary"]) == await side.addresses(told["replicas"]) == [login.address]

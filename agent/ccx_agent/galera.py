@@ -1,4 +1,4 @@
-"""A person's decision about a Galera group that nobody may begin again: this node's data shall be everybody's."""
+"""What a person decides about a Galera group: with whose data it goes on; and what its readers wait for."""
 
 from __future__ import annotations
 
@@ -7,10 +7,14 @@ import pwd
 from pathlib import Path
 
 from .errors import AgentError
+from .galera_server import TABLE
+from .mariadb_tenants import SOCKET
+from .mysql_wire import Connection
 from .process import output
 from .verb import Args, Progress, Verb, text
 
 _VOLUME = Path("/var/lib/ccx-data/mysql")
+_LIMIT_S = 20.0
 
 
 def bootstrap(args: Args, _progress: Progress) -> dict[str, object]:
@@ -28,4 +32,14 @@ def bootstrap(args: Args, _progress: Progress) -> dict[str, object]:
     return {}
 
 
-VERBS = {"galera-bootstrap": Verb(bootstrap, mutates=True)}
+def reads(args: Args, _progress: Progress) -> dict[str, object]:
+    """``current``: who reads on a member that takes no writes waits for all that was acknowledged before.
+
+    It stands in the group's own row, which every keeper goes by.
+    """
+    with Connection(SOCKET, "root", _LIMIT_S) as server:
+        server.query(f"update {TABLE} set current_reads = {int(bool(args.get('current')))}")  # noqa: S608 - ours
+    return {}
+
+
+VERBS = {"galera-bootstrap": Verb(bootstrap, mutates=True), "galera-reads": Verb(reads, mutates=True)}

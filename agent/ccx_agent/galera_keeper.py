@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import time
 from pathlib import Path
-from threading import Event, Lock, Thread
+from threading import Event, Lock
 from typing import Any
 
 STEADY, QUICK = 0.25, 0.1
@@ -74,6 +73,9 @@ class Keeper:
         self._show(look, action)
         if server.serves and server.members != self._viewed:
             self._remember(server.members, look.shown["committed"])
+        # Where the writes are, whatever was acknowledged is there.
+        if server.serves and look.waits != (waits := look.row.current and server.writer != self.me):
+            self.server.wait(current=waits)
         if action.do is Do.WAIT:
             return STEADY if server.serves and not missed else QUICK
         self._say(f"{action.do.value}: {action.why}")
@@ -82,10 +84,12 @@ class Keeper:
         elif action.do is Do.CLOSE:
             self.server.close()
         elif action.do is Do.CLAIM:
-            if self.server.claim(self.me, look.term):
+            if self.server.claim(self.me, look.row.term):
                 self.server.open()
         elif action.do is Do.END:
             self.server.end()
+        elif action.do is Do.RESYNC:
+            self.server.resync()
         return 0 if action.do is Do.CLAIM else QUICK
 
     def _who_waits(self, now: float) -> tuple[str, ...]:
@@ -117,10 +121,12 @@ class Keeper:
             **look.shown,
             "label": self.me,
             "leader": server.writer,
-            "term": look.term,
+            "term": look.row.term,
+            "term_start": look.row.start,
             "running": server.running,
             "writable": server.writable,
             "serves": server.serves,
+            "current_reads": look.row.current,
             "state": server.state,
             "members": list(server.members),
             "waiting": waiting,
@@ -141,7 +147,7 @@ class Keeper:
                 return f"{to} is not in the group"
             try:
                 self.server.hold()
-                done = self.server.claim(to, look.term)
+                done = self.server.claim(to, look.row.term)
             except (ServerRefused, ServerSilent) as error:
                 return f"{self.me}: {error}"
         self._wake.set()
@@ -177,25 +183,10 @@ def _room(path: str) -> dict[str, int]:
 
 
 def main(path: str) -> None:
-    from ccx_agent.keeper_web import Web, server_context
+    from ccx_agent.keeper_web import keep
 
     keeper = Keeper(path)
-    told = keeper.told
-    web = Web(
-        (told["address"], told["port"]), server_context(told["tls"]), lambda: keeper.shown, keeper.alive,
-        keeper.hand_over, told["copy"],
-    )  # fmt: skip
-
-    def reload(*_: object) -> None:
-        def renew() -> None:
-            web.context = server_context(told["tls"])
-            keeper.reload()
-
-        Thread(target=renew, daemon=True).start()
-
-    signal.signal(signal.SIGHUP, reload)
-    Thread(target=web.serve_forever, daemon=True).start()
-    keeper.run()
+    keep(keeper, keeper.told, keeper.reload)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 
+from .labels import place
+
 NOTHING = "00000000-0000-0000-0000-000000000000"
 """The history of a node that has none, or whose copy was not finished."""
 
@@ -110,6 +112,8 @@ class Do(Enum):
     """Become the one that accepts them, if nobody was faster."""
     END = "end"
     """End the server, which serves nobody: it starts again together with those that wait."""
+    RESYNC = "resync"
+    """Have the group wait for this member again."""
 
 
 @dataclass(frozen=True)
@@ -132,10 +136,16 @@ class Server:
     """Labels of the group."""
     writer: str | None = None
     """Who is said to accept writes; None when that was never said."""
+    abandoned: bool = False
+    """The group does not wait for it, as it does not while its data are copied; and nobody copies them any more."""
 
     @property
     def serves(self) -> bool:
-        return self.running and self.ready and self.state in ("Synced", "Donor/Desynced")
+        # One that catches up with the group answers, unlike one that only joins it: that is not ready.
+        return self.running and self.ready and self.state in (IN_STEP, "Donor/Desynced", "Joined")
+
+
+IN_STEP = "Synced"
 
 
 PATIENCE = 0.7
@@ -155,13 +165,15 @@ def decide(me: str, server: Server, without_writer: float, without_group: float,
         if waiting and not server.ready and without_group > _TOO_LONG:
             return Action(Do.END, f"belongs to no group, and {_listed(waiting)} can't begin without it")
         return Action(Do.WAIT, f"does not serve: {server.state or 'no group with a majority'}")
+    if server.abandoned:
+        return Action(Do.RESYNC, "its data are not copied any more")
     if server.writer == me:
         return Action(Do.WAIT, "accepts writes") if server.writable else Action(Do.OPEN, "is to accept writes")
     if server.writable:
         return Action(Do.CLOSE, f"{server.writer or 'nobody'} accepts writes")
     if server.writer in server.members:
         return Action(Do.WAIT, f"{server.writer} accepts writes")
-    if without_writer < PATIENCE * _rank(me, server.members):
+    if without_writer < PATIENCE * _rank(me, server):
         return Action(Do.WAIT, f"{server.writer or 'nobody'} accepts no writes any more: others are to first")
     return Action(Do.CLAIM, f"{server.writer or 'nobody'} accepts no writes any more")
 
@@ -169,8 +181,11 @@ def decide(me: str, server: Server, without_writer: float, without_group: float,
 _TOO_LONG = 3.0
 
 
-def _rank(me: str, members: tuple[str, ...]) -> int:
-    return sorted(members, key=place).index(me) if me in members else len(members)
+def _rank(me: str, server: Server) -> int:
+    """Who is out of step has to catch up first: after all others."""
+    members = server.members
+    behind = 0 if server.state == IN_STEP else len(members)
+    return behind + (sorted(members, key=place).index(me) if me in members else len(members))
 
 
 def donors(peers: Mapping[str, tuple[bool, str]]) -> tuple[list[str], bool]:
@@ -181,12 +196,6 @@ def donors(peers: Mapping[str, tuple[bool, str]]) -> tuple[list[str], bool]:
     serving = sorted((label for label, (serves, _) in peers.items() if serves), key=place)
     others = [label for label in serving if peers[label][1] != "writer"]
     return (others, False) if others else (serving, True)
-
-
-def place(label: str) -> tuple[int, int]:
-    """``n2g3`` -> (2, 3)."""
-    index, _, generation = label.removeprefix("n").partition("g")
-    return int(index), int(generation)
 
 
 def _listed(labels: object) -> str:

@@ -9,20 +9,41 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from .galera_apart import abandoned
 from .galera_rules import Server
-from .mysql_wire import Connection, Row, ServerRefused, ServerSilent, quoted
+from .mariadb_log import number
+from .mysql_wire import Connection, ServerRefused, ServerSilent, quoted
+from .mysql_wire import Row as Answer
 
 _LOOK = 2.0
 """Seconds for an answer to a question."""
 _CHANGE = 10.0
 TABLE = "mysql.ccx_writer"
-"""One row: who accepts writes. The group itself sees to it that all members have the same."""
+"""One row: who accepts writes, in which term, behind which transaction that began; and whether reads elsewhere wait.
+
+The group itself sees to it that all members have the same.
+"""
 _STATUS = """show global status where variable_name in
  ('wsrep_ready', 'wsrep_cluster_status', 'wsrep_local_state_comment', 'wsrep_incoming_addresses',
   'wsrep_cluster_state_uuid', 'wsrep_last_committed', 'wsrep_flow_control_paused', 'wsrep_local_recv_queue',
   'wsrep_cluster_conf_id')"""
+_SWITCHES = "show global variables where variable_name in ('read_only', 'wsrep_desync', 'wsrep_sync_wait')"
+_AT_ONCE = "set session wsrep_sync_wait = 0"
+"""Whatever others' reads wait for: who watches a member must not wait until it has caught up."""
 _NO_TABLE = 1146
 _CONFLICTS = (1205, 1213)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What the group itself says."""
+
+    writer: str | None = None
+    term: int = 0
+    start: int = 0
+    """The last transaction before the term."""
+    current: bool = False
+    """Who reads on a member that takes no writes sees all that was acknowledged before."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +51,9 @@ class Look:
     """One look at the server: what the rules need, and what else is worth showing."""
 
     server: Server
-    term: int = 0
+    row: Row = Row()
+    waits: bool = False
+    """New sessions here wait with a read until the member has all that was acknowledged before."""
     shown: dict[str, Any] = field(default_factory=dict)
 
 
@@ -41,9 +64,10 @@ class Galera:
         self.told = configuration
         self._kept: Connection | None = None
 
-    def ask(self, statement: str, limit: float = _LOOK) -> list[Row]:
+    def ask(self, statement: str, limit: float = _LOOK) -> list[Answer]:
         if self._kept is None:
             self._kept = Connection(self.told["socket"], "mysql", _LOOK)
+            self._kept.query(_AT_ONCE)
         try:
             return self._kept.query(statement, limit)
         except ServerSilent:
@@ -54,20 +78,21 @@ class Galera:
         """Never raises: a server that is silent does not run. One without a group answers ``show`` and no more."""
         try:
             status = {row["Variable_name"]: row["Value"] for row in self.ask(_STATUS)}
-            (switch,) = self.ask("show global variables like 'read_only'")
+            switches = {row["Variable_name"]: row["Value"] for row in self.ask(_SWITCHES)}
             ready = status.get("wsrep_ready") == "ON" and status.get("wsrep_cluster_status") == "Primary"
-            writer, term = self._writer() if ready else (None, 0)
+            row = self._row() if ready else Row()
         except (ServerSilent, ServerRefused) as error:
             return Look(Server(running=False), shown={"err": str(error)})
         labels = {address: label for label, address in self.told["nodes"].items()}
         incoming = (entry.rsplit(":", 1)[0] for entry in status.get("wsrep_incoming_addresses", "").split(","))
         server = Server(
             running=True,
-            writable=switch["Value"] == "OFF",
+            writable=switches["read_only"] == "OFF",
             ready=ready,
             state=status.get("wsrep_local_state_comment", ""),
             members=tuple(sorted(labels[address] for address in incoming if address in labels)),
-            writer=writer,
+            writer=row.writer,
+            abandoned=switches["wsrep_desync"] == "ON" and abandoned(Path(self.told["apart_file"])),
         )
         shown = {
             "cluster": status.get("wsrep_cluster_status", ""),
@@ -76,31 +101,35 @@ class Galera:
             "paused": float(status.get("wsrep_flow_control_paused") or 0),
             "queue": _number(status.get("wsrep_local_recv_queue", "")),
         }
-        return Look(server, term, shown)
+        return Look(server, row, switches["wsrep_sync_wait"] != "0", shown)
 
-    def _writer(self) -> tuple[str | None, int]:
+    def _row(self) -> Row:
         try:
-            (row,) = self.ask(f"select label, term from {TABLE}")  # noqa: S608 - ours
+            (found,) = self.ask(f"select label, term, start, current_reads from {TABLE}")  # noqa: S608 - ours
         except ServerRefused as error:
             if error.number == _NO_TABLE:
-                return None, 0
+                return Row()
             raise
         except ValueError:
-            return None, 0
-        return row["label"], int(row["term"])
+            return Row()
+        return Row(found["label"], int(found["term"]), int(found["start"]), found["current_reads"] == "1")
 
     def claim(self, label: str, term: int) -> bool:
         """Writes down that ``label`` accepts writes, if nobody was faster since ``term``. Whether it says so now."""
         if term == 0:
             self.ask(
                 f"create table if not exists {TABLE}"
-                " (one tinyint primary key, label varchar(40) not null, term bigint not null) engine = innodb",
+                " (one tinyint primary key, label varchar(40) not null, term bigint not null, start bigint not null,"
+                " current_reads tinyint not null default 0) engine = innodb",
                 _CHANGE,
             )
+        # The claim is a transaction of the group's history as others are: this is before it, on every member.
+        start = number(self.ask("select @@gtid_binlog_pos as pos")[0]["pos"], self.told["domain"])
         change = (
-            f"insert ignore into {TABLE} values (1, {quoted(label)}, 1)"  # noqa: S608 - ours
+            f"insert ignore into {TABLE} (one, label, term, start) values (1, {quoted(label)}, 1, {start})"  # noqa: S608 - ours
             if term == 0
-            else f"update {TABLE} set label = {quoted(label)}, term = {term + 1} where term = {term}"  # noqa: S608
+            else f"update {TABLE} set label = {quoted(label)}, term = {term + 1}, start = {start}"  # noqa: S608 - ours
+            f" where term = {term}"
         )
         try:
             self.ask(change, _CHANGE)
@@ -108,7 +137,7 @@ class Galera:
             # Two members wrote at once: the group lets one of them win, and tells the other so.
             if error.number not in _CONFLICTS:
                 raise
-        return self._writer()[0] == label
+        return self._row().writer == label
 
     def open(self) -> None:
         self.ask("set global read_only = off", _CHANGE)
@@ -124,6 +153,13 @@ class Galera:
         ):
             with suppress(ServerRefused):  # it has gone by itself
                 self.ask(f"kill connection {int(row['id'])}")
+
+    def wait(self, *, current: bool) -> None:
+        """Has the reads of new sessions wait, or not."""
+        self.ask(f"set global wsrep_sync_wait = {int(current)}")
+
+    def resync(self) -> None:
+        self.ask("set global wsrep_desync = off", _CHANGE)
 
     def end(self) -> None:
         with suppress(OSError, ValueError):  # it does not run

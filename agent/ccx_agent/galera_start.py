@@ -24,9 +24,8 @@ from typing import Any
 _PATIENCE = 20.0
 """Seconds for nodes that were not in the last group, before the others begin without them."""
 _POLL = 0.2
-_COPY_S = 60.0
-"""Seconds for the next piece of a copy."""
-_PIECE = 1 << 20
+_TURN_S = 60.0
+"""Seconds for a donor that gives another node a copy."""
 _RECOVERED = re.compile(r"Recovered position:\s*([0-9a-f-]{36}):(-?\d+)")
 
 
@@ -63,7 +62,7 @@ def main(path: str) -> None:
 
 
 def _founding(told: dict[str, Any]) -> bool:
-    from ccx_agent.galera_rules import place
+    from ccx_agent.labels import place
 
     first = min(told["nodes"], key=place)
     return not told["joining"] and told["label"] == first and not Path(told["view_file"]).exists()
@@ -115,6 +114,8 @@ def _write_grastate(data: Path, history: str, seqno: int, *, safe: bool) -> None
 
 
 def _bootstrap(told: dict[str, Any], own: Any, waiting: Path) -> None:
+    from ccx_agent.mariadb_fresh import make
+
     data = Path(told["data"])
     if own.known:
         _write_grastate(data, own.history, own.seqno, safe=True)
@@ -122,11 +123,8 @@ def _bootstrap(told: dict[str, Any], own: Any, waiting: Path) -> None:
         fresh = Path(told["data"] + ".new")
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.rmtree(data, ignore_errors=True)
-        subprocess.run(
-            ["mariadb-install-db", "--no-defaults", f"--datadir={fresh}", "--skip-test-db", "--skip-name-resolve",
-             "--auth-root-authentication-method=socket", "--auth-root-socket-user=mysql", "--skip-log-bin"],
-            check=True, stdout=subprocess.DEVNULL, cwd="/",
-        )  # fmt: skip
+        _write(waiting, {**vars(own), "view": list(own.view), "why": "makes its first data"})
+        make(fresh)
         fresh.rename(data)
     _become(told, waiting, ["--wsrep-new-cluster", *_from(own)])
 
@@ -154,6 +152,7 @@ def _join(told: dict[str, Any], own: Any, found: dict[str, Any], context: ssl.SS
         _write(waiting, {**vars(own), "view": list(own.view), "why": f"copies the data of {whom[0]}"})
         _seed(told, whom, context)
         _keep_log(told)
+        _go_on_with_log(told)
     Path(told["data"]).mkdir(mode=0o700, exist_ok=True)
     named = ",".join(whom) + ("," if only else "")
     _become(told, waiting, [f"--wsrep-sst-donor={named}", *(_from(own) if follows else [])])
@@ -176,20 +175,31 @@ def _keep_log(told: dict[str, Any]) -> None:
         logs.mkdir(mode=0o700)
 
 
+def _go_on_with_log(told: dict[str, Any]) -> None:
+    """Has the new log begin behind what the copy has, as the donor's says; else it would number from the beginning."""
+    from ccx_agent.mariadb_fresh import last_transaction
+
+    if last := last_transaction(Path(told["data"])):
+        (Path(told["binlogs"]) / "binlog.state").write_text("".join(f"{one.strip()}\n" for one in last.split(",")))
+
+
 def _seed(told: dict[str, Any], whom: list[str], context: ssl.SSLContext) -> None:
     """A copy of a member's data, and where in the history they are. Without one, Galera makes its own."""
+    from ccx_agent.mariadb_fresh import Busy, NoCopy, copy
+
     data, fresh = Path(told["data"]), Path(told["data"] + ".new")
     for label in whom:
-        deadline = time.monotonic() + _COPY_S
+        deadline = time.monotonic() + _TURN_S
         while time.monotonic() < deadline:
             shutil.rmtree(fresh, ignore_errors=True)
             fresh.mkdir(mode=0o700)
             try:
-                if not _copy(told, label, fresh, context):
-                    time.sleep(_POLL)  # it gives another node a copy
-                    continue
+                copy((told["nodes"][label], told["port"]), context, fresh, Path(told["progress_file"]))
                 history, seqno = _place(fresh)
-            except (OSError, ValueError, http.client.HTTPException, subprocess.CalledProcessError) as error:
+            except Busy:
+                time.sleep(_POLL)
+                continue
+            except (OSError, ValueError, http.client.HTTPException, subprocess.CalledProcessError, NoCopy) as error:
                 print(f"no copy of {label}: {type(error).__name__}: {error}", flush=True)
                 break
             _write_grastate(fresh, history, seqno, safe=False)
@@ -200,36 +210,13 @@ def _seed(told: dict[str, Any], whom: list[str], context: ssl.SSLContext) -> Non
     shutil.rmtree(data, ignore_errors=True)
 
 
-def _copy(told: dict[str, Any], label: str, fresh: Path, context: ssl.SSLContext) -> bool:
-    connection = http.client.HTTPSConnection(told["nodes"][label], told["port"], timeout=_COPY_S, context=context)
-    connection.request("POST", "/copy", "{}")
-    answer = connection.getresponse()
-    if answer.status == http.client.CONFLICT:
-        return False
-    if answer.status != http.client.OK:
-        raise ValueError(f"it answers {answer.status}")
-    done, progress = 0, Path(told["progress_file"])
-    with subprocess.Popen(["mbstream", "-x", "-C", str(fresh)], stdin=subprocess.PIPE) as unpacking:
-        assert unpacking.stdin is not None
-        while piece := answer.read(_PIECE):
-            unpacking.stdin.write(piece)
-            done += len(piece)
-            progress.write_text(str(done))
-    if unpacking.returncode:
-        raise ValueError(f"unpacking the copy failed with {unpacking.returncode}")
-    subprocess.run(
-        ["mariadb-backup", "--prepare", f"--target-dir={fresh}"], check=True, stderr=subprocess.DEVNULL, cwd="/"
-    )
-    return True
-
-
 def _place(fresh: Path) -> tuple[str, int]:
-    notes = next(
-        (p for p in (fresh / "mariadb_backup_galera_info", fresh / "xtrabackup_galera_info") if p.exists()), None
-    )
-    if notes is None:
+    from ccx_agent.mariadb_fresh import noted
+
+    said = noted(fresh, "galera")
+    if not said:
         raise ValueError("the copy does not say where in the history it is")
-    history, seqno = notes.read_text().split()[0].rsplit(":", 1)
+    history, seqno = said.split()[0].rsplit(":", 1)
     return history, int(seqno)
 
 

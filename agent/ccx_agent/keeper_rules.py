@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from .labels import place
+
 
 class Do(Enum):
     WAIT = "wait"
@@ -161,9 +163,3 @@ def _standing(server: Server, seen: Seen, term: Term) -> Action:
     if best != seen.me:
         return Action(Do.WAIT, f"{best} has received most")
     return Action(Do.STAND, "has received everything that was acknowledged")
-
-
-def place(label: str) -> tuple[int, int]:
-    """``n2g3`` -> (2, 3)."""
-    index, _, generation = label.removeprefix("n").partition("g")
-    return int(index), int(generation)

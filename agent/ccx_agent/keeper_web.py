@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import ssl
 import subprocess
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any
 
 _PATIENCE = 30.0
@@ -72,6 +73,25 @@ class Web(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Clients go away as they like."""
+
+
+def keep(keeper: Any, told: dict[str, Any], renew: Callable[[], None]) -> None:
+    """Has the keeper turn, and answers for it meanwhile. Told to (SIGHUP), both go by their certificates of then."""
+    where = told["address"], told["port"]
+    web = Web(
+        where, server_context(told["tls"]), lambda: keeper.shown, keeper.alive, keeper.hand_over, told["copy"]
+    )  # fmt: skip
+
+    def reload(*_: object) -> None:
+        def both() -> None:
+            web.context = server_context(told["tls"])
+            renew()
+
+        Thread(target=both, daemon=True).start()
+
+    signal.signal(signal.SIGHUP, reload)
+    Thread(target=web.serve_forever, daemon=True).start()
+    keeper.run()
 
 
 class _Handler(BaseHTTPRequestHandler):

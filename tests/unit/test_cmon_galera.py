@@ -71,6 +71,7 @@ def test_a_member_starts_read_only_and_all_have_one_server_id_and_a_name_of_thei
     found = [server(spec(*THREE), label)["mariadbd"] for label in THREE]
     assert {one["read_only"] for one in found} == {"ON"}
     assert len({one["server_id"] for one in found}) == 1
+    assert {(one["wsrep_gtid_domain_id"], one["gtid_domain_id"]) for one in found} == {("0", "1")}
     assert [one["wsrep_node_name"] for one in found] == list(THREE)
     assert {one["innodb_flush_log_at_trx_commit"] for one in found} == {"1"}
 
@@ -156,6 +157,12 @@ def test_a_silent_primary_is_one_no_more_but_the_cluster_still_names_it() -> Non
     view = to_view(spec(*THREE), told)
     assert view.primary is None
     assert view.members[0].role is Role.PRIMARY
+
+
+def test_a_member_whose_data_are_copied_serves_and_is_none_to_copy_again() -> None:
+    view = to_view(spec(*THREE), reports(n2g1={"state": "Donor/Desynced"}, n3g1={"state": "Joined"}))
+    assert view.problems == ()
+    assert [(m.healthy, m.synchronous, m.lag_bytes) for m in view.replicas] == [(True, True, None)] * 2
 
 
 def test_a_member_that_stops_the_writes_of_all_is_named() -> None:

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.unit.cluster_specs import cluster
@@ -13,6 +14,8 @@ from tests.unit.cluster_specs import cluster
 from ccx.cmon.backup import Backup, Kind, Origin, Repository, mariadb_backup
 from ccx.cmon.backup.rclone import configuration, obscured
 from ccx.cmon.engines.mysql_family.backing_up import choose
+from ccx.cmon.engines.mysql_family.galera.layout import FLAVOUR as GALERA
+from ccx.cmon.engines.mysql_family.layout import Flavour
 from ccx.cmon.engines.mysql_family.mariadb.flavour import MARIADB
 from ccx.cmon.spec import ClusterSpec, ClusterView, MemberView, Role
 from ccx.storage import Credentials, Location
@@ -112,6 +115,26 @@ def test_a_full_backup_is_made_on_the_best_replica_and_an_incremental_one_where_
         _member("n1g1", Role.PRIMARY), _member("n2g1", Role.REPLICA, 5000), _member("n3g1", Role.REPLICA, 10)
     )  # fmt: skip
     assert choose(view, kind, _backup(newest) if newest else None)[0] == wanted
+
+
+@pytest.mark.parametrize("newest", ["n1g1", "n2g1", "n3g1"])
+def test_where_the_primary_is_to_be_spared_an_incremental_one_is_never_made_there_while_a_replica_can(
+    newest: str,
+) -> None:
+    view = _view(_member("n1g1", Role.PRIMARY), _member("n2g1", Role.REPLICA, 0), _member("n3g1", Role.REPLICA, 0))
+    assert choose(view, Kind.INCREMENTAL, _backup(newest), spared=True)[0] == (newest if newest != "n1g1" else "n2g1")
+    alone = _view(_member("n1g1", Role.PRIMARY))
+    assert choose(alone, Kind.INCREMENTAL, _backup("n1g1"), spared=True) == ["n1g1"]
+
+
+def test_a_member_of_a_group_is_taken_out_of_step_while_it_is_copied_and_its_own_transactions_dont_count() -> None:
+    def told(flavour: Flavour) -> dict[str, Any]:
+        files = mariadb_backup.node_files(flavour, spec("n1g1"), "n1g1", REPOSITORY)
+        found: dict[str, Any] = json.loads(next(f.content for f in files if f.path.endswith("backup.json")))
+        return found
+
+    assert (told(GALERA)["apart"], told(GALERA)["domain"]) == ("/run/ccx-mariadb/apart.lock", 0)
+    assert (told(MARIADB)["apart"], told(MARIADB)["domain"]) == ("", None)
 
 
 def test_without_a_replica_that_keeps_up_it_is_made_on_the_primary() -> None:

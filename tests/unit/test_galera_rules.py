@@ -169,3 +169,23 @@ def test_only_who_has_a_beginning_of_what_the_group_has_is_sent_the_rest(own: Po
     serving = [{"history": HISTORY, "committed": 12}, {"history": HISTORY, "committed": 3}]
     assert follows(own, serving) is joins
     assert not follows(own, [{"serves": True}]), "whose history is not known is copied"
+
+
+def test_who_was_out_of_step_for_a_copy_that_has_ended_is_set_back_whoever_it_is() -> None:
+    for writer in ("n1g1", "n2g1"):
+        left = Server(ready=True, state="Donor/Desynced", members=THREE, writer=writer, writable=writer == "n1g1")
+        assert decide("n1g1", left, 0, 0, ()).do is Do.WAIT
+        assert decide("n1g1", replace(left, abandoned=True), 0, 0, ()).do is Do.RESYNC
+    catches_up = Server(ready=True, state="Joined", members=THREE, writer="n2g1")
+    assert catches_up.serves
+    assert not replace(catches_up, ready=False).serves, "that one only joins"
+
+
+def test_who_is_out_of_step_claims_after_all_others() -> None:
+    members = ("n1g1", "n2g1")
+    lost = Server(ready=True, state="Synced", members=members, writer="n3g1")
+    apart = replace(lost, state="Donor/Desynced")
+    last = PATIENCE * len(members)
+    assert decide("n2g1", lost, last - 0.01, 0, ()).do is Do.CLAIM
+    assert decide("n1g1", apart, last - 0.01, 0, ()).do is Do.WAIT
+    assert decide("n1g1", apart, last, 0, ()).do is Do.CLAIM

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from agent.ccx_agent.keeper_rules import Do, Report, Seen, Server, Term, decide, place
+from agent.ccx_agent.keeper_rules import Do, Report, Seen, Server, Term, decide
+from agent.ccx_agent.labels import place
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from ccx.cli import bootstrap, output, progress, resolve
+from ccx.cli import bootstrap, output, progress, reads, resolve
 from ccx.cli.connection import Format, Role
 from ccx.cli.options import DEFAULT, Common, Output
 from ccx.errors import Invalid
@@ -340,3 +340,4 @@ def _without_password(store: Any) -> None:
 
 
 app.command(bootstrap.bootstrap)
+app.command(reads.reads)

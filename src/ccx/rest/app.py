@@ -28,6 +28,7 @@ from ccx.rest import (
     nodes,
     oauth2,
     probes,
+    reads,
     restores,
     restores_in_place,
     storage,
@@ -38,8 +39,8 @@ from ccx.rest.errors import add_error_handlers
 from ccx.rest.middleware import Bodies, Envelope
 
 _RESOURCES = (
-    auth, oauth2, deploy_wizard, clusters, bootstraps, data_stores, nodes, jobs, connection, firewalls, userdb, admin,
-    probes, network, enrolment, health, storage, backups, restores, restores_in_place, backup_proof, metrics,
+    auth, oauth2, deploy_wizard, clusters, bootstraps, reads, data_stores, nodes, jobs, connection, firewalls, userdb,
+    admin, probes, network, enrolment, health, storage, backups, restores, restores_in_place, backup_proof, metrics,
 )  # fmt: skip
 
 

@@ -68,6 +68,8 @@ POLICY: dict[tuple[str, str], tuple[Expected, Callable[[], Any] | None]] = {
     ("POST", "/api/prov/api/v2/cluster/{datastore_id}/certificates"): ((401, 409, 404, 404), dict),
     ("GET", "/api/prov/api/v2/cluster/{datastore_id}/bootstrap"): (NOT_YET, None),
     ("POST", "/api/prov/api/v2/cluster/{datastore_id}/bootstrap"): (NOT_YET_WRITE, lambda: {"node": "n1g1"}),
+    ("GET", "/api/prov/api/v2/cluster/{datastore_id}/reads"): (NOT_YET, None),
+    ("POST", "/api/prov/api/v2/cluster/{datastore_id}/reads"): (NOT_YET_WRITE, lambda: {"current": True}),
     ("GET", "/api/backup/api/v1/backups"): (OWN, None),
     ("GET", "/api/backup/api/v1/backups/{datastore_id}"): (READ, None),
     # The simulated cloud has no object store.

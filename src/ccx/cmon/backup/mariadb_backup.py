@@ -9,7 +9,7 @@ from typing import Any
 from ccx.cmon.backup import rclone
 from ccx.cmon.backup.base import Backup, Findings, Kind, Origin, Repository
 from ccx.cmon.engines.mysql_family.layout import CONFIGURATION as SERVER
-from ccx.cmon.engines.mysql_family.layout import KEEPER, REPLICATION_USER, USER, VOLUME, Flavour
+from ccx.cmon.engines.mysql_family.layout import KEEPER, REPLICATION_USER, USER, VOLUME, Flavour, apart_file
 from ccx.cmon.etcd.layout import DATA, place
 from ccx.cmon.node_file import NodeFile
 from ccx.cmon.spec import ClusterSpec, NodeSpec
@@ -57,6 +57,8 @@ def node_files(flavour: Flavour, cluster: ClusterSpec, label: str, repository: R
         "data": str(VOLUME / "data"),
         "binlogs": str(VOLUME / "binlog"),
         "work": str(_WORK),
+        "domain": flavour.domain,
+        "apart": str(apart_file(flavour)) if flavour.group else "",
         "keeper": {
             "address": node.address,
             "port": KEEPER,

@@ -85,10 +85,11 @@ async def ship(channel: NodeChannel, cluster: ClusterSpec, primary: NodeSpec, to
     await asyncio.gather(*(one(node) for node in cluster.nodes))
 
 
-def choose(view: ClusterView, kind: Kind, newest: Backup | None) -> list[str]:
+def choose(view: ClusterView, kind: Kind, newest: Backup | None, *, spared: bool = False) -> list[str]:
     """Labels of the nodes on which to make it, the best first.
 
     A full one on a replica that keeps up; an incremental one where the one before was made, whose pages it compares.
+    ``spared``: the primary makes none while a replica can.
     """
     assert view.primary is not None
     replicas = [
@@ -102,7 +103,8 @@ def choose(view: ClusterView, kind: Kind, newest: Backup | None) -> list[str]:
     order = [
         *(m.label for m in sorted(replicas, key=lambda m: (m.lag_bytes or 0, m.label))), view.primary.label
     ]  # fmt: skip
-    if kind is Kind.INCREMENTAL and newest is not None and newest.node in order:
+    able = order[:-1] if spared and replicas else order
+    if kind is Kind.INCREMENTAL and newest is not None and newest.node in able:
         order.remove(newest.node)
         order.insert(0, newest.node)
     return order
@@ -123,7 +125,8 @@ async def back_up(
     node = await _begun(channel, cluster, name)
     if node is None:
         newest = (await backups(channel, cluster, view))[-1:] if kind is Kind.INCREMENTAL else []
-        node = cluster.node(choose(view, kind, newest[0] if newest else None)[0])
+        # A copy holds a member's commits for a moment: its group must not be what waits for that.
+        node = cluster.node(choose(view, kind, newest[0] if newest else None, spared=flavour.group)[0])
         await configure(flavour, channel, cluster, node.label, token)
         await ask(channel, node, "mariadb-backup-start", {"name": name, "kind": kind.value}, what, token=token)
     far: dict[str, Any] = {"done": 0, "total": None, "unit": "bytes", "note": f"beginning on {node.label}"}

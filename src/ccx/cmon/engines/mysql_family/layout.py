@@ -37,12 +37,21 @@ class Flavour:
     """The command that writes a copy of its data to standard output; without the file that configures it."""
     section: str
     """Of its configuration file."""
+    domain: int | None = None
+    """Of the cluster's transactions, where a node's log may have others besides."""
+    group: bool = False
+    """Its nodes wait for each other: who is copied is taken out of step meanwhile."""
 
 
 def server_id(node: NodeSpec) -> int:
     """Unique in the cluster for ever: transactions carry it."""
     index, generation = place(node)
     return index * 10_000 + generation
+
+
+def apart_file(flavour: Flavour) -> PurePosixPath:
+    """Locked by who has a member out of step with its group."""
+    return flavour.run / "apart.lock"
 
 
 def keeper_url(node: NodeSpec) -> str:

@@ -8,15 +8,17 @@ from ccx.cmon.engines.mysql_family import config as family
 from ccx.cmon.engines.mysql_family.galera import tuning
 from ccx.cmon.engines.mysql_family.galera.layout import (
     BOOTSTRAP_FILE,
+    DOMAIN,
     FLAVOUR,
     GROUP,
     IST,
     KEEPER_SCRIPT,
+    OWN_DOMAIN,
     SST,
     START_SCRIPT,
     VIEW_FILE,
 )
-from ccx.cmon.engines.mysql_family.layout import CONFIGURATION, KEEPER_UNIT, USER, VOLUME
+from ccx.cmon.engines.mysql_family.layout import CONFIGURATION, KEEPER_UNIT, USER, VOLUME, apart_file
 from ccx.cmon.engines.mysql_family.units import keeper_unit, started_by_script
 from ccx.cmon.etcd import files as etcd_files
 from ccx.cmon.node_file import NodeFile
@@ -25,8 +27,6 @@ from ccx.cmon.spec import ClusterSpec, NodeSpec
 PROVIDER = "/usr/lib/galera/libgalera_smm.so"
 _SAME_ID = 1
 """The server's id is the same on all members, or their numbers of transactions would not agree."""
-_DOMAIN, _OWN_DOMAIN = 1, 2
-"""Of the group's transactions, and of a member's own."""
 
 
 def node_files(cluster: ClusterSpec, label: str) -> list[NodeFile]:
@@ -50,7 +50,8 @@ def server_text(cluster: ClusterSpec, node: NodeSpec) -> str:
     settings = {
         **family.common(FLAVOUR, cluster, node),
         "server_id": _SAME_ID,
-        "gtid_domain_id": _OWN_DOMAIN,
+        "gtid_domain_id": OWN_DOMAIN,
+        **family.log_limits(cluster.version, 0),
         "innodb_autoinc_lock_mode": 2,
         "wsrep_on": "ON",
         "wsrep_provider": PROVIDER,
@@ -60,7 +61,9 @@ def server_text(cluster: ClusterSpec, node: NodeSpec) -> str:
         "wsrep_node_address": node.address,
         "wsrep_node_incoming_address": node.address,
         "wsrep_gtid_mode": "ON",
-        "wsrep_gtid_domain_id": _DOMAIN,
+        "wsrep_gtid_domain_id": DOMAIN,
+        # A table that the group does not replicate would be on one member alone, and in no backup: it is refused.
+        "wsrep_mode": "STRICT_REPLICATION",
         "wsrep_sst_method": "mariabackup",
         "wsrep_sst_auth": f"{USER}:",
         "wsrep_sst_receive_address": f"{node.address}:{SST}",
@@ -98,6 +101,7 @@ def keeper_file(cluster: ClusterSpec, node: NodeSpec, *, joining: bool = False) 
         **family.common_to_keepers(FLAVOUR, cluster, node),
         "nodes": {member.label: member.address for member in cluster.nodes},
         "joining": joining,
+        "domain": FLAVOUR.domain,
         "server": FLAVOUR.server,
         "server_file": family.SERVER_FILE,
         "view_file": str(VIEW_FILE),
@@ -105,5 +109,6 @@ def keeper_file(cluster: ClusterSpec, node: NodeSpec, *, joining: bool = False) 
         "binlogs": str(VOLUME / "binlog"),
         "errant": str(VOLUME / "errant"),
         "waiting_file": str(FLAVOUR.run / "waiting.json"),
+        "apart_file": str(apart_file(FLAVOUR)),
     }
     return NodeFile(family.KEEPER_FILE, json.dumps(told, indent=1), "0600", USER)

@@ -9,7 +9,7 @@ import httpx
 from ccx.cmon import egress
 from ccx.cmon.engines.base import Port, Proof, Remains
 from ccx.cmon.engines.mysql_family import keeper
-from ccx.cmon.engines.mysql_family.engine import FamilyEngine
+from ccx.cmon.engines.mysql_family.backed_up import BackedUpEngine
 from ccx.cmon.engines.mysql_family.galera import config, deciding, membership, tuning
 from ccx.cmon.engines.mysql_family.galera.layout import BOOTSTRAP_FILE, FLAVOUR, GROUP, IST, SST
 from ccx.cmon.engines.mysql_family.galera.view import to_view
@@ -33,7 +33,7 @@ _PROMISES = {
 }
 
 
-class GaleraEngine(FamilyEngine):
+class GaleraEngine(BackedUpEngine):
     """Implements :class:`ccx.cmon.engines.base.Engine`. Keeps connections; one per process is enough."""
 
     vendor = VENDOR
@@ -49,6 +49,7 @@ class GaleraEngine(FamilyEngine):
     )
     software = SOFTWARE
     verbs = VERBS
+    flavour = FLAVOUR
     seen_by = (KEEPER, GROUP)
     proofs = (
         Proof(("11.8",), "on real nodes: all that is said here", ("e2e/test_galera.py",)),
@@ -82,10 +83,10 @@ class GaleraEngine(FamilyEngine):
         return self._clients.of(cluster)
 
     def _units(self, cluster: ClusterSpec, label: str) -> list[str]:
-        return [FLAVOUR.unit, KEEPER_UNIT]
+        return [self.flavour.unit, KEEPER_UNIT]
 
     def _files(self, cluster: ClusterSpec, label: str) -> list[NodeFile]:
-        return config.node_files(cluster, label)
+        return config.node_files(cluster, label) + self._backup_files(cluster, label)
 
     def _tls_files(self, cluster: ClusterSpec, label: str) -> list[NodeFile]:
         return config.tls_files(cluster, label)
@@ -99,6 +100,7 @@ class GaleraEngine(FamilyEngine):
         # Those who stay must be able to reach it before it is to take part.
         await egress.tell(channel, self._settings, cluster, token, without=label)
         await membership.join(self._clients.of(cluster), channel, cluster, label, token, progress)
+        await self._ship_from(channel, cluster, label, token)
 
     async def forget(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
         # The group has done so by itself; its members shall not look for it when they start.
@@ -122,6 +124,16 @@ class GaleraEngine(FamilyEngine):
         if not any(label != dead for label in reports):
             raise Transient(f"no member but {dead} answers")
         return any(report.get("leader") == dead for report in reports.values())
+
+    async def reads_are_current(self, cluster: ClusterSpec) -> bool:
+        said = [report for report in (await self._reports(cluster)).values() if report.get("serves")]
+        if not said:
+            raise Transient("no member of a group that serves answers")
+        return bool(max(said, key=lambda report: report.get("term", 0)).get("current_reads"))
+
+    async def set_reads(self, channel: NodeChannel, cluster: ClusterSpec, current: bool, token: int) -> None:
+        primary = await self._primary(cluster)
+        await channel.call(primary, "galera-reads", {"current": current}, token=token, timeout=30)
 
     async def _reports(self, cluster: ClusterSpec) -> dict[str, Report]:
         return await reports_of(cluster, partial(keeper.status, self._clients.of(cluster)))

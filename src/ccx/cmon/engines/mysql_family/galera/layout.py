@@ -14,4 +14,12 @@ VIEW_FILE = VOLUME / "view.json"
 BOOTSTRAP_FILE = VOLUME / "bootstrap"
 """Made by a person: this node's data shall be everybody's."""
 
-FLAVOUR = replace(MARIADB, name="MariaDB with Galera", copy=(*MARIADB.copy, "--galera-info"))
+DOMAIN, OWN_DOMAIN = 0, 1
+"""Of the group's transactions, and of a member's own.
+
+The group's has to be 0: a member that joins with nothing left to be sent numbers them in that one, whatever is set.
+"""
+
+FLAVOUR = replace(
+    MARIADB, name="MariaDB with Galera", copy=(*MARIADB.copy, "--galera-info"), domain=DOMAIN, group=True
+)  # fmt: skip

@@ -39,9 +39,11 @@ def _member(node: NodeSpec, report: Report | None, writer: str | None) -> Member
     state = _state(report)
     if healthy:
         state = "running" if role is Role.PRIMARY else "streaming"
+    # One whose data are copied has received every write too, and may be behind in applying them.
+    in_step = serves and role is Role.REPLICA and report.get("state") == _IN_STEP
     return MemberView(
         node.label, role, state, node.address, healthy=healthy, synchronous=serves and role is Role.REPLICA,
-        lag_bytes=0 if serves and role is Role.REPLICA else None, timeline=report.get("term"),
+        lag_bytes=0 if in_step else None, timeline=report.get("term"),
     )  # fmt: skip
 
 
