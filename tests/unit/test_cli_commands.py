@@ -165,7 +165,7 @@ def test_a_job_is_found_without_its_datastore(api: Recorded, capsys: pytest.Capt
     assert run(["job", "show", JOB]) == Exit.OK
     out = capsys.readouterr().out
     assert "took      9.5 s" in out
-    assert out.splitlines()[-1].split()[:4] == ["boot", "done", "3.2", "s"]
+    assert out.splitlines()[-1].split()[:5] == ["boot", "done", "1", "3.2", "s"]
 
 
 def test_delete_without_a_terminal_needs_yes(api: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
