@@ -32,7 +32,7 @@ def rebuild(stage: Stage, settings: Settings, client: Client) -> None:
         writer = Writer([string], TABLE, client=client).start()
         _lose(layout)
         stage.say(f"killed it, and removed {layout.etc} and all of {layout.var} but {' and '.join(_SURVIVES)}")
-        writer.wait_for(200, timeout=10)
+        writer.wait_for(200, timeout=60)
         stage.expect(writer.gap() < 1, f"the datastore serves on; longest pause in writes {writer.gap():.1f} s")
         said["outcome"] = "nothing is left of it but the recovery copy and what is in the object store"
 
@@ -42,7 +42,7 @@ def rebuild(stage: Stage, settings: Settings, client: Client) -> None:
         stage.run("datastore", "show", NAME)
         same = stage.ask("datastore", "show", NAME)["uuid"] == before["uuid"] and _nodes(stage) == known
         stage.expect(same, "it manages the same datastore on the same machines, with the same login")
-        writer.wait_for(50, timeout=10)
+        writer.wait_for(50, timeout=60)
         writer.stop()
         with client.connect(by_name(stage, settings, client, before["primary_url"])) as session:
             lost = writer.lost(session)

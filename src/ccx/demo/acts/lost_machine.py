@@ -16,11 +16,11 @@ def survive(stage: Stage, settings: Settings, client: Client) -> None:
     nodes = nodes_now(stage, client)
     writer = Writer(nodes, client=client)
     with stage.scene("kill the primary's machine while rows are written") as said, writer:
-        writer.wait_for(400, timeout=30)
+        writer.wait_for(400, timeout=120)
         primary = _primary(stage)
         backstage.kill(settings, primary["private_ip"])
         stage.say(f"killed the machine of {primary['hostname']} ({primary['private_ip']})")
-        writer.wait_for(400, timeout=90)
+        writer.wait_for(400, timeout=120)
         gap = writer.gap()
         writer.stop()
         last = writer.acknowledged[-1].server.rpartition(":")[0]

@@ -18,7 +18,7 @@ def bring_back(stage: Stage, settings: Settings, client: Client) -> None:
     with stage.scene("back it up in full while rows are written") as said:
         writer = Writer([string], TABLE, client=client).start()
         stage.run("backup", "create", NAME, "--full")
-        writer.wait_for(400, timeout=30)
+        writer.wait_for(400, timeout=120)
         said["outcome"] = f"longest pause in writes meanwhile {writer.gap():.1f} s"
 
     with stage.scene("drop the table under the writer") as said:
@@ -43,7 +43,7 @@ def bring_back(stage: Stage, settings: Settings, client: Client) -> None:
             ((there,),) = select(session, f"select count(*) from {TABLE}")
         stage.expect(not lost, f"every row is back: {acknowledged} acknowledged before the drop, {there} in the table")
         with Writer([now], TABLE, client=client) as writer:
-            writer.wait_for(200, timeout=30)
+            writer.wait_for(200, timeout=120)
         stage.say("and rows are written again, with the same connection string")
         said["outcome"] = f"{there} of {acknowledged} rows back; names and connection string unchanged"
 
