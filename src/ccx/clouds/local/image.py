@@ -81,12 +81,20 @@ def ensure_image(kind: str = "baked", images: Path = IMAGES, say: Say = _print) 
             status=503,
         ) from None
     home = images / recipe.digest(release)
+    if _is_there(home):  # else who needs one that is made would wait for another that is being made
+        say(f"image {kind}: {home.name} is there")
+        return home / "root"
     with one_at_a_time(images):
-        if (home / "image.json").exists():
+        if _is_there(home):
             say(f"image {kind}: {home.name} is there")
         else:
             _build(recipe, archive, release, home, say)
     return home / "root"
+
+
+def _is_there(home: Path) -> bool:
+    """Whole, too: it gets this name when it is."""
+    return (home / "image.json").exists()
 
 
 def release_of(archive: str, suite: str = SUITE) -> str:
