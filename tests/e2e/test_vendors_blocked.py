@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.machine import Installed, eventually, run
+from tests.e2e import mariadb_writer
+from tests.e2e.machine import CCX, Installed, eventually, run
 from tests.e2e.promises import promised
-from tests.e2e.tenant import LocalSide, Tenant, select
+from tests.e2e.tenant import LocalSide, Store, Tenant, select
 
 from ccx.clouds.local import package_server
 from ccx.clouds.local.packages import PACKAGES
@@ -21,29 +23,54 @@ pytestmark = pytest.mark.slow
 
 FAILS_WITHIN = 120.0
 INSTALLED_WITHIN = 420.0
-VENDORS = {"apt.postgresql.org": 200, "deb.debian.org": 201, "www.postgresql.org": 202}
-"""Their places in the instance's network. The last has nothing but a signing key, over TLS: nobody answers there."""
+
+
+@dataclass(frozen=True)
+class Vendor:
+    """Where a database's nodes get its packages and the key that signs them, and the contract's rows of both."""
+
+    code: str
+    host: str
+    row: str
+    key_host: str
+    key_row: str
+
+
+VENDORS = (
+    Vendor("postgres", "apt.postgresql.org", "packages.postgresql", "www.postgresql.org", "packages.key-postgresql"),
+    Vendor("mariadb", "dlm.mariadb.com", "packages.mariadb", "supplychain.mariadb.com", "packages.key-mariadb"),
+)
+of_each = pytest.mark.parametrize("vendor", VENDORS, ids=lambda vendor: vendor.code)
+SYSTEM = "deb.debian.org"
+SERVE = (SYSTEM, *(vendor.host for vendor in VENDORS))
+SILENT = tuple(vendor.key_host for vendor in VENDORS)
+"""They have nothing but a signing key, over TLS: nobody answers there."""
+PLACES = {name: 200 + index for index, name in enumerate((*SERVE, *SILENT))}
+"""In the instance's network."""
 UNDONE = ("job fails", "is undone", "nodes that run go on")
 
 
 @pytest.fixture(scope="module")
 async def installation(new_installation: Installed) -> AsyncIterator[Installed]:
     """Its nodes are of the stock image, and there is no mirror: this machine is the vendors."""
-    await new_installation.up("--image", "stock", "--no-resolve")
+    # Filling the mirror takes minutes the first time.
+    instance = ("--instance", new_installation.instance, "--listen", new_installation.listen, "--detach")
+    offer = ("--no-resolve", "--image", "stock", "--set", "databases=[postgres, mariadb]")
+    await run(CCX, "up", *instance, *offer)
     await new_installation.down()
     await new_installation.up("--no-resolve", "--set", 'mirror.packages=""')
     async with AsyncExitStack() as stack:
-        for name in VENDORS:
+        for name in PLACES:
             await stack.enter_async_context(at_its_own_address(new_installation, address(new_installation, name)))
-        for name in ("apt.postgresql.org", "deb.debian.org"):
+        for name in SERVE:
             await stack.enter_async_context(serving(address(new_installation, name)))
-        names = {name: [address(new_installation, name)] for name in VENDORS}
+        names = {name: [address(new_installation, name)] for name in PLACES}
         await DnsmasqWriter(new_installation.layout.cloud_socket).publish("vendors", names)
         yield new_installation
 
 
 def address(installed: Installed, name: str) -> str:
-    return str(installed.layout.subnet[VENDORS[name]])
+    return str(installed.layout.subnet[PLACES[name]])
 
 
 @asynccontextmanager
@@ -70,10 +97,10 @@ async def serving(own: str) -> AsyncIterator[None]:
         await server.wait()
 
 
-async def fails(tenant: Tenant, local: LocalSide, name: str) -> dict[str, Any]:
+async def fails(tenant: Tenant, local: LocalSide, name: str, vendor: str) -> dict[str, Any]:
     """Creates a datastore while the host is blocked. Returns the job, which has failed and left nothing."""
     async with local.dropping(f"ip daddr {address(tenant.installed, name)}"):
-        store = await tenant.order("blocked", 1)
+        store = await tenant.order("blocked", 1, vendor)
 
         async def failed() -> bool:
             return (await store.status())[0] == "DEPLOY_FAILED"
@@ -84,32 +111,45 @@ async def fails(tenant: Tenant, local: LocalSide, name: str) -> dict[str, Any]:
     return await store.job("JOB_TYPE_DEPLOY_DATASTORE")
 
 
-async def test_without_the_databases_vendor(tenant: Tenant, local: LocalSide) -> None:
-    promised("packages.postgresql", "names this repository", *UNDONE)
-    job = await fails(tenant, local, "apt.postgresql.org")
-    assert "can't reach apt.postgresql.org:80 (packages.postgresql):" in job["error"]
+@of_each
+async def test_without_the_databases_vendor(tenant: Tenant, local: LocalSide, vendor: Vendor) -> None:
+    promised(vendor.row, "names this repository", *UNDONE)
+    job = await fails(tenant, local, vendor.host, vendor.code)
+    assert f"can't reach {vendor.host}:80 ({vendor.row}):" in job["error"]
 
 
 async def test_without_the_systems_vendor(tenant: Tenant, local: LocalSide) -> None:
     """Both rows are of one host and port: nobody can block one of them."""
     promised("packages.debian", "names this repository", *UNDONE)
     promised("packages.debian-security", "names this repository", *UNDONE)
-    job = await fails(tenant, local, "deb.debian.org")
+    job = await fails(tenant, local, SYSTEM, "postgres")
     assert "can't reach deb.debian.org:80 (packages.debian, packages.debian-security):" in job["error"]
 
 
-async def test_with_nothing_blocked_they_install_from_the_vendors(tenant: Tenant, tmp_path: Path) -> None:
-    store = await tenant.order("open", 1)
+@of_each
+async def test_with_nothing_blocked_they_install_from_the_vendors(
+    tenant: Tenant, tmp_path: Path, vendor: Vendor
+) -> None:
+    store = await tenant.order(f"open-{vendor.code}", 1, vendor.code)
     await store.allow(str(tenant.installed.layout.host))
     await store.until_started(INSTALLED_WITHIN)
-    assert await select(await store.read_write(tmp_path), "select 1") == 1
+    assert await _serves(store, vendor.code, tmp_path)
     await store.delete()
+
+
+async def _serves(store: Store, vendor: str, tmp_path: Path) -> bool:
+    if vendor == "postgres":
+        return bool(await select(await store.read_write(tmp_path), "select 1") == 1)
+    (node,) = mariadb_writer.parameters(await store.connection())
+    return await asyncio.to_thread(mariadb_writer.select, node, "select 1") == [(1,)]
 
 
 async def test_without_the_signing_keys_host(installation: Installed, tenant: Tenant, local: LocalSide) -> None:
     """Last: it starts the installation again, with the vendors' own keys to be trusted."""
-    promised("packages.key-postgresql", "names the key's URL", *UNDONE)
+    for vendor in VENDORS:
+        promised(vendor.key_row, "names the key's URL", *UNDONE)
     await installation.down()
     await installation.up("--no-resolve", "--set", 'mirror.key=""')
-    job = await fails(tenant, local, "www.postgresql.org")
-    assert "can't reach www.postgresql.org:443 (packages.key-postgresql):" in job["error"]
+    for vendor in VENDORS:
+        job = await fails(tenant, local, vendor.key_host, vendor.code)
+        assert f"can't reach {vendor.key_host}:443 ({vendor.key_row}):" in job["error"]
