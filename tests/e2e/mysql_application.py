@@ -15,6 +15,8 @@ class MySqlApplication(MariaDbApplication):
         "cmon.ssh", "percona.keeper", "percona.etcd", "node.control-plane", "node.dns-udp", "percona.peers.etcd",
         "percona.peers.replication",
     })  # fmt: skip
+    server = "/usr/sbin/mysqld"
+    server_pid = "cat /run/ccx-percona/mysqld.pid"
     forbidden = (
         "set global read_only = off", "set global super_read_only = off", "create user intruder",
         "select * from mysql.user", "shutdown", "grant all on goods.* to ccxadmin",
