@@ -114,7 +114,7 @@ def _momentary(told: dict[str, Any]) -> Iterator[Any]:
     command = [
         told["server"], f"--defaults-file={told['server_file']}", f"--datadir={empty}", f"--socket={socket}",
         f"--pid-file={socket.with_suffix('.pid')}", "--skip-networking", "--skip-log-bin", "--super-read-only=OFF",
-        "--read-only=OFF",
+        "--read-only=OFF", "--innodb-buffer-pool-size=32M", "--innodb-redo-log-capacity=8M", "--innodb-doublewrite=OFF",
     ]  # fmt: skip
     server = subprocess.Popen(command, cwd="/")
     try:
