@@ -24,7 +24,8 @@ async def loss(bench: Bench, trials: int) -> None:
     """Ends the datastore. How much it is, follows from when the machine dies, so once is enough."""
     del trials
     await execute(bench.primary, "create table if not exists beat (at timestamptz)")
-    killed, last = asyncio.create_task(_kill(bench)), datetime.now(UTC)
+    dying, last = asyncio.Event(), datetime.now(UTC)
+    killed = asyncio.create_task(_kill(bench, dying))
     try:
         async with await psycopg.AsyncConnection.connect(autocommit=True, **bench.primary) as connection:
             while True:
@@ -34,7 +35,10 @@ async def loss(bench: Bench, trials: int) -> None:
                 if killed.done():
                     killed.result()
     except (psycopg.Error, TimeoutError):
-        await killed
+        if not dying.is_set():
+            killed.cancel()
+            raise
+    await killed
     report.say("the machine is dead; its volume goes")
     await bench.store.delete()
     store = await bench.store.restore("after-the-loss")
@@ -44,13 +48,14 @@ async def loss(bench: Bench, trials: int) -> None:
     await store.delete()
 
 
-async def _kill(bench: Bench) -> None:
+async def _kill(bench: Bench, dying: asyncio.Event) -> None:
     """Just before the log's next part ends: all that was written since the last one did is on the volume alone."""
     name = (await bench.store.primary())["hostname"]
     async with await psycopg.AsyncConnection.connect(autocommit=True, **bench.primary) as connection:
         every = float((await _row(connection, _EVERY))[0])
         ended = await _watch(bench, connection)
         await asyncio.sleep(max(0.0, ended + every - _BEFORE_S - time.monotonic()))
+    dying.set()
     await bench.local.cloud.kill(name)
 
 
