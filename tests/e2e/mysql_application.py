@@ -11,8 +11,6 @@ class MySqlApplication(MariaDbApplication):
     vendor = "percona"
     settings = ('databases=[postgres, {code: percona, name: MySQL, versions: ["8.4", "9.7"]}]',)
     image = "baked-mysql"
-    server = "/usr/sbin/mysqld"
-    server_pid = "cat /run/ccx-percona/mysqld.pid"
     rows = frozenset({
         "cmon.ssh", "percona.keeper", "percona.etcd", "node.control-plane", "node.dns-udp", "percona.peers.etcd",
         "percona.peers.replication",
