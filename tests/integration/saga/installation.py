@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 import httpx
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.seaweedfs import SeaweedFs
@@ -25,15 +25,22 @@ from ccx.clouds.simulated.control import Control
 from ccx.cmon.engines.simulated import SimulatedEngine
 from ccx.cmon.simulated_channel import SimulatedChannel
 from ccx.db import make_engine, make_session_factory, utc_now
+from ccx.errors import CcxError, Transient
 from ccx.runner.services import Installation, Services
 from ccx.secrets import KeyRing, Vault
 from ccx.settings import Settings
 from ccx.settings.model import CloudConfig, Database, InstanceType, Paths, Region, TypeOfCluster, VolumeType
+from ccx.storage.access import IamAccess
+from ccx.storage.s3 import client
 from ccx.stores import nodes
 from ccx.stores.models import Node
 
 INSTANCE = "saga"
 CLOUD = "sim"
+USERS_STAY_S = 5.0
+_BUSY = """\
+select short_id from stores.datastore
+where id::text in (select key from jobs.job where status not in ('done', 'failed', 'cancelled'))"""
 
 
 class FileNames:
@@ -154,6 +161,25 @@ async def phone_home(services: Services, control: Control) -> None:
         await asyncio.sleep(0.05)
 
 
+async def forget_users(engine: AsyncEngine, store: SeaweedFs) -> None:
+    """For ever, removes the store's users of datastores that no job is about any more: nothing here uses their keys.
+
+    For each change of one this store compiles the policies of all, once for each of them: with a hundred, making a
+    user takes it seconds.
+    """
+    iam, own = client("iam", store.location, store.keys, ""), f"ccx-{INSTANCE}-"
+    async with IamAccess(store.location, store.keys) as access:
+        while True:
+            await asyncio.sleep(USERS_STAY_S)
+            with suppress(OperationalError, CcxError, Transient):  # a busy machine; it comes again
+                names = [user["UserName"] for user in (await asyncio.to_thread(iam.list_users))["Users"]]
+                async with engine.connect() as connection:
+                    busy = set(await connection.scalars(text(_BUSY)))
+                for name in names:
+                    if name.startswith(own) and name.removeprefix(own).removesuffix("-origin") not in busy:
+                        await access.revoke(name)
+
+
 @dataclass
 class SagaInstallation:
     """The tests' view: the services, and the simulated cloud from behind."""
@@ -202,11 +228,14 @@ async def saga_installation(
         made = replace(made, store=str(store.folder), endpoint=store.location.endpoint)
     control = Control(socket)
     async with services_of(made) as (services, engine):
-        phoning = asyncio.create_task(phone_home(services, control))
+        aside = [asyncio.create_task(phone_home(services, control))]
+        if store is not None:
+            aside.append(asyncio.create_task(forget_users(engine, store)))
         try:
             yield SagaInstallation(made, services, engine, control)
         finally:
-            phoning.cancel()
-            with suppress(asyncio.CancelledError):
-                await phoning
+            for task in aside:
+                task.cancel()
+            ended = await asyncio.gather(*aside, return_exceptions=True)
             await control.close()
+        assert all(isinstance(one, asyncio.CancelledError) for one in ended), ended
