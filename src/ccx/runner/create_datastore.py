@@ -61,7 +61,7 @@ async def build(job: Job, datastore_id: str, follow: Action | None = None, form:
     if follow is not None:
         await job.step("restore", follow, timeout=900, retry_for=600)
     view = await job.nap_until(
-        "form", cluster.whole(services, datastore_id, members), every=timedelta(seconds=0.25), within=form
+        "form", cluster.made(services, datastore_id, members), every=timedelta(seconds=0.25), within=form
     )
     await job.step("users", cluster.finish(services, datastore_id, members))
     await job.step("names", cluster.publish_names(services, datastore_id, members), undo=network.remove_names(subject))

@@ -74,7 +74,7 @@ async def _make(job: Job, subject: Subject, branch: int, new: list[Node]) -> dic
     await job.step("start", cluster.start(services, datastore_id, members), timeout=120)
     await job.step("restore", in_place.follow(services, datastore_id, members), timeout=900, retry_for=600)
     view: dict[str, object] = await job.nap_until(
-        "form", cluster.whole(services, datastore_id, members), every=timedelta(seconds=0.25), within=FORM
+        "form", cluster.made(services, datastore_id, members), every=timedelta(seconds=0.25), within=FORM
     )
     await job.step("users", cluster.finish(services, datastore_id, members))
     first = await job.step(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
@@ -13,11 +14,13 @@ from ccx.cmon.spec import ClusterView
 from ccx.db import utc_now
 from ccx.jobs import Step
 from ccx.runner.services import Services
-from ccx.runner.steps import network
+from ccx.runner.steps import network, servers
 from ccx.runner.steps.servers import Action
 from ccx.runner.subject import Subject
 from ccx.stores import datastores, nodes
 from ccx.stores.models import NodeStatus, Status
+
+_MACHINES_EVERY_S = 5.0
 
 
 def configure(services: Services, datastore_id: str, members: list[UUID], node_id: UUID) -> Action:
@@ -97,6 +100,22 @@ def whole(services: Services, datastore_id: str, members: list[UUID]) -> Callabl
         view = await engine.observe(spec)
         healthy = {m.label for m in view.members if m.healthy}
         return view.to_json() if not view.problems and healthy >= {n.label for n in spec.nodes} else None
+
+    return condition
+
+
+def made(services: Services, datastore_id: str, members: list[UUID]) -> Callable[[], Awaitable[dict[str, Any] | None]]:
+    """As :func:`whole`, of a cluster that is being made: it never will be when the machine of one stops meanwhile."""
+    is_whole, clock = whole(services, datastore_id, members), asyncio.get_running_loop().time
+    looked_at = clock()
+
+    async def condition() -> dict[str, Any] | None:
+        nonlocal looked_at
+        if (view := await is_whole()) is None and clock() - looked_at > _MACHINES_EVERY_S:
+            looked_at = clock()
+            subject = await Subject.load(services, datastore_id)
+            await servers.check_running(subject, [subject.node(m) for m in members])
+        return view
 
     return condition
 

@@ -22,7 +22,7 @@ from ccx.errors import CcxError, Invalid, Transient
 from ccx.jobs import Step, TransactionBody
 from ccx.runner import branches, repositories
 from ccx.runner.services import Services
-from ccx.runner.steps import network, reserve
+from ccx.runner.steps import network, reserve, restores
 from ccx.runner.steps.backups import engine_of
 from ccx.runner.steps.servers import Action
 from ccx.runner.subject import Subject
@@ -82,8 +82,7 @@ def follow(services: Services, datastore_id: str, members: Sequence[UUID]) -> Ac
         async def report(progress: dict[str, Any]) -> None:
             await step.progress(progress["done"], None, progress["unit"], progress["note"])
 
-        cluster = await subject.cluster([subject.node(m) for m in members])
-        await engine_of(subject).follow_restore(services.channel, cluster, report)
+        await restores.follow_on(subject, [subject.node(m) for m in members], report)
 
     return action
 

@@ -8,17 +8,19 @@ from uuid import UUID
 
 import structlog
 
+from ccx.cmon.node_channel import NodeUnreachable, Progress
 from ccx.cmon.spec import ClusterSpec
 from ccx.jobs import Step
 from ccx.runner import repositories
 from ccx.runner.services import Services
+from ccx.runner.steps import servers
 from ccx.runner.steps.backups import engine_of
 from ccx.runner.steps.servers import Action
 from ccx.runner.subject import Subject
 from ccx.settings import CloudConfig
-from ccx.storage.opened import open_access
+from ccx.storage.opened import has_store, open_access
 from ccx.stores import backups
-from ccx.stores.models import NodeStatus, Status
+from ccx.stores.models import Node, NodeStatus, Status
 
 _MARKED_WITHIN_S, _LAST_WITHIN_S = 90, 15
 _COPIES = "copying the backup"
@@ -92,8 +94,10 @@ def revoke(services: Services, datastore_id: str) -> Action:
 
     async def action(step: Step) -> None:
         subject = await Subject.load(services, datastore_id)
-        async with open_access(_cloud(await _source(subject)), services.settings) as access:
-            await access.revoke(repositories.origin_user(services, subject.datastore))
+        cloud = _cloud(await _source(subject))
+        if has_store(cloud):  # one that is gone for good was taken out of the settings
+            async with open_access(cloud, services.settings) as access:
+                await access.revoke(repositories.origin_user(services, subject.datastore))
         async with services.sessions.begin() as tx:
             await services.vault.forget(tx, repositories.origin_scope(subject.datastore.id))
 
@@ -112,9 +116,18 @@ def follow(services: Services, datastore_id: str) -> Action:
             total = size if progress["note"] == _COPIES else None
             await step.progress(progress["done"], total, progress["unit"], progress["note"])
 
-        await engine_of(subject).follow_restore(services.channel, await made(subject), report)
+        await follow_on(subject, _made(subject), report)
 
     return action
+
+
+async def follow_on(subject: Subject, members: list[Node], report: Progress) -> None:
+    """Follows a restore on these nodes; raises at once when a machine that does not answer is gone."""
+    try:
+        await engine_of(subject).follow_restore(subject.services.channel, await subject.cluster(members), report)
+    except NodeUnreachable:
+        await servers.check_running(subject, members)
+        raise
 
 
 async def _size(subject: Subject) -> int | None:
@@ -137,7 +150,11 @@ def forget(services: Services, datastore_id: str, node_id: UUID) -> Action:
 
 async def made(subject: Subject) -> ClusterSpec:
     """The cluster while it is made: its nodes are no members yet."""
-    return await subject.cluster([n for n in subject.datastore.nodes if n.status is not NodeStatus.RETIRED])
+    return await subject.cluster(_made(subject))
+
+
+def _made(subject: Subject) -> list[Node]:
+    return [n for n in subject.datastore.nodes if n.status is not NodeStatus.RETIRED]
 
 
 async def _source(subject: Subject) -> Subject:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ccx.clouds.base import ServerSpec, VolumeSpec
+from ccx.clouds.base import ServerSpec, ServerState, VolumeSpec
 from ccx.cmon.bootstrap import user_data
 from ccx.cmon.endpoints import PHONE_HOME
 from ccx.errors import CcxError
@@ -80,6 +80,20 @@ def delete_server(subject: Subject, node: Node) -> Action:
         await subject.cloud.delete_server(node.server, subject.tags(step.token))
 
     return action
+
+
+async def check_running(subject: Subject, members: Sequence[Node]) -> None:
+    """Of nodes that are being made: raises CcxError for one whose machine is gone, by the cloud's word.
+
+    It is not turned on again: what it was doing broke off in the middle, and half of it can't be gone on with.
+    """
+    for node in members:
+        server = await subject.cloud.get_server(node.server)
+        if server is None or server.state is ServerState.STOPPED:
+            raise CcxError(
+                f"the machine of {node.label} stopped before the datastore was whole",
+                remedy="Try again; the cloud's own log may tell why",
+            )
 
 
 def phoned_home(services: Services, node_ids: list[UUID]) -> Callable[[], Awaitable[list[str] | None]]:
