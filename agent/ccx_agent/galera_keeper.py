@@ -73,10 +73,10 @@ class Keeper:
         self._show(look, action)
         if server.serves and server.members != self._viewed:
             self._remember(server.members, look.shown["committed"])
-        # Where the writes are, whatever was acknowledged is there.
-        if server.serves and look.waits != (waits := look.row.current and server.writer != self.me):
-            self.server.wait(current=waits)
         if action.do is Do.WAIT:
+            # Where the writes are, whatever was acknowledged is there.
+            if server.serves and look.waits != (waits := look.row.current and server.writer != self.me):
+                self.server.wait(current=waits)
             return STEADY if server.serves and not missed else QUICK
         self._say(f"{action.do.value}: {action.why}")
         if action.do is Do.OPEN:
