@@ -113,7 +113,8 @@ async def fails(tenant: Tenant, local: LocalSide, name: str, vendor: str) -> dic
 
 @of_each
 async def test_without_the_databases_vendor(tenant: Tenant, local: LocalSide, vendor: Vendor) -> None:
-    promised(vendor.row, "names this repository", *UNDONE)
+    promised("packages.postgresql", "names this repository", *UNDONE)
+    promised("packages.mariadb", "names this repository", *UNDONE)
     job = await fails(tenant, local, vendor.host, vendor.code)
     assert f"can't reach {vendor.host}:80 ({vendor.row}):" in job["error"]
 
@@ -146,8 +147,8 @@ async def _serves(store: Store, vendor: str, tmp_path: Path) -> bool:
 
 async def test_without_the_signing_keys_host(installation: Installed, tenant: Tenant, local: LocalSide) -> None:
     """Last: it starts the installation again, with the vendors' own keys to be trusted."""
-    for vendor in VENDORS:
-        promised(vendor.key_row, "names the key's URL", *UNDONE)
+    promised("packages.key-postgresql", "names the key's URL", *UNDONE)
+    promised("packages.key-mariadb", "names the key's URL", *UNDONE)
     await installation.down()
     await installation.up("--no-resolve", "--set", 'mirror.key=""')
     for vendor in VENDORS:
