@@ -28,6 +28,8 @@ _A_TIME_S = 2.1
 
 
 class RestoreInPlaceConformance(OnAnInstallation):
+    topology: ClassVar[str] = ""
+    """The vendor's usual one unless given."""
     content: ClassVar[str]
     """In the name of each object that holds what was backed up."""
 
@@ -172,7 +174,7 @@ class RestoreInPlaceConformance(OnAnInstallation):
 
     async def _backed_up(self, user: Tenant, name: str, nodes: int = 1) -> Store:
         """A datastore with a backup, and a row that is in its log only."""
-        store = await user.create(name, nodes, vendor=self.application.vendor)
+        store = await user.create(name, nodes, vendor=self.application.vendor, topology=self.topology)
         await self._ask(store, "create table kept (n int primary key)")
         await self._ask(store, "insert into kept values (1)")
         await store.call("POST", BACKUPS, {"backup_type": "full"})
