@@ -19,6 +19,9 @@ from ccx.settings import load
 Node = dict[str, Any]
 """As the API describes it."""
 
+BALLAST = 150
+"""Rows, of 1.6 MB each."""
+
 _FILLER = "/var/lib/ccx-data/filler"
 
 
@@ -45,8 +48,11 @@ async def replica_of(store: Store) -> Node:
 
 
 @asynccontextmanager
-async def written_to(store: Store) -> AsyncIterator[Writer]:
-    """Somebody writes all the time, to nodes that are all there; afterwards nothing is lost, and one node took it."""
+async def written_to(store: Store, *, by_word: bool = True) -> AsyncIterator[Writer]:
+    """Somebody writes all the time, to nodes that are all there; afterwards nothing is lost, and one node took it.
+
+    ``by_word``: at no time did two nodes so much as say that they accept writes.
+    """
     await store.until_started(REPAIRED_WITHIN)
     nodes = parameters(await store.connection())
     writer, watch = Writer(nodes), Watch(nodes)
@@ -55,7 +61,7 @@ async def written_to(store: Store) -> AsyncIterator[Writer]:
         await acknowledges(writer, 100, 30)
         yield writer
     assert await asyncio.to_thread(writer.lost, await primary_of(store)) == []
-    assert watch.overlapping_primaries() == []
+    assert not by_word or watch.overlapping_primaries() == []
     print(f"gap in writes: {writer.gap():.1f} s; {len(writer.acknowledged)} acknowledged, none lost")
 
 
@@ -82,6 +88,15 @@ async def root_asks(local: LocalSide, node: Node, statement: str) -> str:
     """What the node's server answers to who may do everything: an operator's mistakes are made by it."""
     words = "runuser -u mysql -- mariadb --no-defaults --socket=/run/ccx-mariadb/mysqld.sock --user=mysql -N -B"
     return (await inside(local, node, f'{words} -e "{statement}"')).strip()
+
+
+async def ballast(store: Store) -> None:
+    """So much that a copy of it takes a while."""
+    node = {**await primary_of(store), "read_timeout": 60}
+    await ask(node, "drop table if exists ballast")
+    await ask(node, "create table ballast (n int primary key, filler longblob)")
+    for number in range(BALLAST):
+        await ask(node, f"insert into ballast select {number}, repeat(md5(rand()), 50000)")
 
 
 @asynccontextmanager
@@ -118,8 +133,9 @@ async def cut(local: LocalSide, *nodes: Node) -> AsyncIterator[None]:
 @asynccontextmanager
 async def full(local: LocalSide, node: Node) -> AsyncIterator[None]:
     """Meanwhile there is no byte left on the node's volume."""
-    # More than there is: the file keeps what could be had.
-    await inside(local, node, f"fallocate -l 10T {_FILLER} 2>/dev/null || dd if=/dev/zero of={_FILLER} bs=1M || true")
+    free = f"$(df --output=avail -B1 {_FILLER.rpartition('/')[0]} | tail -1)"
+    # Nearly all of it without writing anything, and then what is left.
+    await inside(local, node, f"fallocate -l $(({free} - 8388608)) {_FILLER}; cat /dev/zero >> {_FILLER} || true")
     try:
         yield
     finally:
@@ -141,7 +157,8 @@ async def is_said(store: Store, *words: str, within: float = 60) -> None:
 
 async def survives_a_frozen_primary(store: Store, seconds: float, within: float) -> None:
     """Writes go on elsewhere; thawed, it acknowledges nothing any more, though somebody still writes to it."""
-    async with written_to(store) as writer:
+    # A server that thaws says what it was, until its keeper runs again. What counts is what it acknowledges.
+    async with written_to(store, by_word=False) as writer:
         gone, now = await store.primary(), await primary_of(store)
         # A client that knows no other node: what it sent is under way when the machine freezes, and when it thaws.
         stubborn = Writer([now], table="stubborn")

@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 from tests.e2e.machine import CCX, Installed, eventually, run
 from tests.e2e.mariadb_faults import (
+    BALLAST,
     Node,
     acknowledges,
     answers,
     ask,
+    ballast,
     cut,
     frozen,
     full,
@@ -38,7 +40,6 @@ GAP_WITHIN = 30.0
 """Seconds without writes. A quiet machine needs four."""
 BACK_WITHIN = 120.0
 DATA = "/var/lib/ccx-data/mysql"
-BALLAST = 40
 
 
 @pytest.fixture(scope="module")
@@ -103,14 +104,6 @@ async def test_a_full_volume_of_the_writer_is_named_and_writes_go_on_when_there_
             await is_said(store, primary["label"], "volume", "full")
         await acknowledges(writer, 100, BACK_WITHIN)
         await store.until_started(REPAIRED_WITHIN)
-
-
-async def ballast(store: Store) -> None:
-    """So much that a copy of it takes a while."""
-    node = await primary_of(store)
-    await ask(node, "create or replace table ballast (n int primary key, filler longblob)")
-    for number in range(BALLAST):
-        await ask(node, f"insert into ballast select {number}, repeat(md5(rand()), 250000)")
 
 
 async def test_a_member_that_was_away_gets_what_it_missed_though_who_gives_it_dies(

@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from tests.e2e.machine import Installed, eventually
 from tests.e2e.mariadb_faults import (
+    BALLAST,
     acknowledges,
     answers,
     ask,
+    ballast,
     cut,
     frozen,
     full,
@@ -169,14 +171,6 @@ async def test_the_primary_is_lost_for_good_while_a_new_node_copies_it_and_the_l
     assert gone["host_uuid"] not in [node["host_uuid"] for node in await store.nodes()]
 
 
-async def ballast(store: Store) -> None:
-    """So much that a copy of it takes a while."""
-    first = await primary_of(store)
-    await ask(first, "create or replace table ballast (n int primary key, filler longblob)")
-    for number in range(40):
-        await ask(first, f"insert into ballast select {number}, repeat(md5(rand()), 250000)")
-
-
 async def ended(store: Store, job_id: str) -> dict[str, Any]:
     """The job, when it has ended, however."""
 
@@ -231,7 +225,7 @@ async def test_a_restore_whose_machine_dies_in_the_middle_ends_with_that_reason_
         assert node["label"] in why
         again = await store.restore("again", cluster_size=1)
         await again.until_started(REPAIRED_WITHIN)
-        assert await ask(await primary_of(again), "select count(*) from ballast") == [(40,)]
+        assert await ask(await primary_of(again), "select count(*) from ballast") == [(BALLAST,)]
         await again.delete()
         await lost.delete()
     await ask(await primary_of(store), "drop table ballast")
