@@ -60,8 +60,8 @@ def _initialise(told: dict[str, Any], fresh: Path) -> None:
         subprocess.run(
             [told["server"], "--no-defaults", "--initialize-insecure", f"--datadir={fresh}", "--skip-log-bin",
              "--auto-generate-certs=OFF", "--caching-sha2-password-auto-generate-rsa-keys=OFF",
-             # What does not come to its end is thrown away: on the way there nothing has to be safe, nor large.
-             "--innodb-doublewrite=OFF", "--innodb-flush-log-at-trx-commit=0", "--innodb-redo-log-capacity=8M",
+             # What does not come to its end is thrown away: on the way there nothing has to be safe.
+             "--innodb-doublewrite=OFF", "--innodb-flush-log-at-trx-commit=0", "--innodb-redo-log-capacity=64M",
              f"--init-file={statements}"],
             check=True, cwd="/",
         )  # fmt: skip
@@ -114,7 +114,8 @@ def _momentary(told: dict[str, Any]) -> Iterator[Any]:
     command = [
         told["server"], f"--defaults-file={told['server_file']}", f"--datadir={empty}", f"--socket={socket}",
         f"--pid-file={socket.with_suffix('.pid')}", "--skip-networking", "--skip-log-bin", "--super-read-only=OFF",
-        "--read-only=OFF", "--innodb-buffer-pool-size=32M", "--innodb-redo-log-capacity=8M", "--innodb-doublewrite=OFF",
+        "--read-only=OFF",
+        "--innodb-buffer-pool-size=32M", "--innodb-redo-log-capacity=64M", "--innodb-doublewrite=OFF",
     ]  # fmt: skip
     server = subprocess.Popen(command, cwd="/")
     try:
