@@ -30,6 +30,10 @@ _FEW = 8
 """Files that wait are no reason for a full volume: then something else fills it, and giving them up helps nobody."""
 _TURN_S, _AGAIN_S = 0.5, 5.0
 _LOOK_S, _CHANGE_S = 5.0, 60.0
+_SEMI_SYNC = """show global status where variable_name in
+ ('Rpl_semi_sync_master_wait_sessions', 'Rpl_semi_sync_master_yes_tx')"""
+_PATIENCE_S = 5.0
+"""Seconds for which a replica may let writes wait before that is worth a word."""
 _ASK_S = 60.0
 """Seconds after which a replica asks again what is stored."""
 
@@ -51,8 +55,9 @@ class Shipper:
         self._domain: int | None = told.get("domain")
         self._heads: dict[str, int | None] = {}
         """The last transaction before each file of the log; None while that is not known, and nothing is in it."""
-        self._end = ("", 0)
-        """The file that was being written a turn ago, and its size."""
+        self._acknowledged = ""
+        """How many writes replicas had acknowledged a turn ago; empty: nobody has looked yet."""
+        self._held_since: float | None = None
         self._term, self._behind = 0, 0
         self._marked = False
         """Whether the term's beginning is stored."""
@@ -83,8 +88,7 @@ class Shipper:
             self._waits = self._waits or time.time()
             self._begin()
         active = self._names()[-1]
-        end, before = (active.name, active.stat().st_size), self._end
-        self._end = end
+        held = self._held()
         wanted = self._wanted()
         due = time.monotonic() - self._ended > ENDS_AFTER_S or wanted > self.stored
         ends = due and last > (self._head(active) or 0)
@@ -92,10 +96,10 @@ class Shipper:
             return
         self._waits = self._waits or time.time()
         if ends or not self._begun:
-            if end == before and self._stuck():
+            if held > _PATIENCE_S:
                 raise OSError("writes wait for a replica: until one is there, the log's last file can't be ended")
-            if not before[0] and self._stuck():
-                return  # for a moment, or for long: the next turn sees
+            if held:
+                return  # for a moment, or for long: the next turns see
             self._ask("flush local binary logs", _CHANGE_S)
             self._ended, self._begun = time.monotonic(), True
         files = self._files()
@@ -110,10 +114,16 @@ class Shipper:
         if wanted <= self.stored:
             (self._work / "wanted").unlink(missing_ok=True)
 
-    def _stuck(self) -> bool:
-        """Whether writes wait for a replica. They hold the log then, and who wants to end a file is never answered."""
-        waiting = self._ask("show global status like 'Rpl_semi_sync_master_wait_sessions'")
-        return any(int(row["Value"]) for row in waiting)
+    def _held(self) -> float:
+        """For how many seconds writes have been waiting for a replica that acknowledges none; a turn counts as one.
+
+        They hold the log then: who wants to end a file of it waits with them, and is never answered.
+        """
+        shown = {row["Variable_name"].lower(): row["Value"] for row in self._ask(_SEMI_SYNC)}
+        waiting, acknowledged = shown["rpl_semi_sync_master_wait_sessions"], shown["rpl_semi_sync_master_yes_tx"]
+        held, self._acknowledged = waiting != "0" and self._acknowledged in ("", acknowledged), acknowledged
+        self._held_since = (self._held_since or time.monotonic()) if held else None
+        return max(1.0, time.monotonic() - self._held_since) if self._held_since else 0.0
 
     def rest(self) -> None:
         """Stores what the store lacks of a server that has ended: so nothing that it acknowledged is here alone."""

@@ -6,11 +6,13 @@ import asyncio
 import subprocess
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from agent.ccx_agent.mariadb_log import begins_behind
 from tests.mariadb_rig import PASSWORD, CanNotBeHad, Rig, in_thread, programs
 from tests.seaweedfs import SeaweedFs, seaweedfs
 
@@ -361,3 +363,59 @@ async def test_what_a_server_wrote_last_is_in_the_store_when_it_has_ended(root: 
     finally:
         restored_server.terminate()
         restored_server.wait(60)
+
+
+@contextmanager
+def server_of_its_own(root: Path, weed: SeaweedFs, name: str) -> Iterator[Rig]:
+    """A new one that runs, with an archive of its own."""
+    rig = Rig(root, name, archive=name)
+    rig.home.mkdir()
+    rig.store_keys(weed)
+    rig.lay_out()
+    rig.initialise()
+    server = rig.start()
+    try:
+        yield rig
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
+def test_the_log_of_a_copy_begins_behind_what_the_copy_had(root: Path, weed: SeaweedFs) -> None:
+    with server_of_its_own(root, weed, "copied") as rig:
+        # As a replica that was made of a copy: it is told where it is, and what follows is of that history.
+        rig.sql("set global gtid_slave_pos = '0-10001-200'")
+        rig.sql("set session gtid_seq_no = 201; create database shop")
+        assert [begins_behind(file) for file in sorted((rig.home / "binlog").glob("binlog.*[0-9]"))] == [200]
+
+
+def test_a_log_that_writes_hold_is_said_to_wait_and_is_sent_when_they_are_let_go(root: Path, weed: SeaweedFs) -> None:
+    with server_of_its_own(root, weed, "held") as rig:
+        shipper = rig.ship()
+        try:
+            rig.sql("create database shop; create table shop.kept (n int primary key)")
+            rig.archive_up_to(rig.position())
+            rig.sql("set global rpl_semi_sync_master_timeout = 1000000000, global rpl_semi_sync_master_enabled = on")
+            writing = [
+                subprocess.Popen(rig.command("mariadb", "--no-defaults", f"--socket=/srv/{rig.name}/run/s",
+                                             "--user=mysql", "-e", f"insert into shop.kept values ({n})"))
+                for n in range(3)
+            ]  # fmt: skip
+            until(lambda: rig.sql("show status like 'rpl_semi_sync_master_wait_sessions'").split()[1] != "0")
+            (rig.home / "work" / "wanted").write_text("1000000")
+            until(lambda: "writes wait for a replica" in rig.shipped()["err"])
+            said = rig.shipped()["at"]
+            until(lambda: rig.shipped()["at"] > said + 2)
+            rig.sql("set global rpl_semi_sync_master_enabled = off")
+            assert [one.wait(30) for one in writing] == [0, 0, 0]
+            until(lambda: rig.shipped()["stored"] == int(rig.position().rsplit("-", 1)[1]), within=30)
+        finally:
+            shipper.terminate()
+            shipper.wait(60)
+
+
+def until(condition: Callable[[], bool], within: float = 20) -> None:
+    deadline = time.monotonic() + within
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
