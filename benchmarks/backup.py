@@ -51,7 +51,7 @@ async def ordered(user: Tenant, name: str, gib: float) -> Store:
 
 
 async def fill(bench: Bench) -> None:
-    """Rows that compress to about a half, as real ones do."""
+    """Rows that compress to about a third, as real ones do."""
     await execute(bench.primary, "create table filler (id bigint, a text, b text)")
     random = " || ".join(f"encode(sha512((g * 31 + {n})::text::bytea), 'hex')" for n in range(4))
     for part in range(max(1, round(bench.gib * 4))):

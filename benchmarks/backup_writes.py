@@ -24,6 +24,8 @@ from tests.e2e.tenant import execute
 WRITES_A_SECOND = 50
 CONNECTIONS = 8
 QUIET_FOR_S = 30.0
+_OTHERS = ("archive", "count", "read back", "expire", "list")
+"""Steps of the job beside the backup, each told of that lasts a second or more."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,9 @@ async def writes(bench: Bench, trials: int) -> None:
         by_us += await during(bench, ours())
     p99["raw pgBackRest"], p99["CCX, its step 'backup'"] = of(by_raw), of(_within(by_us, jobs, "backup"))
     p99["CCX, whole job"] = of(by_us)
+    for name in _OTHERS:
+        if len(some := _within(by_us, jobs, name)) >= WRITES_A_SECOND:
+            p99[f"CCX, its step '{name}'"] = of(some)
     stored = await _stored(bench)
     speed = stored / span(step(jobs[-1], "backup"))
     async with _BusyStore(bench, speed):
