@@ -73,7 +73,7 @@ async def fill(bench: Bench) -> None:
         await raw.sql(
             bench.node,
             "set session sql_log_bin = 0; insert into defaultdb.filler"
-            f" select seq, concat({various}), repeat('x', 400) from seq_{first}_to_{first + PART - 1}",
+            f" select seq, concat({various}), repeat('x', 400) from defaultdb.seq_{first}_to_{first + PART - 1}",
         )
         if first % (5 * PART) == 1:
             report.say(f"filled: {first + PART - 1} rows")
