@@ -23,6 +23,8 @@ from ccx.storage.s3 import S3
 
 BACKUPS = "backup/api/v1/backups"
 LONGEST_PAUSE_S = 3.0
+SETTLED_WITHIN = 2 * CREATED_WITHIN
+"""Seconds for a restore in place, which makes nodes and copies; a quiet machine needs a tenth."""
 _A_TIME_S = 2.1
 """Around a time that is restored to: some engines know it to the second."""
 
@@ -234,7 +236,11 @@ async def done(store: Store, kind: str) -> None:
         assert job["status"] != "JOB_STATUS_ERRORED", job
         return bool(job["status"] == "JOB_STATUS_FINISHED")
 
-    await eventually(ended, within=CREATED_WITHIN, what=f"{kind} has ended")
+    try:
+        await eventually(ended, within=SETTLED_WITHIN, what=f"{kind} has ended")
+    except AssertionError as late:
+        steps = [(s["name"], s["state"], s["error"]) for s in (await store.job(kind))["steps"] if s["state"] != "done"]
+        raise AssertionError(f"{late}; {steps}") from None
 
 
 async def ended(store: Store, job: str) -> bool:
