@@ -136,9 +136,8 @@ async def test_what_only_a_replica_has_is_kept_and_shown_and_the_replica_made_an
         await acknowledges(writer, 100, 60)
 
         async def shown() -> list[str]:
-            return [
-                name for node in await store.nodes() for name in node["errant"] if node["label"] == replica["label"]
-            ]
+            (now,) = [node for node in await store.nodes() if node["label"] == replica["label"]]
+            return sorted(set(now["errant"]) - set(replica["errant"]))
 
         (kept,) = await eventually(shown, 120, every=0.5, what="the node shows what is kept apart")
         await store.until_started(REPAIRED_WITHIN)
