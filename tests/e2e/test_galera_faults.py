@@ -114,13 +114,20 @@ async def test_a_member_that_was_away_gets_what_it_missed_though_who_gives_it_di
         async with cut(local, replicas[0]):
             await ballast(store)
             await acknowledges(writer, 100, 60)
-        # Healed, it joins again and is sent what it missed by one of the others.
+        # Healed, it joins again and is sent what it missed by one of the others. Before, two of three would be lost.
+        await eventually(lambda: whole(store), 60, every=0.1, what="it is in the group")
         await local.cloud.kill(replicas[1]["hostname"])
         await acknowledges(writer, 100, BACK_WITHIN)
         await replaced(store, replicas[1])
     nodes = parameters(await store.connection())
     for node in nodes:
         assert await ask(node, "set statement wsrep_sync_wait = 1 for select count(*) from ballast") == [(BALLAST,)]
+
+
+async def whole(store: Store) -> bool:
+    """Whether all three are in the group, up to date or not."""
+    ((_, size),) = await ask(await primary_of(store), "show global status like 'wsrep_cluster_size'")
+    return bool(size == "3")
 
 
 async def new_in_place_of(store: Store, gone: Node) -> Node | None:
