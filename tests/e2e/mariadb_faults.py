@@ -78,6 +78,18 @@ async def replaced(store: Store, gone: Node) -> None:
     await store.until_started(REPAIRED_WITHIN)
 
 
+async def new_in_place_of(store: Store, gone: Node) -> Node | None:
+    """The node that takes its place, as soon as it has an address."""
+    place = gone["label"].split("g")[0]
+    return next(
+        (
+            node for node in await store.nodes()
+            if node["label"].split("g")[0] == place and node["host_uuid"] != gone["host_uuid"] and node["private_ip"]
+        ),
+        None,
+    )  # fmt: skip
+
+
 async def inside(local: LocalSide, node: Node, command: str) -> str:
     """What a shell says, as the node's root."""
     init = str(await local.init_of(node["private_ip"]))

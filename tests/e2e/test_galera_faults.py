@@ -23,6 +23,7 @@ from tests.e2e.mariadb_faults import (
     full,
     inside,
     is_said,
+    new_in_place_of,
     primary_of,
     replaced,
     replica_of,
@@ -128,18 +129,6 @@ async def whole(store: Store) -> bool:
     """Whether all three are in the group, up to date or not."""
     ((_, size),) = await ask(await primary_of(store), "show global status like 'wsrep_cluster_size'")
     return bool(size == "3")
-
-
-async def new_in_place_of(store: Store, gone: Node) -> Node | None:
-    """The node that takes its place, as soon as it has an address."""
-    place = gone["label"].split("g")[0]
-    return next(
-        (
-            node for node in await store.nodes()
-            if node["label"].split("g")[0] == place and node["host_uuid"] != gone["host_uuid"] and node["private_ip"]
-        ),
-        None,
-    )  # fmt: skip
 
 
 async def test_who_gives_a_new_member_its_copy_dies_in_the_middle_of_it(store: Store, local: LocalSide) -> None:

@@ -19,6 +19,7 @@ from tests.e2e.mariadb_faults import (
     full,
     inside,
     is_said,
+    new_in_place_of,
     primary_of,
     replaced,
     replica_of,
@@ -37,6 +38,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 LEASE_WITHIN = 60.0
 """Seconds without writes where a lease has to run out. A quiet machine needs a dozen."""
 BACK_WITHIN = 120.0
+DATA = "/var/lib/ccx-data/mysql"
 BACKUPS = "backup/api/v1/backups"
 
 
@@ -141,7 +143,7 @@ async def test_what_only_a_replica_has_is_kept_and_shown_and_the_replica_made_an
 
         (kept,) = await eventually(shown, 120, every=0.5, what="the node shows what is kept apart")
         await store.until_started(REPAIRED_WITHIN)
-    assert "@1=4711" in await inside(local, replica, f"cat /var/lib/ccx-data/mysql/errant/{kept}")
+    assert "@1=4711" in await inside(local, replica, f"cat {DATA}/errant/{kept}")
     assert await root_asks(local, replica, "select count(*) from defaultdb.astray") == "0"
     assert writer.gap() < LEASE_WITHIN
 
@@ -155,10 +157,8 @@ async def test_the_primary_is_lost_for_good_while_a_new_node_copies_it_and_the_l
         await local.cloud.kill(gone["hostname"])
 
         async def copies() -> bool:
-            found = [node for node in await store.nodes() if node["label"].split("g")[0] == gone["label"].split("g")[0]]
-            if not found or found[0]["host_uuid"] == gone["host_uuid"] or not found[0]["private_ip"]:
-                return False
-            return "1" in await inside(local, found[0], "ls /var/lib/ccx-data/mysql | grep -c data.new || true")
+            new = await new_in_place_of(store, gone)
+            return new is not None and "y" in await inside(local, new, f"test -e {DATA}/data.new && echo y || true")
 
         await eventually(copies, REPAIRED_WITHIN, every=0.1, what="the new node copies")
         primary = await store.primary()
