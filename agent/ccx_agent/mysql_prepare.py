@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-_COMES_UP_S = 60.0
+_COMES_UP_S = 120.0
 _ENDS_S = 30.0
 _CLONED_S = 24 * 3600.0
 _TELL_EVERY_S = 0.5
@@ -37,6 +37,7 @@ def main(path: str) -> int:
     else:
         _initialise(told, fresh)
     fresh.rename(data)
+    shutil.rmtree(_empty(told), ignore_errors=True)
     given_up.unlink(missing_ok=True)
     return 0
 
@@ -108,9 +109,12 @@ def _momentary(told: dict[str, Any]) -> Iterator[Any]:
     """A connection to a server without data, that nobody else can reach, with the plugins of the real one."""
     from ccx_agent.mysql_wire import Connection, ServerSilent
 
-    empty, socket = Path(told["data"] + ".empty"), Path(told["socket"]).with_name("momentary.sock")
-    shutil.rmtree(empty, ignore_errors=True)
-    _initialise(told, empty)
+    empty, socket = _empty(told), Path(told["socket"]).with_name("momentary.sock")
+    if not empty.exists():  # one that an earlier try made is as good
+        making = empty.with_suffix(".making")
+        shutil.rmtree(making, ignore_errors=True)
+        _initialise(told, making)
+        making.rename(empty)
     command = [
         told["server"], f"--defaults-file={told['server_file']}", f"--datadir={empty}", f"--socket={socket}",
         f"--pid-file={socket.with_suffix('.pid')}", "--skip-networking", "--skip-log-bin", "--super-read-only=OFF",
@@ -126,6 +130,7 @@ def _momentary(told: dict[str, Any]) -> Iterator[Any]:
                 break
             except ServerSilent:
                 if server.poll() is not None or time.monotonic() > until:
+                    empty.rename(empty.with_suffix(".making"))  # the next try begins with a new one
                     raise SystemExit("the server that is to receive the copy does not come up") from None
                 time.sleep(_TELL_EVERY_S / 5)
         with connection:
@@ -137,7 +142,10 @@ def _momentary(told: dict[str, Any]) -> Iterator[Any]:
         except subprocess.TimeoutExpired:
             server.kill()
             server.wait()
-        shutil.rmtree(empty, ignore_errors=True)
+
+
+def _empty(told: dict[str, Any]) -> Path:
+    return Path(told["data"] + ".empty")
 
 
 @contextmanager
