@@ -6,6 +6,7 @@ All of it runs as a unit of the node's own systemd: by the same limits of CPU an
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,8 @@ from installation import run
 
 CONFIGURATION = "/etc/ccx/pgbackrest/pgbackrest.conf"
 _COPIED = {CONFIGURATION: "/etc/ccx/pgbackrest/raw.conf", "/etc/ccx/pgbackrest/ca.crt": "/etc/ccx/pgbackrest/ca.crt"}
+_PROCESSES = b"process-max=2"
+"""As many as CCX restores with on such a machine, where nothing else runs yet."""
 _DATA = "/var/lib/ccx-data/postgresql/17"
 _WORK = "/var/lib/ccx-data/pgbackrest"
 _PG_CTL = f"/usr/lib/postgresql/17/bin/pg_ctl -s -D {_DATA}"
@@ -53,7 +56,7 @@ async def empty(node: Node, source: Node) -> None:
         place.touch(0o600)
         os.chown(place, found.stat().st_uid, found.stat().st_gid)
         place.chmod(found.stat().st_mode & 0o777)
-        place.write_bytes(found.read_bytes())
+        place.write_bytes(re.sub(rb"(?m)^process-max=\d+$", _PROCESSES, found.read_bytes()))
 
 
 async def copy(node: Node, stanza: str, to: datetime | None) -> None:
