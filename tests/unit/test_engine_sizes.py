@@ -1,4 +1,4 @@
-"""What is shown of a node's size is what the node is told, and it grows with it. That it fits: each engine's own tests."""
+"""What is shown of a node's size is what it is told, and grows with it. That it fits is tested with each engine."""
 
 from __future__ import annotations
 
