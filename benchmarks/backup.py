@@ -36,7 +36,7 @@ from installation import tenant
 from tests.e2e.tenant import LocalSide, Store, Tenant, execute, select
 
 ROWS_A_GIB = 1_000_000
-REPLAYED_ROWS = 200_000
+REPLAYED_ROWS = 100_000
 """So many are written anew, and then replayed."""
 
 

@@ -67,6 +67,7 @@ async def _watch(bench: Bench, connection: psycopg.AsyncConnection) -> float:
     """
     ended: dict[str, float] = {}
     current, archived = await _row(connection, _SEEN)
+    await bench.node.do("psql -h /run/postgresql -Atqc 'select pg_switch_wal()' postgres")  # the first end, at once
     while True:
         await asyncio.sleep(0.05)
         now_current, now_archived = await _row(connection, _SEEN)

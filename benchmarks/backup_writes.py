@@ -23,7 +23,7 @@ from tests.e2e.tenant import execute
 
 WRITES_A_SECOND = 50
 CONNECTIONS = 8
-QUIET_FOR_S = 30.0
+QUIET_FOR_S = 20.0
 _OTHERS = ("archive", "count", "read back", "expire", "list")
 """Steps of the job beside the backup, each told of that lasts a second or more."""
 
