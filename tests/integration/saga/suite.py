@@ -45,12 +45,12 @@ class Suite:
 
     async def steps(self, case: Case) -> list[StepSeen]:
         """The operation's steps, in order, from a run that nobody meddles with (and that must succeed)."""
-        if case.kind not in self._steps:
+        if case.name not in self._steps:
             (ran,) = await self.run(case, [Plan()])
             assert ran.job.status is JobStatus.DONE, ran.job.error
             await case.check_done(ran.saga)
-            self._steps[case.kind] = self.meddler.seen[self._who(case, ran.saga)]
-        return self._steps[case.kind]
+            self._steps[case.name] = self.meddler.seen[self._who(case, ran.saga)]
+        return self._steps[case.name]
 
     async def run(self, case: Case, plans: Sequence[Plan], *, meanwhile: Check | None = None) -> list[Ran]:
         """Each plan on a datastore of its own, some side by side, in a runner of this process.
@@ -105,7 +105,7 @@ class Suite:
     @asynccontextmanager
     async def _runner(self) -> AsyncIterator[None]:
         restore = self.meddler.install()
-        runner = Runner(self.installation.engine, self.installation.services, lease=10, heartbeat=2, poll=0.2)
+        runner = Runner(self.installation.engine, self.installation.services, lease=60, heartbeat=2, poll=0.2)
         running = asyncio.create_task(runner.run())
         try:
             yield
@@ -121,8 +121,7 @@ class Suite:
             for job_id in made:
                 job = await self._final(job_id)
                 assert job.status == "done", job.error
-        for saga in sagas:
-            await case.prepare(saga)
+        await asyncio.gather(*(case.prepare(saga) for saga in sagas))
         return sagas
 
     async def _enqueue(self, case: Case, sagas: list[Saga], plans: Sequence[Plan]) -> list[tuple[Saga, Plan, UUID]]:

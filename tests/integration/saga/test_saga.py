@@ -6,8 +6,10 @@ The unmarked tests take a sample of the steps; those marked ``slow`` take all of
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Sequence
+from importlib import import_module
 from itertools import product
 from pathlib import Path
+from pkgutil import walk_packages
 from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
@@ -22,20 +24,29 @@ from tests.integration.saga.simulated import simulated_cloud
 from tests.integration.saga.suite import Ran, Suite
 from tests.seaweedfs import seaweedfs
 
+import ccx.runner
 from ccx.clouds.simulated.faults import Fault
-from ccx.jobs import JobStatus
+from ccx.jobs import JobStatus, registry
 
 T = TypeVar("T")
 
 ALL = 1_000_000
+SLOW = [pytest.mark.slow, pytest.mark.timeout(1800)]
 HOW_MANY = [
     pytest.param(3, id="sample"),
-    pytest.param(ALL, id="all", marks=[pytest.mark.slow, pytest.mark.timeout(1800)]),
+    pytest.param(ALL, id="all", marks=SLOW),
 ]
 
 
 def params(cases: Iterable[Case]) -> list[Any]:
-    return [pytest.param(c, id=c.kind, marks=[pytest.mark.slow] if c.slow else []) for c in cases]
+    return [pytest.param(c, id=c.name, marks=SLOW if c.slow else []) for c in cases]
+
+
+def test_every_job_that_a_control_plane_knows_has_a_case() -> None:
+    for module in walk_packages(ccx.runner.__path__, "ccx.runner."):
+        import_module(module.name)
+    ours = {one.kind for one in registry.known() if one.function.__module__.startswith("ccx.")}
+    assert ours == {case.kind for case in CASES.values()}
 
 
 every_case = pytest.mark.parametrize("case", params(CASES.values()))

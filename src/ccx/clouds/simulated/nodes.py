@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any
 
@@ -32,6 +33,9 @@ class Nodes:
         self._database = database
         self._verbs: dict[str, Callable[[str, Document, Args], Result | None]] = {
             "ping": self._ping,
+            "sequence": self._sequence,
+            "write-files": self._write_files,
+            "services": self._services,
             "reach": self._reach,
             "probe": self._probe,
             "configure": database.configure,
@@ -77,6 +81,21 @@ class Nodes:
 
     def _ping(self, name: str, server: Document, args: Args) -> Result:
         return {"hostname": server["hostname"], "token": server["node"]["token"]}
+
+    def _sequence(self, name: str, server: Document, args: Args) -> None:
+        """One call after another; the first that fails takes back all, as none of this is saved then."""
+        for call in args["calls"]:
+            self._verbs[call["verb"]](name, server, call["args"])
+
+    def _write_files(self, name: str, server: Document, args: Args) -> None:
+        """Of what is written only its digest is kept."""
+        written = {one["path"]: hashlib.sha256(one["content"].encode()).hexdigest() for one in args["files"]}
+        server["node"]["files"] = server["node"].get("files", {}) | written
+        self._state.put("server", name, server)
+
+    def _services(self, name: str, server: Document, args: Args) -> None:
+        server["node"]["units"] = sorted({*server["node"].get("units", []), *args.get("enable", [])})
+        self._state.put("server", name, server)
 
     def _reach(self, name: str, server: Document, args: Args) -> Result:
         try:

@@ -1,4 +1,7 @@
-"""Backups of a database without data: entries in what its nodes share. They keep every promise but that."""
+"""Backups of a database without data: entries in what its nodes share. They keep every promise but that.
+
+An entry with the key ``damaged`` is as one whose objects the store lost: its value says which.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from ccx.cmon.backup import ArchiveState, Backup, Kind
+from ccx.cmon.backup import ArchiveState, Backup, Findings, Kind
 from ccx.cmon.node_channel import NodeChannel, NodeUnreachable, Progress
 from ccx.cmon.spec import ClusterSpec, ClusterView, NodeSpec
 from ccx.db import utc_now
@@ -18,10 +21,10 @@ _BYTES = 1024
 class SimulatedBackups:
     """The part of the simulated engine that backs up and hands over."""
 
+    written_last = "backup.manifest"
+
     async def observe(self, cluster: ClusterSpec) -> ClusterView:
         raise NotImplementedError
-
-    written_last = "backup.manifest"
 
     async def configure_backups(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
         await channel.call(cluster.node(label), "backup-ping", token=token)
@@ -48,6 +51,24 @@ class SimulatedBackups:
                 await channel.call(node, "backup-ping", token=token)
             except NodeUnreachable:
                 continue
+
+    async def read_through(
+        self, channel: NodeChannel, cluster: ClusterSpec, backup: str | None, token: int, progress: Progress
+    ) -> Findings:
+        leader = await self._leader(cluster)
+        await channel.call(leader, "backup-ping", token=token)
+        found = (await channel.call(leader, "list", {"kind": "backups"}))["objects"]
+        checked = tuple(name for name in found if backup in (None, name))
+        await progress({"done": _BYTES * len(checked), "total": _BYTES * len(checked), "unit": "bytes"})
+        return Findings(checked, {name: found[name]["damaged"] for name in checked if "damaged" in found[name]})
+
+    async def count(self, channel: NodeChannel, cluster: ClusterSpec, point: str, token: int) -> dict[str, Any]:
+        await channel.call(await self._leader(cluster), "backup-ping", token=token)
+        return {"point": point, "exact": True, "rows": {}}
+
+    async def recount(self, channel: NodeChannel, cluster: ClusterSpec, tables: Sequence[str]) -> dict[str, int]:
+        await channel.call(await self._leader(cluster), "ping")
+        return {}
 
     async def backups(self, channel: NodeChannel, cluster: ClusterSpec) -> list[Backup]:
         found = await channel.call(await self._leader(cluster), "list", {"kind": "backups"})
