@@ -58,6 +58,27 @@ async def back_up(store: Store, kind: str) -> dict[str, Any]:
     return newest
 
 
+async def job_done(store: Store, kind: str) -> None:
+    async def ended() -> bool:
+        job = await store.job(kind)
+        assert job["status"] != "JOB_STATUS_ERRORED", job
+        return bool(job["status"] == "JOB_STATUS_FINISHED")
+
+    await eventually(ended, 300, every=0.5, what=f"{kind} has ended")
+
+
+async def versions(locking: Any, prefix: str) -> set[str]:
+    """Keys below the prefix of which the store has any version, whether a list of objects shows it or not."""
+    pages = locking.get_paginator("list_object_versions").paginate(Bucket=BUCKET, Prefix=prefix)
+    return await asyncio.to_thread(lambda: {one["Key"] for page in pages for one in page.get("Versions", ())})
+
+
+async def unlock_in_our_books(installation: Installed, store: Store, branch: int) -> None:
+    """As if the time were over for which we locked these: the store knows better."""
+    statement = "update stores.backup set locked_until = now() where datastore_id = %s and branch = %s returning label"
+    assert await installation.query(statement, [store.uuid, branch])
+
+
 async def test_no_object_of_a_backup_can_be_deleted_before_its_time_not_even_by_the_control_plane(
     user: Tenant, locking: Any, folder: Path
 ) -> None:
@@ -83,3 +104,30 @@ async def test_no_object_of_a_backup_can_be_deleted_before_its_time_not_even_by_
     removed = await user.call("DELETE", f"{BACKUPS}/{store.uuid}?confirm=kept")
     assert datetime.fromisoformat(removed["removed_at"]) >= until
     assert (await store.call("GET", BACKUPS))["total"] == 2
+
+
+async def test_a_former_branch_stays_as_long_as_it_is_locked_and_what_the_store_does_not_give_up_fails_no_backup(
+    user: Tenant, new_installation: Installed, locking: Any, folder: Path
+) -> None:
+    store = await user.create("branched", 1)
+    short = await store.short_id()
+    former = f"datastores/{short}/backup/{short}/"
+    await execute((await store.parameters(folder))[0], "create table kept as select 1 as n")
+    first = await back_up(store, "full")
+    await user.call("POST", f"{BACKUPS}/{store.uuid}/restore", {"in_place": True})
+    await job_done(store, "JOB_TYPE_RESTORE_IN_PLACE")
+    await user.call("POST", f"{BACKUPS}/{store.uuid}/restore/confirm")
+    await job_done(store, "JOB_TYPE_CONFIRM_RESTORE")
+    await user.call("PUT", f"backup/api/v1/policies/{store.uuid}", {"keep_days": 0, "keep_full": 1})
+
+    await back_up(store, "full")
+    assert first["backup_id"] in {one["backup_id"] for one in (await store.call("GET", BACKUPS))["backups"]}
+    before = await versions(locking, former)
+
+    await unlock_in_our_books(new_installation, store, branch=0)
+    newest = await back_up(store, "full")
+    listed = {one["backup_id"] for one in (await store.call("GET", BACKUPS))["backups"]}
+    assert first["backup_id"] not in listed
+    assert newest["backup_id"] in listed
+    still = await versions(locking, former)
+    assert {key for key in before if f"/{first['backup_id']}/" in key} <= still <= before
