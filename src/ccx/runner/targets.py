@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from ccx.cmon.backup import HandsOver, NumbersTransactions
+from ccx.cmon.backup import NumbersTransactions, TellsPosition
 from ccx.db import utc_now
 from ccx.errors import CcxError, Invalid, NotFound, Transient
 from ccx.runner import branches, places, repositories, windows
@@ -219,7 +219,7 @@ def _named(reach: Sequence[Backup], backups: Sequence[Backup], label: str | None
 async def _position(services: Services, datastore: Datastore) -> tuple[str, int] | None:
     """Where the log ends, and the next transaction; None where nobody can be asked: recovery finds out then."""
     subject = Subject(services, datastore)
-    if datastore.status not in _SERVES or not isinstance(subject.engine, HandsOver):
+    if datastore.status not in _SERVES or not isinstance(subject.engine, TellsPosition):
         return None
     try:
         async with asyncio.timeout(_ASKED_WITHIN_S):

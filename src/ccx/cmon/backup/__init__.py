@@ -11,9 +11,10 @@ from ccx.cmon.backup.base import (
     Origin,
     Proves,
     Repository,
+    TellsPosition,
 )
 
 __all__ = [
     "ArchiveState", "BacksUp", "Backup", "Findings", "HandsOver", "Kind", "NumbersTransactions", "Origin", "Proves",
-    "Repository",
+    "Repository", "TellsPosition",
 ]  # fmt: skip

@@ -152,13 +152,18 @@ class HandsOver(Protocol):
     async def start_again(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
         """Starts it on a node where :meth:`stop` ended it."""
 
+
+@runtime_checkable
+class TellsPosition(Protocol):
+    """An engine that can say how far a restore can go; needs the same as :class:`BacksUp`."""
+
     async def log_position(self, channel: NodeChannel, cluster: ClusterSpec) -> tuple[str, int]:
         """Where the primary's log ends now, and the id that its next transaction gets."""
 
 
 @runtime_checkable
 class NumbersTransactions(Protocol):
-    """An engine whose places in the log are numbered transactions; needs the same as :class:`HandsOver`."""
+    """An engine whose places in the log are numbered transactions; needs the same as :class:`BacksUp`."""
 
     async def transaction_at(self, channel: NodeChannel, cluster: ClusterSpec, number: int) -> str | None:
         """What the transaction of that number is called in full; None where the primary's own log no longer has it."""

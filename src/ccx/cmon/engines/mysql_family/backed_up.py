@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from ccx.cmon.backup import ArchiveState, Backup, Findings, Kind, mariadb_backup
-from ccx.cmon.engines.mysql_family import backing_up
+from ccx.cmon.engines.mysql_family import backing_up, handover
 from ccx.cmon.engines.mysql_family.engine import FamilyEngine
 from ccx.cmon.engines.mysql_family.layout import MANIFEST, Flavour
 from ccx.cmon.node_channel import NodeChannel, Progress
@@ -19,7 +19,7 @@ _LOOK_EVERY = 0.5
 
 
 class BackedUpEngine(FamilyEngine):
-    """Implements :class:`ccx.cmon.backup.BacksUp` and :class:`ccx.cmon.backup.Proves`."""
+    """Implements ``BacksUp``, ``Proves``, ``TellsPosition`` and ``NumbersTransactions`` of :mod:`ccx.cmon.backup`."""
 
     written_last = MANIFEST
     flavour: ClassVar[Flavour]
@@ -97,3 +97,9 @@ class BackedUpEngine(FamilyEngine):
 
     async def recount(self, channel: NodeChannel, cluster: ClusterSpec, tables: Sequence[str]) -> dict[str, int]:
         return await backing_up.recount(channel, await self._primary(cluster), tables)
+
+    async def log_position(self, channel: NodeChannel, cluster: ClusterSpec) -> tuple[str, int]:
+        return await handover.log_position(channel, await self._primary(cluster))
+
+    async def transaction_at(self, channel: NodeChannel, cluster: ClusterSpec, number: int) -> str | None:
+        return await handover.transaction_at(channel, await self._primary(cluster), number)

@@ -33,7 +33,9 @@ class MariaDbEngine(BackedUpEngine, ReplicationEngine):
     rows = (KEEPER_STATUS, ETCD)
     proofs = (
         Proof(
-            ("11.8",), "on real nodes: all that is said here", ("e2e/test_mariadb.py", "e2e/test_mariadb_backup.py")
+            ("11.8",),
+            "on real nodes: all that is said here",
+            ("e2e/test_mariadb.py", "e2e/test_mariadb_backup.py", "e2e/test_mariadb_restore_in_place.py"),
         ),
         Proof(("10.11", "11.4"), "its configuration; not run", ("unit/test_cmon_mariadb.py",)),
     )
@@ -52,9 +54,3 @@ class MariaDbEngine(BackedUpEngine, ReplicationEngine):
 
     async def start_again(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
         await handover.start_again(channel, cluster, cluster.node(label), self._units(cluster, label), token)
-
-    async def log_position(self, channel: NodeChannel, cluster: ClusterSpec) -> tuple[str, int]:
-        return await handover.log_position(channel, await self._primary(cluster))
-
-    async def transaction_at(self, channel: NodeChannel, cluster: ClusterSpec, number: int) -> str | None:
-        return await handover.transaction_at(channel, await self._primary(cluster), number)
