@@ -73,6 +73,14 @@ def test_the_first_node_is_made_from_the_backup_and_the_others_from_it() -> None
     assert {file.path for file in mariadb_backup.forgotten()} <= kept
 
 
+@pytest.mark.parametrize(("point", "at_once"), [("", True), ("0-10002-2310", False)])
+def test_a_drill_goes_on_from_the_backup_to_where_rows_were_counted(point: str, at_once: bool) -> None:
+    made = spec("n1g1")
+    origin = Origin(REPOSITORY, "xyz", "20261128T040000Z-full", at_once=True, point=point)
+    told = json.loads(mariadb_backup.restore_files(MARIADB, made, made.nodes[0], origin)[0].content)
+    assert (told["at_once"], told["through"]) == (at_once, point)
+
+
 def test_a_manifest_says_what_the_backup_is() -> None:
     found = mariadb_backup.backup_of(MANIFEST)
     assert (found.id, found.kind, found.lsn, found.node) == (MANIFEST["id"], Kind.FULL, "0-10001-57", "n2g1")
