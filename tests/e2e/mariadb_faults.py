@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pymysql
@@ -19,6 +19,7 @@ from ccx.settings import load
 Node = dict[str, Any]
 """As the API describes it."""
 
+DATA = "/var/lib/ccx-data/mysql"
 BALLAST = 150
 """Rows, of 1.6 MB each."""
 
@@ -78,16 +79,14 @@ async def replaced(store: Store, gone: Node) -> None:
     await store.until_started(REPAIRED_WITHIN)
 
 
-async def new_in_place_of(store: Store, gone: Node) -> Node | None:
-    """The node that takes its place, as soon as it has an address."""
+async def copies_in_place_of(store: Store, local: LocalSide, gone: Node) -> bool:
+    """Whether the node that takes its place is being given its copy."""
     place = gone["label"].split("g")[0]
-    return next(
-        (
-            node for node in await store.nodes()
-            if node["label"].split("g")[0] == place and node["host_uuid"] != gone["host_uuid"] and node["private_ip"]
-        ),
-        None,
-    )  # fmt: skip
+    for node in await store.nodes():
+        if node["label"].split("g")[0] == place and node["host_uuid"] != gone["host_uuid"] and node["private_ip"]:
+            with suppress(AssertionError):  # its machine is not up yet
+                return "y" in await inside(local, node, f"test -e {DATA}/data.new && echo y || true")
+    return False
 
 
 async def inside(local: LocalSide, node: Node, command: str) -> str:

@@ -13,17 +13,18 @@ import pytest
 from tests.e2e.machine import CCX, Installed, eventually, run
 from tests.e2e.mariadb_faults import (
     BALLAST,
+    DATA,
     Node,
     acknowledges,
     answers,
     ask,
     ballast,
+    copies_in_place_of,
     cut,
     frozen,
     full,
     inside,
     is_said,
-    new_in_place_of,
     primary_of,
     replaced,
     replica_of,
@@ -40,7 +41,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 GAP_WITHIN = 30.0
 """Seconds without writes. A quiet machine needs four."""
 BACK_WITHIN = 120.0
-DATA = "/var/lib/ccx-data/mysql"
 
 
 @pytest.fixture(scope="module")
@@ -138,11 +138,9 @@ async def test_who_gives_a_new_member_its_copy_dies_in_the_middle_of_it(store: S
         donor = next(n for n in await store.nodes() if n["role"] == "replica" and n["label"] != gone["label"])
         await local.cloud.kill(gone["hostname"])
 
-        async def copies() -> bool:
-            new = await new_in_place_of(store, gone)
-            return new is not None and "y" in await inside(local, new, f"test -e {DATA}/data.new && echo y || true")
-
-        await eventually(copies, REPAIRED_WITHIN, every=0.1, what="the new member copies")
+        await eventually(
+            lambda: copies_in_place_of(store, local, gone), REPAIRED_WITHIN, every=0.1, what="the new member copies"
+        )
         await local.cloud.kill(donor["hostname"])
         await acknowledges(writer, 100, BACK_WITHIN)
         await replaced(store, donor)

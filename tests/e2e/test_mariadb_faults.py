@@ -10,16 +10,17 @@ import pytest
 from tests.e2e.machine import Installed, eventually
 from tests.e2e.mariadb_faults import (
     BALLAST,
+    DATA,
     acknowledges,
     answers,
     ask,
     ballast,
+    copies_in_place_of,
     cut,
     frozen,
     full,
     inside,
     is_said,
-    new_in_place_of,
     primary_of,
     replaced,
     replica_of,
@@ -38,7 +39,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 LEASE_WITHIN = 60.0
 """Seconds without writes where a lease has to run out. A quiet machine needs a dozen."""
 BACK_WITHIN = 120.0
-DATA = "/var/lib/ccx-data/mysql"
 BACKUPS = "backup/api/v1/backups"
 
 
@@ -156,11 +156,9 @@ async def test_the_primary_is_lost_for_good_while_a_new_node_copies_it_and_the_l
         gone = await replica_of(store)
         await local.cloud.kill(gone["hostname"])
 
-        async def copies() -> bool:
-            new = await new_in_place_of(store, gone)
-            return new is not None and "y" in await inside(local, new, f"test -e {DATA}/data.new && echo y || true")
-
-        await eventually(copies, REPAIRED_WITHIN, every=0.1, what="the new node copies")
+        await eventually(
+            lambda: copies_in_place_of(store, local, gone), REPAIRED_WITHIN, every=0.1, what="the new node copies"
+        )
         primary = await store.primary()
         # Its machine is started again by the control plane, and nobody ever hears of it.
         await local.cloud.cut(primary["hostname"])
