@@ -197,12 +197,12 @@ class Rig:
 
 
 @contextmanager
-def programs() -> Iterator[Path]:
-    """The folder that holds a node's programs, with the agent's of today. Raises :class:`CanNotBeHad`."""
+def programs(name: str = "baked-mariadb") -> Iterator[Path]:
+    """The folder that holds the programs of that image, with the agent's of today. Raises :class:`CanNotBeHad`."""
     try:
-        image = ensure_image("baked-mariadb")
+        image = ensure_image(name)
     except (CcxError, PermissionError) as error:
-        raise CanNotBeHad(f"no image with MariaDB: {error}") from error
+        raise CanNotBeHad(f"no image {name}: {error}") from error
     scratch = Path(tempfile.mkdtemp(prefix="ccx-rig-"))
     root = scratch / "root"
     for folder in ("root", "upper", "work"):
