@@ -32,7 +32,7 @@ with apart("/run/ccx-mariadb/mysqld.sock", Path("/run/ccx-mariadb/apart.lock")):
 
 @pytest.fixture(scope="module")
 async def installation(new_installation: Installed) -> AsyncIterator[Installed]:
-    await new_installation.up("--set", "guard=enforce", "--set", ON_OFFER)
+    await new_installation.up("--set", "auto_repair.delay=5", "--set", "guard=enforce", "--set", ON_OFFER)
     yield new_installation
     await nothing_undeclared(new_installation)
 
