@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
-from agent.ccx_agent.mariadb_log import Part, gap, needless, number, parse, route
+from agent.ccx_agent.mariadb_log import (
+    Part,
+    Unreadable,
+    begins_behind,
+    gap,
+    head,
+    needless,
+    number,
+    parse,
+    route,
+    transactions,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -107,3 +121,50 @@ def test_after_any_failovers_exactly_the_history_that_holds_is_replayed(terms: l
     assert [(p.part, p.after, p.to) for p in route(spared, after)] == [
         (p.part, p.after, p.to) for p in route(kept, after)
     ]
+
+
+def log_of(path: Path, listed: Sequence[tuple[int, int, int]], written: Sequence[tuple[int, int, int]]) -> Path:
+    """A file as a server writes it: a format, the list of what was before, and transactions, as (domain, server, n)."""
+
+    def event(kind: int, server: int, body: bytes) -> bytes:
+        return struct.pack("<IBIIIH", 1_790_000_000, kind, server, 19 + len(body), 0, 0) + body
+
+    entries = b"".join(struct.pack("<IIQ", *one) for one in listed)
+    events = [
+        event(15, 1, b"\0" * 60),
+        event(163, 1, struct.pack("<I", len(listed)) + entries),
+        event(161, 1, b"\0" * 8),
+    ]
+    for domain, server, sequence in written:
+        events += [event(162, server, struct.pack("<QIB", sequence, domain, 0)), event(16, server, b"\0" * 8)]
+    path.write_bytes(b"\xfebin" + b"".join(events))
+    return path
+
+
+def test_a_file_begins_behind_what_its_list_says(tmp_path: Path) -> None:
+    log = log_of(tmp_path / "binlog.000002", [(0, 10001, 57)], [(0, 10001, 58), (0, 10001, 59)])
+    assert (head(log), begins_behind(log)) == (57, 57)
+    assert [one.gtid for one in transactions(log)] == ["0-10001-58", "0-10001-59"]
+
+
+def test_the_first_file_of_a_copy_lists_nothing_and_begins_behind_what_the_copy_had(tmp_path: Path) -> None:
+    """Taken for all of the history, it would hide what was written between an older backup and that copy."""
+    copied = log_of(tmp_path / "binlog.000001", [], [(0, 10001, 201), (0, 10001, 202)])
+    assert head(copied) == 200
+    backup_behind, primarys, copys = 100, part(1, 0, 250), part(2, begins_behind(copied), 300)
+    assert walked([primarys, copys], backup_behind) == [(1, 100, 200), (2, 200, 300)]
+    assert head(log_of(tmp_path / "binlog.000002", [], [])) is None
+
+
+def test_what_a_member_wrote_for_itself_alone_counts_for_nothing(tmp_path: Path) -> None:
+    log = log_of(tmp_path / "binlog.000002", [(1, 1, 57), (2, 1, 900)], [(2, 1, 901), (1, 1, 58), (2, 1, 902)])
+    assert (head(log, 1), head(log, 2), head(log, 3)) == (57, 900, None)
+    assert [one.gtid for one in transactions(log, 1)] == ["1-1-58"]
+    assert (number("1-1-58,2-1-902", 1), number("2-1-902", 1), number("1-1-58,2-1-902")) == (58, 0, 902)
+
+
+def test_a_file_that_is_being_written_is_not_taken_for_whole(tmp_path: Path) -> None:
+    log = log_of(tmp_path / "binlog.000002", [], [(0, 10001, 58)])
+    log.write_bytes(log.read_bytes()[:-31])
+    with pytest.raises(Unreadable, match="in the middle"):
+        head(log)
