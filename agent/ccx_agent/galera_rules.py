@@ -157,6 +157,14 @@ def decide(me: str, server: Server, without_writer: float, without_group: float,
 
     ``waiting``: others, whose servers don't run because they wait for somebody who has data.
     """
+    action = _writing(me, server, without_writer, without_group, waiting)
+    if action.do is Do.WAIT and server.serves and server.abandoned:
+        return Action(Do.RESYNC, "its data are not copied any more")
+    return action
+
+
+def _writing(me: str, server: Server, without_writer: float, without_group: float, waiting: tuple[str, ...]) -> Action:
+    """What comes first: who accepts writes."""
     if not server.running:
         return Action(Do.WAIT, "the server does not run yet")
     if not server.serves:
@@ -165,8 +173,6 @@ def decide(me: str, server: Server, without_writer: float, without_group: float,
         if waiting and not server.ready and without_group > _TOO_LONG:
             return Action(Do.END, f"belongs to no group, and {_listed(waiting)} can't begin without it")
         return Action(Do.WAIT, f"does not serve: {server.state or 'no group with a majority'}")
-    if server.abandoned:
-        return Action(Do.RESYNC, "its data are not copied any more")
     if server.writer == me:
         return Action(Do.WAIT, "accepts writes") if server.writable else Action(Do.OPEN, "is to accept writes")
     if server.writable:

@@ -176,6 +176,8 @@ def test_who_was_out_of_step_for_a_copy_that_has_ended_is_set_back_whoever_it_is
         left = Server(ready=True, state="Donor/Desynced", members=THREE, writer=writer, writable=writer == "n1g1")
         assert decide("n1g1", left, 0, 0, ()).do is Do.WAIT
         assert decide("n1g1", replace(left, abandoned=True), 0, 0, ()).do is Do.RESYNC
+    first = Server(ready=True, state="Donor/Desynced", members=THREE, writer="n1g1", abandoned=True)
+    assert decide("n1g1", first, 0, 0, ()).do is Do.OPEN, "should it fail, it must not keep anybody from writing"
     catches_up = Server(ready=True, state="Joined", members=THREE, writer="n2g1")
     assert catches_up.serves
     assert not replace(catches_up, ready=False).serves, "that one only joins"
