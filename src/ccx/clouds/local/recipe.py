@@ -164,9 +164,7 @@ def _script(off: tuple[str, ...], more: str = "") -> str:
 
 RECIPES = {
     "baked": Recipe("baked", tuple(sorted(_BASE + _DATABASES)), _BEFORE_PACKAGES, _script(_SERVICES_OFF)),
-    "baked-mariadb": Recipe(
-        "baked-mariadb", tuple(sorted(_BASE + _MARIADB)), "true", _script(_MARIADBS_OFF, _NO_DATA)
-    ),
+    "baked-mariadb": Recipe("baked-mariadb", tuple(sorted(_BASE + _MARIADB)), "true", _script(_MARIADBS_OFF, _NO_DATA)),
     "baked-mysql": Recipe(
         "baked-mysql", tuple(sorted(_BASE + _MYSQL)), "true", _script(_MYSQLS_OFF, _NO_DATA), _UNRELEASED
     ),
