@@ -139,13 +139,9 @@ def keeper_file(flavour: Flavour, cluster: ClusterSpec, node: NodeSpec, *, joini
         **common_to_keepers(flavour, cluster, node),
         "scope": cluster.short_id,
         "etcd": [client_url(member) for member in etcd_members(cluster.nodes)],
-        "binlogs": str(VOLUME / "binlog"),
-        "errant": str(VOLUME / "errant"),
         "rebuild_file": str(VOLUME / "rebuild"),
         "copied_file": str(VOLUME / "copied"),
         "joining": joining,
-        "server": flavour.server,
-        "server_file": SERVER_FILE,
         "replication": {"user": REPLICATION_USER, "password": cluster.secrets.replication},
     }
     return NodeFile(KEEPER_FILE, json.dumps(told, indent=1), "0600", USER)
@@ -163,5 +159,9 @@ def common_to_keepers(flavour: Flavour, cluster: ClusterSpec, node: NodeSpec) ->
         "pid_file": str(flavour.run / "mysqld.pid"),
         "progress_file": str(flavour.run / "copied-bytes"),
         "data": str(VOLUME / "data"),
+        "binlogs": str(VOLUME / "binlog"),
+        "errant": str(VOLUME / "errant"),
+        "server": flavour.server,
+        "server_file": SERVER_FILE,
         "copy": [*flavour.copy[:1], f"--defaults-file={SERVER_FILE}", *flavour.copy[1:]] if flavour.copy else [],
     }

@@ -18,7 +18,7 @@ from ccx.cmon.engines.mysql_family.galera.layout import (
     START_SCRIPT,
     VIEW_FILE,
 )
-from ccx.cmon.engines.mysql_family.layout import CONFIGURATION, KEEPER_UNIT, USER, VOLUME, apart_file
+from ccx.cmon.engines.mysql_family.layout import CONFIGURATION, KEEPER_UNIT, USER, apart_file
 from ccx.cmon.engines.mysql_family.units import keeper_unit, started_by_script
 from ccx.cmon.etcd import files as etcd_files
 from ccx.cmon.node_file import NodeFile
@@ -102,12 +102,8 @@ def keeper_file(cluster: ClusterSpec, node: NodeSpec, *, joining: bool = False) 
         "nodes": {member.label: member.address for member in cluster.nodes},
         "joining": joining,
         "domain": FLAVOUR.domain,
-        "server": FLAVOUR.server,
-        "server_file": family.SERVER_FILE,
         "view_file": str(VIEW_FILE),
         "bootstrap_file": str(BOOTSTRAP_FILE),
-        "binlogs": str(VOLUME / "binlog"),
-        "errant": str(VOLUME / "errant"),
         "waiting_file": str(FLAVOUR.run / "waiting.json"),
         "apart_file": str(apart_file(FLAVOUR)),
     }
