@@ -207,20 +207,11 @@ class Keeper:
             if self._member_lease == "0" or not self._etcd.renew(self._member_lease):
                 self._member_lease, fresh = self._etcd.grant(MEMBER_TTL), True
             self._member_renewed = now
-        empty = not server.running and self._has_nothing()
-        if empty and seen.leader is None and seen.term is not None:
-            # It never was a replica, so it has acknowledged nothing: nobody has to wait for its word.
-            self._frozen = seen.term.number
-        counts = server.running or empty
-        frozen = self._frozen if seen.term is not None and self._frozen == seen.term.number and counts else 0
+        frozen = self._frozen if seen.term is not None and self._frozen == seen.term.number and server.running else 0
         text = json.dumps({"frozen": frozen, "received": server.received if frozen else 0})
         if fresh or text != self._reported:
             self._etcd.put(f"{self._prefix}members/{self.me}", text, self._member_lease)
             self._reported = text
-
-    def _has_nothing(self) -> bool:
-        """No data, and none that are being given up either."""
-        return not any(Path(self.told[what]).exists() for what in ("data", "rebuild_file"))
 
     def _change(self, before: dict[str, int], puts: dict[str, tuple[str, str]], deletes: list[str]) -> bool:
         return self._etcd.change(
