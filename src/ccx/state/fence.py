@@ -83,7 +83,7 @@ async def _fence(subject: Subject, cluster: ClusterSpec, node: Node, votes: dict
                 if not seeing:
                     return Evidence(Outcome.UNDECIDED, f"only {len(votes)} peers of {node.label} could be asked")
                 return Evidence(Outcome.ONLY_WE, f"the control plane can't reach {node.label}, but {seeing} can")
-            await subject.cloud.power_off(node.server, subject.tags(await _token(subject)))
+            await subject.cloud.power_off(node.server, subject.tags(await token(subject)))
             why = f"the control plane and {len(votes)} of its peers lost {node.label}; the cloud turned it off"
         else:
             why = f"the cloud reports that {node.label} is off"
@@ -96,7 +96,7 @@ async def _fence(subject: Subject, cluster: ClusterSpec, node: Node, votes: dict
     return Evidence(Outcome.RELEASED if led else Outcome.NOT_LEADING, why)
 
 
-async def _token(subject: Subject) -> int:
+async def token(subject: Subject) -> int:
     """The running job's claim, so that fencing never makes that job stale; else a new one."""
     async with subject.services.sessions.begin() as tx:
         running = await jobs.active(tx, str(subject.datastore.id))

@@ -310,7 +310,11 @@ class Watcher:
             datastore = await datastores.get(tx, self._id)
             members = nodes.members(datastore)
             due = repair.decide(view, members, utc_now(), timedelta(seconds=wanted.delay))
-            if due is None or await jobs.active(tx, str(self._id)) is not None:
+            running = await jobs.active(tx, str(self._id))
+            if isinstance(due, repair.PowerOn) and running is not None and running.kind == "replace_node":
+                # It waits for a cluster, which may wait for these; the one that it replaces is its own to deal with.
+                due = repair.PowerOn(tuple(n for n in due.nodes if str(n.id) != running.args["node_id"]))
+            elif due is None or running is not None:
                 return
             if isinstance(due, repair.Replace):
                 audit.record(tx, "ccx-state-worker", "replace", self._id, node=due.node.label)
@@ -352,6 +356,6 @@ class Watcher:
             return
         async with self._services.sessions.begin() as tx:
             audit.record(tx, "ccx-state-worker", "power on", self._id, node=node.label)
-            token = await jobs.next_token(tx)
+        token = await fence.token(subject)
         await subject.cloud.power_on(node.server, subject.tags(token))
         self._started[node.label] = asyncio.get_running_loop().time()
