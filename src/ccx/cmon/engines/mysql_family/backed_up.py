@@ -19,7 +19,7 @@ _LOOK_EVERY = 0.5
 
 
 class BackedUpEngine(FamilyEngine):
-    """Implements ``BacksUp``, ``Proves``, ``TellsPosition`` and ``NumbersTransactions`` of :mod:`ccx.cmon.backup`."""
+    """Implements of :mod:`ccx.cmon.backup` ``BacksUp``, ``Proves``, ``HandsOver`` and what tells places in the log."""
 
     written_last = MANIFEST
     flavour: ClassVar[Flavour]
@@ -103,3 +103,9 @@ class BackedUpEngine(FamilyEngine):
 
     async def transaction_at(self, channel: NodeChannel, cluster: ClusterSpec, number: int) -> str | None:
         return await handover.transaction_at(channel, await self._primary(cluster), number)
+
+    async def stop(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
+        await handover.stop(self.flavour, channel, cluster, await self.observe(cluster), token)
+
+    async def start_again(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
+        await handover.start_again(channel, cluster, cluster.node(label), self._units(cluster, label), token)

@@ -1,4 +1,4 @@
-"""Ending a cluster that another one takes the place of, and starting it again; for servers whose keepers elect."""
+"""Ending a cluster that another one takes the place of, and starting it again."""
 
 from __future__ import annotations
 
@@ -11,26 +11,27 @@ from ccx.cmon.engines.mysql_family.layout import KEEPER_UNIT, Flavour
 from ccx.cmon.node_channel import NodeChannel, NodeUnreachable
 from ccx.cmon.spec import ClusterSpec, ClusterView, NodeSpec
 
-_SOON_S, _SERVER_S, _STORED_S = 20.0, 125.0, 60.0
+_SERVER_S, _STORED_S = 125.0, 60.0
 
 
 async def stop(flavour: Flavour, channel: NodeChannel, cluster: ClusterSpec, view: ClusterView, token: int) -> None:
-    """First who could elect another primary; then the primary, while replicas still receive; then the replicas.
+    """First who could take the primary's place; then the primary, whose log's end goes into the store; then the rest.
 
-    So no write that is being acknowledged waits for a copy that never comes, and what was acknowledged is in the
-    primary's log when that ends, and from there in the store.
+    Replicas receive as long as the primary runs: no write that is being acknowledged waits for a copy that never comes.
+    Members of a group leave it before: the one that is left has every write, and acknowledges alone.
     """
     primary = next((node for node in cluster.nodes if view.primary and node.label == view.primary.label), None)
     others = [node for node in cluster.nodes if node != primary]
     ends = [mariadb_backup.SHIPPER] * (cluster.backup is not None) + [flavour.unit]
-    await asyncio.gather(*(_stop(channel, node, [KEEPER_UNIT], token, _SOON_S) for node in others))
+    first, then = ([KEEPER_UNIT, *ends], []) if flavour.group else ([KEEPER_UNIT], ends)
+    await asyncio.gather(*(_stop(channel, node, first, token, _SERVER_S) for node in others))
     ended = primary is not None and await _stop(channel, primary, [KEEPER_UNIT, *ends], token, _SERVER_S)
     try:
         if primary is not None and ended and cluster.backup is not None:
             what = "store the end of the log"
             await ask(channel, primary, "mariadb-ship-rest", {}, what, token=token, timeout=_STORED_S)
     finally:
-        await asyncio.gather(*(_stop(channel, node, ends, token, _SERVER_S) for node in others))
+        await asyncio.gather(*(_stop(channel, node, then, token, _SERVER_S) for node in others if then))
 
 
 async def _stop(channel: NodeChannel, node: NodeSpec, units: Sequence[str], token: int, within: float) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ccx.cmon.engines.base import Port, Proof
-from ccx.cmon.engines.mysql_family import config, handover
+from ccx.cmon.engines.mysql_family import config
 from ccx.cmon.engines.mysql_family.backed_up import BackedUpEngine
 from ccx.cmon.engines.mysql_family.layout import KEEPER, MYSQL
 from ccx.cmon.engines.mysql_family.mariadb.endpoints import ETCD, KEEPER_STATUS
@@ -48,9 +48,3 @@ class MariaDbEngine(BackedUpEngine, ReplicationEngine):
     ) -> None:
         await super().join(channel, cluster, label, token, progress)
         await self._ship_from(channel, cluster, label, token)
-
-    async def stop(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
-        await handover.stop(self.flavour, channel, cluster, await self.observe(cluster), token)
-
-    async def start_again(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
-        await handover.start_again(channel, cluster, cluster.node(label), self._units(cluster, label), token)
