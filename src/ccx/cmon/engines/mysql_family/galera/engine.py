@@ -54,8 +54,13 @@ class GaleraEngine(BackedUpEngine):
     proofs = (
         Proof(
             ("11.8",),
-            "on real nodes: all that is said here; its backups and restores in parts, not yet in one run",
-            ("e2e/test_galera.py", "e2e/test_galera_backup.py"),
+            "on real nodes: all that is said here",
+            (
+                "e2e/test_galera_engine.py",
+                "e2e/test_galera.py",
+                "e2e/test_galera_backup.py",
+                "e2e/test_galera_restore_in_place.py",
+            ),
         ),
         Proof(("10.11", "11.4"), "its configuration; not run", ("unit/test_cmon_galera.py",)),
     )
