@@ -152,6 +152,12 @@ class Watcher:
         self._reached(label)
         await self._probe_a_replica(subject, spec, label)
 
+    def _newly_silent(self, view: ClusterView) -> str | None:
+        """Who leads by the cluster's word and does not answer us, while its peers were not asked about it yet."""
+        leading = next((m.label for m in view.members if m.role is Role.PRIMARY), None)
+        known = leading is None or leading in self._fenced or leading == self._only_we or self._is_booting(leading)
+        return leading if not known and leading in view.unreachable else None
+
     def _is_booting(self, label: str) -> bool:
         started = self._started.get(label)
         return started is not None and asyncio.get_running_loop().time() - started < BOOTING
@@ -210,6 +216,13 @@ class Watcher:
         if self._only_we not in {node.label for node in members}:
             self._only_we = None  # it was replaced
         view = await subject.engine.observe(spec)
+        if (silent := self._newly_silent(view)) is not None:
+            # Whether only we have lost it is found out before anything is said of it.
+            self._primary = silent
+            await self._probe()
+            if silent in self._fenced:
+                return False
+            view = await subject.engine.observe(spec)
         off = await self._off(subject, members, view)
         expiries = {label: pki.expires_at(pair.certificate) for label, pair in spec.secrets.nodes.items()}
         found = verdict.judge(

@@ -21,14 +21,14 @@ from tests.integration.saga.simulated import simulated_cloud
 
 from ccx import jobs
 from ccx.cmon.engines.simulated import SimulatedEngine
-from ccx.cmon.spec import ClusterSpec
+from ccx.cmon.spec import ClusterSpec, ClusterView
 from ccx.errors import Transient
 from ccx.jobs import Runner
 from ccx.runner.subject import Subject
 from ccx.state import watcher
 from ccx.state.worker import StateWorker
 from ccx.stores import nodes
-from ccx.stores.models import Audit, Status
+from ccx.stores.models import Audit, Outbox, Status
 
 
 @pytest.fixture(scope="module")
@@ -99,6 +99,45 @@ async def test_a_primary_that_died_before_anybody_watched_is_missed_all_the_same
             await watching
 
 
+class OutOfSight(SimulatedEngine):
+    """From some moment on who leads does not answer the control plane. Its peers see it as before."""
+
+    away = False
+
+    async def alive(self, cluster: ClusterSpec, label: str, within: float) -> bool:
+        led = (await super().observe(cluster)).primary
+        return await super().alive(cluster, label, within) and not (self.away and led and led.label == label)
+
+    async def observe(self, cluster: ClusterSpec) -> ClusterView:
+        seen = await super().observe(cluster)
+        if not self.away or (led := seen.primary) is None:
+            return seen
+        members = tuple(replace(m, healthy=False) if m is led else m for m in seen.members)
+        return replace(seen, members=members, unreachable=(*seen.unreachable, led.label))
+
+
+async def test_a_primary_that_only_the_control_plane_cant_reach_is_never_said_to_have_failed(
+    installation: SagaInstallation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watcher, "PROBE_EVERY", 0.05)
+    monkeypatch.setattr(watcher, "UNSETTLED_EVERY", 0.1)
+    saga = await _started(installation, 3)
+    engine = OutOfSight(installation.services.channel)
+    services = replace(installation.services, engine=lambda vendor, topology="": engine)
+    engine.away = True  # the first thing that is done is to compare, before any probe
+    watching = asyncio.create_task(watcher.Watcher(services, saga.datastore_id).run())
+    try:
+        await eventually(lambda: _is(saga, Status.DEGRADED), 30)
+        engine.away = False
+        await eventually(lambda: _is(saga, Status.STARTED), 30)
+    finally:
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+    assert (await _statuses(saga))[-2:] == ["DEGRADED", "STARTED"]
+    assert Status.FAILURE.value not in await _statuses(saga)
+
+
 async def test_a_datastore_whose_watcher_failed_is_watched_again(
     installation: SagaInstallation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,6 +191,13 @@ async def _tried_in_vain(engine: Counting, times: int) -> bool:
 
 async def _is(saga: Saga, status: Status) -> bool:
     return (await saga.datastore()).status is status
+
+
+async def _statuses(saga: Saga) -> list[str]:
+    """One after the other, as they were reported."""
+    wanted = select(Outbox.payload).where(Outbox.subject == f"ccx.datastore.{saga.datastore_id}.status")
+    async with saga.installation.services.sessions() as tx:
+        return [payload["to"] for payload in await tx.scalars(wanted.order_by(Outbox.id))]
 
 
 async def _fencings(saga: Saga) -> list[str]:
