@@ -33,15 +33,6 @@ def test_what_there_is_not_is_refused_and_what_there_is_is_named(
     assert remedy in refused.value.remedy
 
 
-@pytest.mark.parametrize(("vendor", "topology"), [("postgres", ""), ("mariadb", "replication"), ("mariadb", "galera")])
-def test_restores_are_shown_of_what_can_be_restored_in_place(vendor: str, topology: str) -> None:
-    if choose(vendor, topology).restored_in_place:
-        assert choose(vendor, topology, restore=True).order() == choose(vendor, topology).order()
-    else:
-        with pytest.raises(Invalid, match="can't be restored in place yet"):
-            choose(vendor, topology, restore=True)
-
-
 def test_the_program_says_so_and_starts_nothing() -> None:
     words = [sys.executable, "-m", "ccx.demo", "--vendor", "oracle", "--down"]
     told = subprocess.run(words, capture_output=True, text=True, check=False)

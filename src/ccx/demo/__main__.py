@@ -34,7 +34,7 @@ def main() -> int:
     parser.add_argument("--down", action="store_true", help="remove everything that the demonstration made")
     options = parser.parse_args()
     try:
-        choice = choose(options.vendor, options.topology, restore=options.restore)
+        choice = choose(options.vendor, options.topology)
     except Invalid as refusal:
         parser.error(f"{refusal.field}: {refusal.err}. {refusal.remedy}")
     if options.down:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ccx.cmon import engines
-from ccx.cmon.backup.base import HandsOver
 from ccx.demo.client import Client
 from ccx.demo.mariadb import MariaDb
 from ccx.demo.postgresql import PostgreSql
 from ccx.errors import Invalid
-from ccx.settings import Database, Paths, Settings, TypeOfCluster
+from ccx.settings import Database, TypeOfCluster
 from ccx.settings.vendors import OFFERS
 
 _CLIENTS: dict[str, type[Client]] = {"mariadb": MariaDb, "postgres": PostgreSql}
@@ -34,12 +32,6 @@ class Choice:
         """Whether it is what the vendor makes of an order that names no topology."""
         return self.topology == self.database.types[0]
 
-    @property
-    def restored_in_place(self) -> bool:
-        """Whether it can be."""
-        settings = Settings(paths=Paths.of("demo"), databases=(self.database,))
-        return isinstance(engines.get(self.database.code, settings, self.topology.code), HandsOver)
-
     def __str__(self) -> str:
         of = "" if self.usual else f" ({self.topology.name})"
         return f"{self.database.name} {self.version}{of}"
@@ -54,8 +46,8 @@ class Choice:
         return () if self.database.code == USUAL else ("--set", f"databases=[{USUAL}, {self.database.code}]")
 
 
-def choose(vendor: str = USUAL, topology: str = "", *, restore: bool = False) -> Choice:
-    """Raises Invalid for what there is not, and names what there is. ``restore``: it has to be restored in place."""
+def choose(vendor: str = USUAL, topology: str = "") -> Choice:
+    """Raises Invalid for what there is not, and names what there is."""
     if vendor not in _CLIENTS:
         raise Invalid(
             f"there is nothing to show of {vendor!r}", field="--vendor", remedy=f"Choose {' or '.join(_CLIENTS)}"
@@ -69,10 +61,4 @@ def choose(vendor: str = USUAL, topology: str = "", *, restore: bool = False) ->
             f"{database.name} has no topology {topology!r}{belongs}", field="--topology",
             remedy=f"With --vendor {vendor} choose {' or '.join(kinds)}",
         )  # fmt: skip
-    choice = Choice(database, kinds[topology] if topology else database.types[0], _CLIENTS[vendor]())
-    if restore and not choice.restored_in_place:
-        raise Invalid(
-            f"{choice} can't be restored in place yet, which is the first part of --restore", field="--restore",
-            remedy="Leave it out, or choose another topology",
-        )  # fmt: skip
-    return choice
+    return Choice(database, kinds[topology] if topology else database.types[0], _CLIENTS[vendor]())
