@@ -19,6 +19,7 @@ from agent.ccx_agent.galera_rules import (
     decide,
     donors,
 )
+from agent.ccx_agent.galera_start import _branched as branched
 from agent.ccx_agent.galera_start import _follows as follows
 from hypothesis import given
 from hypothesis import strategies as st
@@ -169,6 +170,15 @@ def test_only_who_has_a_beginning_of_what_the_group_has_is_sent_the_rest(own: Po
     serving = [{"history": HISTORY, "committed": 12}, {"history": HISTORY, "committed": 3}]
     assert follows(own, serving) is joins
     assert not follows(own, [{"serves": True}]), "whose history is not known is copied"
+
+
+def test_where_a_person_chose_who_begins_nobody_of_before_is_sent_only_the_rest() -> None:
+    begun = branched(at(7))
+    assert (begun.seqno, begun.view, begun.known) == (7, THREE, True)
+    group = [{"history": begun.history, "committed": 12}]
+    for before in (at(7), at(9)):
+        assert not follows(before, group), "it may have what was given up"
+    assert follows(begun, group)
 
 
 def test_who_was_out_of_step_for_a_copy_that_has_ended_is_set_back_whoever_it_is() -> None:
