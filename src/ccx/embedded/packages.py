@@ -1,6 +1,7 @@
-"""Packages for nodes of the stock image: a mirror on the local cloud's network, run beside the control plane.
+"""What the local cloud's nodes start from: images, and a mirror for those that install their packages themselves.
 
-It is filled when the stock image is chosen, and not before: nodes of the baked image need nothing from it.
+The mirror is on their network, and run beside the control plane. It is filled when the stock image is chosen, and not
+before: nodes of a baked image need nothing from it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from pathlib import Path
 import yaml
 
 from ccx.clouds.local import image, network, package_server, packages
+from ccx.cmon import engines
+from ccx.cmon.engines.base import BakesSome
 from ccx.embedded.layout import USER, Layout
 from ccx.embedded.part import Process
 from ccx.errors import Invalid
@@ -51,11 +54,26 @@ def wanted(settings: Settings, layout: Layout) -> bool:
     return settings.mirror.packages == layout.mirror_url and any(c.type == "local" and c.stock for c in settings.clouds)
 
 
+def baked(settings: Settings) -> list[str]:
+    """The images that hold what is on offer; none for what no image holds in an offered version."""
+    found = set()
+    for database in filter(lambda offered: offered.enabled, settings.databases):
+        for kind in database.types:
+            engine = engines.get(database.code, settings, kind.code)
+            if not isinstance(engine, BakesSome) or set(engine.baked) & set(database.versions):
+                found.add(engine.image)
+    return sorted(found)
+
+
 def prepare(settings: Settings, layout: Layout, say: Callable[[str], None]) -> None:
-    """Makes the stock image where it is chosen and missing, and fills our mirror where it is used.
+    """Makes the images that nodes of what is on offer start from, where they are missing; fills our mirror if used.
 
     Blocks for minutes at first, and for a moment later. Raises :class:`ccx.errors.CcxError`.
     """
+    if any(c.type == "local" and not c.stock for c in settings.clouds):
+        for kind in baked(settings):
+            if image.find_image(kind) is None:
+                image.ensure_image(kind, say=say)
     if not any(c.type == "local" and c.stock for c in settings.clouds):
         return
     with ThreadPoolExecutor(2) as pool:  # one waits for the archive while the other unpacks

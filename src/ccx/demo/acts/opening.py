@@ -5,8 +5,6 @@ from __future__ import annotations
 import socket
 import time
 
-from ccx.clouds.local.image import ensure_image, find_image
-from ccx.cmon import engines
 from ccx.demo.choice import Choice
 from ccx.demo.stage import INSTANCE, NAME, Stage
 from ccx.settings import Settings, load
@@ -32,11 +30,6 @@ def start(stage: Stage, choice: Choice) -> Settings:
 
 
 def create(stage: Stage, settings: Settings, choice: Choice) -> None:
-    image = engines.get(choice.database.code, settings, choice.topology.code).image
-    if find_image(image) is None:
-        with stage.scene(f"make the image of {choice.database.name}'s nodes, once") as said:
-            ensure_image(image, say=stage.say)
-            said["outcome"] = image
     with stage.scene(f"create a three-node {choice} datastore") as said:
         stage.run(
             "datastore", "create", NAME, *choice.order(), "--nodes", "3", "--size", "tiny", "--volume-size", "10",
