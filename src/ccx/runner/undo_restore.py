@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ccx import jobs
+from ccx.errors import Conflict
 from ccx.jobs import Job, Lane, operation
 from ccx.runner import branches
 from ccx.runner.restore_in_place import hand_over
@@ -24,6 +25,8 @@ async def undo_restore(job: Job, datastore_id: str) -> None:
     services: Services = job.services
     before = await job.transaction("before", takeover.members(datastore_id))
     restored, kept = [UUID(m) for m in before["members"]], [UUID(m) for m in before["kept"]]
+    if not kept:  # it was confirmed while this waited for its turn
+        raise Conflict("nothing is kept of before a restore in place", remedy="There is nothing to do")
     subject = await Subject.load(services, datastore_id)
 
     await hand_over(job, subject, restored, served=before["served"], state=branches.KEPT)

@@ -11,10 +11,11 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 from tests.integration.conftest import Database
-from tests.integration.rest.conftest import NORTH, Api, make_services
+from tests.integration.rest.conftest import NORTH, Api, eventually, make_services
 from tests.integration.rest.test_backups import PATH, record, row
 from tests.integration.rest.test_bad_input import rows
 
+import ccx.runner.undo_restore  # noqa: F401 - registers its operation
 from ccx import jobs
 from ccx.cmon.engines.simulated import SimulatedEngine
 from ccx.cmon.node_channel import NodeChannel
@@ -186,3 +187,22 @@ async def test_while_the_data_of_before_are_kept_it_is_refused_with_what_decides
     told = await refused(user, services, uuid, {"in_place": True})
     assert told["code"] == 409
     assert "confirm-restore" in told["remedy"]
+
+
+async def test_taking_back_what_was_confirmed_meanwhile_touches_nothing_that_serves(
+    user: Api, services: Services
+) -> None:
+    uuid = await user.started()
+    async with services.sessions.begin() as tx:
+        datastore = await datastores.get(tx, UUID(uuid))
+        datastore.restoring = {"branch": 0, "of": 0, "state": branches.KEPT, "kept_until": "2120-01-01T00:00:00+00:00"}
+    asked = (await user.post(f"{PATH}/{uuid}/restore/undo")).json()
+
+    async def ended() -> dict[str, Any] | None:
+        job: dict[str, Any] = (await user.get(f"/deployment/v2/jobs/{asked['job_id']}")).json()
+        return job if job["finished_at"] else None
+
+    job = await eventually(ended)
+    assert job["error"] == "nothing is kept of before a restore in place"
+    assert [step["name"] for step in job["steps"]] == ["before"]
+    assert (await user.get(f"/deployment/v3/data-stores/{uuid}")).json()["cluster_status"] == "STARTED"
