@@ -57,6 +57,13 @@ def test_what_cannot_be_restored_is_not_counted() -> None:
     assert removable([full(60, unusable="torn"), full(50, good=False)], NOW, 1, 1) == []
 
 
+def test_what_builds_on_one_that_is_missing_is_never_the_reason_that_the_last_good_one_goes() -> None:
+    orphan = after(full(20), 10)
+    assert removable([full(60), orphan], NOW, 0, 1) == []
+    assert removable([full(60), orphan], NOW, 5, 0) == []
+    assert removable([orphan, full(5)], NOW, 1, 1) == [orphan.label]
+
+
 @st.composite
 def backups(draw: st.DrawFn) -> list[One]:
     found: list[One] = []

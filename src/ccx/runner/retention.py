@@ -33,7 +33,7 @@ def removable(backups: Sequence[Kept], now: datetime, days: int, count: int) -> 
     What can't be restored is neither counted nor relied on, and never the reason that the last good one goes.
     """
     chains = sorted(_chains(backups), key=lambda chain: chain[0].ended_at)
-    usable = [chain for chain in chains if _whole(chain[:1])]
+    usable = [chain for chain in chains if chain[0].parent is None and _whole(chain[:1])]
     if not usable or not (days or count):
         return []
     wanted: list[Sequence[Kept]] = [usable[-1], *usable[-count:]] if count else [usable[-1]]
