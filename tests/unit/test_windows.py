@@ -57,6 +57,19 @@ def test_a_time_before_the_named_backups_end_is_refused() -> None:
         windows.choose(CHAIN, OPEN, "3F", NOON + timedelta(hours=2))
 
 
+def test_a_time_in_the_window_that_no_backup_of_its_past_reaches_is_refused() -> None:
+    """Backups of other branches make the window; what led to this one's beginning is no longer kept."""
+    with pytest.raises(Invalid, match="no backup reaches to 2026-03-01T12:30:00Z") as refused:
+        windows.choose([backup("3F", 6)], OPEN, None, NOON + timedelta(hours=0.5))
+    assert (refused.value.field, refused.value.remedy) == (
+        "pitr_stop_time", "Choose a time after 2026-03-01T18:00:01Z",
+    )  # fmt: skip
+    for to in (None, NOON + timedelta(hours=7)):
+        with pytest.raises(NotFound, match="no backup that is whole leads there") as absent:
+            windows.choose([backup("3F", 6, good=False)], OPEN, None, to)
+        assert absent.value.remedy == "Make one: ccx backup create"
+
+
 def test_an_unknown_backup_is_not_found() -> None:
     with pytest.raises(NotFound, match="there is no backup 9F"):
         windows.choose(CHAIN, OPEN, "9F", None)

@@ -89,15 +89,28 @@ def choose(backups: Sequence[Backup], found: Window, label: str | None, to: date
         if named is None:
             raise NotFound(f"there is no backup {label}", field="backup_id", remedy="List them: ccx backup list")
         _check_usable(named, backups)
-        backups = [named]
-    elif to is None:
-        backups = [backup for backup in backups if is_whole(backup, backups)]
+        there = [named]
     else:
-        backups = [b for b in backups if is_whole(b, backups) and b.ended_at + _WHOLE <= to]
+        there = [backup for backup in backups if is_whole(backup, backups)]
     if to is not None:
-        _check_time(found, to, backups[0] if label is not None else None)
-        _check_gap(backups, to)
-    return max(backups, key=lambda backup: backup.ended_at)
+        _check_time(found, to, there[0] if label is not None else None)
+    there = _reaching(there, to)
+    if to is not None:
+        _check_gap(there, to)
+    return max(there, key=lambda backup: backup.ended_at)
+
+
+def _reaching(whole: Sequence[Backup], to: datetime | None) -> list[Backup]:
+    """Those that ended before it. Other branches' backups may make the window wider than these reach."""
+    there = [backup for backup in whole if to is None or backup.ended_at + _WHOLE <= to]
+    if not whole:
+        raise NotFound("no backup that is whole leads there", remedy="Make one: ccx backup create")
+    if to is not None and not there:
+        first = min(backup.ended_at for backup in whole) + _WHOLE
+        raise Invalid(
+            f"no backup reaches to {_shown(to)}", field="pitr_stop_time", remedy=f"Choose a time after {_shown(first)}"
+        )
+    return there
 
 
 def _check_time(found: Window, to: datetime, named: Backup | None) -> None:
