@@ -16,7 +16,7 @@ from ccx.cmon.backup import BacksUp, Kind
 from ccx.cmon.backup.base import Backup
 from ccx.cmon.node_channel import NodeUnreachable
 from ccx.db import utc_now
-from ccx.errors import CcxError, Invalid
+from ccx.errors import CcxError, Invalid, Transient
 from ccx.jobs import Step, TransactionBody, schedules
 from ccx.runner import repositories, windows
 from ccx.runner.policies import policy
@@ -166,7 +166,7 @@ def expire(services: Services, datastore_id: str) -> Action:
             if gone:
                 await engine.expire(services.channel, spec, gone, step.token)
             await _drop_unfinished(services, subject)
-        except CcxError as error:
+        except (CcxError, Transient) as error:
             log.warning("old backups are not removed", datastore=subject.datastore.short_id, reason=str(error))
 
     return action
