@@ -16,6 +16,9 @@ _FIRST = 2.0
 _STRAGGLERS = 0.5
 """Seconds: for the first manager to answer; and for the others once there is one."""
 
+_ALL = 5.0
+"""Seconds for every manager, where something is decided for good by what they say."""
+
 _ETCD = 1.0
 """Seconds for an etcd member. It is asked beside the manager, and waited for only where that answers."""
 
@@ -42,19 +45,20 @@ async def look(clients: Pair, cluster: ClusterSpec, ask: Ask) -> tuple[dict[str,
             asking.cancel()
 
 
-async def reports_of(cluster: ClusterSpec, ask: Ask) -> dict[str, Report]:
-    """What the managers that answered in time report, by label."""
-    calls = {asyncio.ensure_future(ask(node, _FIRST)): node.label for node in cluster.nodes}
+async def reports_of(cluster: ClusterSpec, ask: Ask, *, patiently: bool = False) -> dict[str, Report]:
+    """What the managers that answered in time report, by label. ``patiently``: a slow one counts as much as a quick."""
+    within = _ALL if patiently else _FIRST
+    calls = {asyncio.ensure_future(ask(node, within)): node.label for node in cluster.nodes}
     reports: dict[str, Report] = {}
     pending, clock = set(calls), asyncio.get_running_loop().time
-    deadline = clock() + _FIRST + _STRAGGLERS
+    deadline = clock() + within + _STRAGGLERS
     try:
         while pending:
             done, pending = await asyncio.wait(pending, timeout=deadline - clock(), return_when=asyncio.FIRST_COMPLETED)
             if not done:
                 break
             reports |= {calls[call]: call.result() for call in done if call.exception() is None}
-            if reports:
+            if reports and not patiently:
                 deadline = min(deadline, clock() + _STRAGGLERS)
     finally:
         for call in calls:

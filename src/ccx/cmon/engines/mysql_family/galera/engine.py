@@ -120,7 +120,8 @@ class GaleraEngine(BackedUpEngine):
         return to_view(cluster, await self._reports(cluster))
 
     async def remains(self, cluster: ClusterSpec) -> tuple[Remains, ...]:
-        return deciding.remains(cluster, await self._reports(cluster))
+        # There is no way back from what is decided by this: who has the most may be the slowest to say so.
+        return deciding.remains(cluster, await self._reports(cluster, patiently=True))
 
     async def bootstrap(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
         deciding.check(await self.remains(cluster), label)
@@ -144,8 +145,8 @@ class GaleraEngine(BackedUpEngine):
         primary = await self._primary(cluster)
         await channel.call(primary, "galera-reads", {"current": current}, token=token, timeout=30)
 
-    async def _reports(self, cluster: ClusterSpec) -> dict[str, Report]:
-        return await reports_of(cluster, partial(keeper.status, self._clients.of(cluster)))
+    async def _reports(self, cluster: ClusterSpec, *, patiently: bool = False) -> dict[str, Report]:
+        return await reports_of(cluster, partial(keeper.status, self._clients.of(cluster)), patiently=patiently)
 
     async def close(self) -> None:
         """Ends the connections that are kept."""
