@@ -53,9 +53,10 @@ class Decision(Body):
 
 
 @router.get("/cluster/{datastore_id}/bootstrap")
-async def remains(datastore: OwnedDatastore, services: Context) -> list[RemainsView]:
+async def remains(datastore: OwnedDatastore, tx: Transaction, services: Context) -> list[RemainsView]:
     """What each node has, by its own word: what a decision would go by."""
     subject, engine = _decided(services, datastore)
+    await tx.commit()  # nodes may take their time; no connection is held meanwhile
     return [RemainsView.of(one) for one in await engine.remains(await subject.cluster())]
 
 
@@ -65,17 +66,18 @@ async def bootstrap(
 ) -> Done:
     """Has the cluster go on with that node's data, where it would wait for a lost one else. There is no way back."""
     subject, engine = _decided(services, datastore)
+    token, confirmed = await jobs.last_token(tx, str(datastore.id)), decision.confirm == datastore.name
+    if confirmed:
+        audit.record(tx, caller.actor, "bootstrap", datastore.id, node=decision.node)
+    await tx.commit()
     cluster = await subject.cluster()
-    if decision.confirm != datastore.name:
+    if not confirmed:
         known = "; ".join(one.in_words() for one in await engine.remains(cluster))
         raise Invalid(
             f"what only other nodes than {decision.node} have would be given up: {known}",
             field="confirm",
             remedy="Wait for the nodes that are missing, or give the datastore's name",
         )
-    token = await jobs.last_token(tx, str(datastore.id))
-    audit.record(tx, caller.actor, "bootstrap", datastore.id, node=decision.node)
-    await tx.commit()
     await engine.bootstrap(services.channel, cluster, decision.node, token)
     return Done()
 

@@ -29,9 +29,10 @@ class ReadsWish(Body):
 
 
 @router.get("/cluster/{datastore_id}/reads")
-async def reads(datastore: OwnedDatastore, services: Context) -> Reads:
+async def reads(datastore: OwnedDatastore, tx: Transaction, services: Context) -> Reads:
     """Whether reads on replicas may be behind what was acknowledged."""
     subject, engine = _held(services, datastore)
+    await tx.commit()  # nodes may take their time; no connection is held meanwhile
     return Reads(current=await engine.reads_are_current(await subject.cluster()))
 
 
