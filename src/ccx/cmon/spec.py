@@ -124,6 +124,11 @@ class ClusterView:
         return next((m for m in self.members if m.role is Role.PRIMARY and m.healthy), None)
 
     @property
+    def leading(self) -> str | None:
+        """Label of the node that leads by the cluster's word, even if it serves nobody or was silent just now."""
+        return next((m.label for m in self.members if m.role is Role.PRIMARY), None)
+
+    @property
     def replicas(self) -> tuple[MemberView, ...]:
         return tuple(m for m in self.members if m.role is Role.REPLICA)
 

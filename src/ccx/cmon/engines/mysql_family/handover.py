@@ -20,7 +20,7 @@ async def stop(flavour: Flavour, channel: NodeChannel, cluster: ClusterSpec, vie
     Replicas receive as long as the primary runs: no write that is being acknowledged waits for a copy that never comes.
     Members of a group leave it before: the one that is left has every write, and acknowledges alone.
     """
-    primary = next((node for node in cluster.nodes if view.primary and node.label == view.primary.label), None)
+    primary = next((node for node in cluster.nodes if node.label == view.leading), None)
     others = [node for node in cluster.nodes if node != primary]
     ends = [mariadb_backup.SHIPPER] * (cluster.backup is not None) + [flavour.unit]
     first, then = ([KEEPER_UNIT, *ends], []) if flavour.group else ([KEEPER_UNIT], ends)

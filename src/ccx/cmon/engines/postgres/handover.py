@@ -13,10 +13,9 @@ _STOPPED_WITHIN_S = 150
 
 async def stop(channel: NodeChannel, cluster: ClusterSpec, view: ClusterView, token: int) -> None:
     """Replicas first: they would take over from a primary that ends. That one then archives the last of its log."""
-    primary = view.primary.label if view.primary else None
-    await asyncio.gather(*(_stop(channel, node, token) for node in cluster.nodes if node.label != primary))
+    await asyncio.gather(*(_stop(channel, node, token) for node in cluster.nodes if node.label != view.leading))
     for node in cluster.nodes:
-        if node.label == primary:
+        if node.label == view.leading:
             await _stop(channel, node, token)
 
 
