@@ -103,7 +103,7 @@ async def hand_over(job: Job, subject: Subject, former: list[UUID], *, served: b
     # Its undo is that of all that follows, which must be over before they can serve.
     back = in_place.bring_back(services, datastore_id, former, served=served)
     await job.step("hand over", in_place.nothing, undo=back)
-    await job.step("stop", in_place.stop(services, datastore_id, former), timeout=180)
+    await job.step("stop", in_place.stop(services, datastore_id, former), timeout=in_place.STOPPED_WITHIN_S + 30)
     await job.gather(
         *(
             job.step(f"off {subject.node(m).label}", in_place.power_off(services, datastore_id, m), retry_for=300)

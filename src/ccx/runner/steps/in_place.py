@@ -31,6 +31,8 @@ from ccx.stores import datastores
 from ccx.stores.models import Datastore, Node, NodeStatus
 
 _BACK_WITHIN_S, _AWAY_S, _ON_AGAIN_S, _LOOK_EVERY_S = 240, 30, 5, 0.5
+STOPPED_WITHIN_S = 330
+"""For a server that writes much before it ends, one after those that follow it, and for the end of its log."""
 _HISTORY = re.compile(r"/([0-9A-F]{8})\.history$")
 TAKES_OVER = "what was restored takes over: it serves again as soon as its names point there"
 
@@ -168,10 +170,12 @@ def stop(services: Services, datastore_id: str, members: Sequence[UUID]) -> Acti
         subject = await Subject.load(services, datastore_id)
         cluster = await subject.cluster([subject.node(m) for m in members])
         try:
-            await hands_over(subject).stop(services.channel, cluster, step.token)
-        except (CcxError, Transient) as error:
+            async with asyncio.timeout(STOPPED_WITHIN_S):
+                await hands_over(subject).stop(services.channel, cluster, step.token)
+        except (CcxError, Transient, TimeoutError) as error:
             # Whatever it is: they are turned off next, and what they acknowledged is on their volumes.
-            log.warning("not stopped in good order", datastore=subject.datastore.short_id, reason=str(error))
+            why = str(error) or "it takes too long"
+            log.warning("not stopped in good order", datastore=subject.datastore.short_id, reason=why)
 
     return action
 
