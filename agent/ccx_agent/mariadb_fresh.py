@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import shutil
 import ssl
 import subprocess
 from pathlib import Path
@@ -42,8 +43,7 @@ def make(fresh: Path) -> None:
 
 def _restore(told: dict[str, Any], fresh: Path) -> None:
     """Once: what did not come up would not come up the next time either. It says how far it is, and why it failed."""
-    from ccx_agent.mariadb_restore import NoRestore, restore
-    from ccx_agent.mariadb_store import StoreFailed
+    from ccx_agent.mariadb_restore import restore
 
     state = Path(told["work"]) / "restore-state"
 
@@ -57,9 +57,12 @@ def _restore(told: dict[str, Any], fresh: Path) -> None:
     tell("copying the backup", 0)
     try:
         restore(told, fresh, tell)
-    except (NoRestore, StoreFailed, OSError) as error:
-        tell("", 0, state="failed", err=str(error)[:500])
-        raise SystemExit(str(error)) from None
+    except Exception as error:
+        # Whatever it is: not told, it would be tried over and over, and whoever waits for it would see it go on.
+        why = str(error)[:500] or type(error).__name__
+        shutil.rmtree(fresh, ignore_errors=True)  # it may have filled the volume, which then takes no word either
+        tell("", 0, state="failed", err=why)
+        raise SystemExit(why) from error
     tell("restored", 0, state="restored")
 
 

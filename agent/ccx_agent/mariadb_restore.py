@@ -221,10 +221,10 @@ class _Server:
         ]  # fmt: skip
 
     def __enter__(self) -> _Server:
-        from ccx_agent.mysql_wire import ServerSilent
+        from ccx_agent.mysql_seed import clear
+        from ccx_agent.mysql_wire import ServerRefused, ServerSilent
 
-        for leftover in Path(self._told["binlogs"]).glob("*"):
-            leftover.unlink()
+        clear(Path(self._told["binlogs"]))
         with self._said.open("wb") as said:
             self._process = subprocess.Popen(self._command, stdout=said, stderr=said, cwd="/")
         deadline = time.monotonic() + _STARTS_S
@@ -232,7 +232,7 @@ class _Server:
             try:
                 self._ask(["select 1 as n"])
                 return self
-            except ServerSilent:
+            except (ServerSilent, ServerRefused):
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     self.__exit__()
                     words = self._said.read_text(errors="replace")[-_SAID:]

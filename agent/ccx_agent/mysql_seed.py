@@ -46,6 +46,11 @@ def give_up(told: dict[str, Any], show: list[str]) -> None:
         for old in sorted(errant.glob("*.sql"))[:-_KEPT]:
             old.unlink()
     shutil.rmtree(data, ignore_errors=True)
-    for leftover in binlogs.iterdir():
+    clear(binlogs)
+
+
+def clear(logs: Path) -> None:
+    """Removes a server's logs, whichever it keeps there."""
+    for leftover in logs.iterdir():
         # MariaDB 11.7 and later keep a folder among their logs.
         shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
-from agent.ccx_agent import mariadb_restore, restore
+from agent.ccx_agent import mariadb_fresh, mariadb_restore, restore
+
+AGENT = Path(__file__).parents[2] / "agent"
 
 JOURNAL = """\
 INFO: Running custom bootstrap script: /etc/ccx/postgres/restore
@@ -43,3 +46,23 @@ def test_a_newer_servers_backup_is_refused_by_an_older_one_before_anything_is_co
         return
     with pytest.raises(mariadb_restore.NoRestore, match=r"made by version 11\.8\.10, and the server here is older: 11"):
         mariadb_restore._check_version(one, str(server))
+
+
+def test_a_restore_that_fails_in_any_way_says_so_and_is_not_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of all that may go wrong, a list of backups that nobody can read; a half-made copy may have filled the volume."""
+    rclone = tmp_path / "rclone"
+    rclone.write_text("#!/bin/sh\necho '{\"id\":'\n")
+    rclone.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.syspath_prepend(AGENT)
+    fresh = tmp_path / "data.new"
+    fresh.mkdir()
+    told = {"work": str(tmp_path), "rclone": "rclone.conf", "logs": ["abc"], "backup": "1F"}
+    with pytest.raises(SystemExit):
+        mariadb_fresh._restore(told, fresh)
+    said = json.loads((tmp_path / "restore-state").read_text())
+    assert (said["state"], "Expecting value" in said["err"], fresh.exists()) == ("failed", True, False)
+    with pytest.raises(SystemExit, match="failed before"):
+        mariadb_fresh._restore(told, fresh)
