@@ -112,6 +112,16 @@ def route(parts: Sequence[Part], after: int, goal: int | None = None) -> list[Pi
     return found
 
 
+def in_store(parts: Sequence[Part], term: int, behind: int) -> int:
+    """Up to which transaction the store has the history of ``term``, which began ``behind`` one.
+
+    Of the terms before, the newest says so: an older one may have stored more, which was lost then.
+    """
+    newest = max((part.term for part in parts if part.term <= term), default=term)
+    last = max((part.last for part in parts if part.term == newest), default=0)
+    return last if newest == term else min(last, behind)
+
+
 def gap(parts: Sequence[Part], after: int) -> bool:
     """Whether there is more behind the place where the route from ``after`` ends."""
     pieces = route(parts, after)

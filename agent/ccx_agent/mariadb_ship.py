@@ -139,12 +139,13 @@ class Shipper:
 
     def _begin(self) -> None:
         """Another term: what the store has of the ones before counts as far as this one goes on from there."""
+        from ccx_agent.mariadb_log import in_store
+
         self._term, self._behind = self._ask_term()
         parts = self._parts()
-        own = [part.last for part in parts if part.term == self._term]
-        before = max((part.last for part in parts if part.term < self._term), default=0)
-        self.stored = max(own) if own else min(before, self._behind)
-        self._marked, self._active, self.ships, self._begun = bool(own), "", True, False
+        self.stored = in_store(parts, self._term, self._behind)
+        self._marked = any(part.term == self._term for part in parts)
+        self._active, self.ships, self._begun = "", True, False
 
     def _put(self, file: Path, begins: int, ends: int) -> None:
         """Stores a file that is ended, if it has what the store has not.

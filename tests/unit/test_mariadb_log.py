@@ -14,6 +14,7 @@ from agent.ccx_agent.mariadb_log import (
     begins_behind,
     gap,
     head,
+    in_store,
     needless,
     number,
     parse,
@@ -80,20 +81,35 @@ def test_what_is_older_than_the_oldest_backup_is_needless_but_for_what_says_whic
     assert needless([old, lost, marker, newer], 520) == [old, lost, marker]
 
 
+def test_what_a_lost_primary_stored_is_not_taken_for_what_the_next_one_did_not() -> None:
+    parts = [part(1, 0, 501), part(2, 400, 470)]
+    assert in_store(parts[:1], 2, 450) == 450
+    assert in_store(parts, 2, 450) == 470
+    assert in_store(parts, 3, 480) == 470, "501 is of a history that ended at 450"
+    assert in_store([], 1, 0) == 0
+
+
 @dataclass(frozen=True)
 class Term:
-    """How far into the history before it a primary goes on, what it writes, and where its files end."""
+    """How far into the history before it a primary goes on, what it writes, and where its files end.
+
+    ``stores``: how many of them, before it is lost; the last one's primary stores all.
+    """
 
     lost: int
     writes: int
     cuts: tuple[int, ...]
+    stores: int
 
 
 TERMS = st.lists(
-    st.builds(Term, st.integers(0, 3), st.integers(0, 12), st.lists(st.integers(1, 60), max_size=8).map(tuple)),
+    st.builds(
+        Term, st.integers(0, 3), st.integers(0, 12), st.lists(st.integers(1, 60), max_size=8).map(tuple),
+        st.integers(1, 9),
+    ),
     min_size=1,
     max_size=5,
-)
+)  # fmt: skip
 
 
 @given(TERMS, st.data())
@@ -105,11 +121,11 @@ def test_after_any_failovers_exactly_the_history_that_holds_is_replayed(terms: l
         behind = max(0, len(history) - one.lost)
         history = [*history[:behind], *([at] * one.writes)]
         ends = sorted({min(cut, len(history)) for cut in one.cuts} | {len(history)})
-        reached, marked = min(max((p.last for p, _ in stored), default=0), behind), False
+        reached, marked, left = in_store([p for p, _ in stored], at, behind), False, one.stores
         for begins, last in zip([0, *ends], ends, strict=False):
-            if last > reached or (not marked and begins <= behind <= last):
+            if (left or at == len(terms)) and (last > reached or (not marked and begins <= behind <= last)):
                 stored.append((part(at, begins, last), list(history)))
-                reached, marked = max(reached, last), marked or begins <= behind
+                reached, marked, left = max(reached, last), marked or begins <= behind, left - 1
     after = data.draw(st.integers(0, len(history)))
     replayed: list[int] = []
     for piece in route([p for p, _ in stored], after):
