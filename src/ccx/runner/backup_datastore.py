@@ -64,7 +64,7 @@ async def backup_datastore(job: Job, datastore_id: str, kind: str) -> None:
     )
     # Before anything is removed for its sake, it is seen whether it is good.
     counted = await job.step("count", proof.count(services, datastore_id, f"ccx-{job.id}"), timeout=120)
-    read = await job.step("read back", proof.read_back(services, datastore_id, made), timeout=900)
+    read = await job.step("read back", proof.read_back(services, datastore_id, str(job.id), made), timeout=900)
     await job.step("expire", backups.expire(services, datastore_id), timeout=600)
     found = await job.step("list", backups.look(services, datastore_id), timeout=200, retry_for=600)
     await job.transaction("record", backups.record(services, datastore_id, found, made["id"], counted))

@@ -18,5 +18,6 @@ async def verify_backups(job: Job, datastore_id: str) -> None:
         return
     found = await job.step("list", backups.look(services, datastore_id))
     await job.transaction("known", backups.record(services, datastore_id, found))
-    told = await job.step("read", proof.read_through(services, datastore_id), timeout=900, retry_for=600)
+    read = proof.read_through(services, datastore_id, str(job.id))
+    told = await job.step("read", read, timeout=900, retry_for=600)
     await job.transaction("record", proof.record(services, datastore_id, told))

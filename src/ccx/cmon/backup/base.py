@@ -123,9 +123,12 @@ class Proves(Protocol):
     """An engine whose backups can be proved good; needs the same as :class:`BacksUp`."""
 
     async def read_through(
-        self, channel: NodeChannel, cluster: ClusterSpec, backup: str | None, token: int, progress: Progress
+        self, channel: NodeChannel, cluster: ClusterSpec, name: str, backup: str | None, token: int, progress: Progress
     ) -> Findings:
-        """Reads that backup and the log that it needs, or everything in the store, against the checksums of old."""
+        """Reads that backup and the log that it needs, or everything in the store, against the checksums of old.
+
+        An earlier call with this ``name`` is gone on with; what one of another name found is nobody's any more.
+        """
 
     async def count(self, channel: NodeChannel, cluster: ClusterSpec, point: str, token: int) -> dict[str, Any]:
         """Counts rows for a few seconds, and marks the log so that ``Origin.point`` can restore to that moment.

@@ -55,7 +55,7 @@ def count(services: Services, datastore_id: str, point: str) -> Action:
     return action
 
 
-def read_back(services: Services, datastore_id: str, backup: dict[str, Any]) -> Action:
+def read_back(services: Services, datastore_id: str, name: str, backup: dict[str, Any]) -> Action:
     """Reads what was just backed up, unless that is much; its result is as :func:`read_through`'s, or None."""
 
     async def action(step: Step) -> dict[str, Any] | None:
@@ -67,7 +67,7 @@ def read_back(services: Services, datastore_id: str, backup: dict[str, Any]) -> 
         if backup["stored"] + _stored_below(backup["parent"], known) > _READ_AT_ONCE:
             return None
         try:
-            found: dict[str, Any] = await read_through(services, datastore_id, backup["id"])(step)
+            found: dict[str, Any] = await read_through(services, datastore_id, name, backup["id"])(step)
         except (CcxError, Transient) as error:
             log.warning("a backup is not verified", datastore=subject.datastore.short_id, reason=str(error))
             return None
@@ -84,8 +84,8 @@ def _stored_below(label: str | None, known: list[Backup]) -> int:
     return total
 
 
-def read_through(services: Services, datastore_id: str, label: str | None = None) -> Action:
-    """Has that backup, or everything, read; its result is for :func:`record`."""
+def read_through(services: Services, datastore_id: str, name: str, label: str | None = None) -> Action:
+    """Has that backup, or everything, read; its result is for :func:`record`. ``name``: of this reading, for nodes."""
 
     async def action(step: Step) -> dict[str, Any]:
         subject = await Subject.load(services, datastore_id)
@@ -94,7 +94,7 @@ def read_through(services: Services, datastore_id: str, label: str | None = None
             await step.progress(progress["done"], progress.get("total"), progress.get("unit"), "reading the store")
 
         engine = engine_of(subject)
-        found = await engine.read_through(services.channel, await subject.cluster(), label, step.token, report)
+        found = await engine.read_through(services.channel, await subject.cluster(), name, label, step.token, report)
         ends = {} if label is not None else await _ends(subject, found)
         # Of one backup, only its own log was read: nothing is known of that which those below it need.
         checked = list(found.checked) if label is None else [label, *found.damaged]

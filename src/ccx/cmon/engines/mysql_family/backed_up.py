@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from ccx.cmon.backup import ArchiveState, Backup, Findings, Kind, mariadb_backup
+from ccx.cmon.backup import ArchiveState, Backup, Findings, Kind, mariadb_backup, on_nodes
 from ccx.cmon.engines.mysql_family import backing_up, handover
 from ccx.cmon.engines.mysql_family.engine import FamilyEngine
 from ccx.cmon.engines.mysql_family.layout import MANIFEST, Flavour
@@ -47,15 +47,14 @@ class BackedUpEngine(FamilyEngine):
     async def back_up(
         self, channel: NodeChannel, cluster: ClusterSpec, name: str, kind: Kind, token: int, progress: Progress
     ) -> Backup:
-        await self._primary(cluster)
         view = await self.observe(cluster)
         return await backing_up.back_up(self.flavour, channel, cluster, view, name, kind, token, progress)
 
     async def end_backup(self, channel: NodeChannel, cluster: ClusterSpec, name: str, token: int) -> None:
-        await backing_up.end(channel, cluster, name, token)
+        await on_nodes.clear(channel, cluster, "mariadb-backup-clear", {"name": name}, token)
 
     async def backups(self, channel: NodeChannel, cluster: ClusterSpec) -> list[Backup]:
-        return await backing_up.backups(channel, cluster, await self.observe(cluster))
+        return await backing_up.backups(channel, await self._primary(cluster))
 
     async def expire(self, channel: NodeChannel, cluster: ClusterSpec, remove: Sequence[str], token: int) -> None:
         await backing_up.expire(channel, await self._primary(cluster), remove, token)
@@ -65,7 +64,7 @@ class BackedUpEngine(FamilyEngine):
 
     async def archive_state(self, channel: NodeChannel, cluster: ClusterSpec) -> ArchiveState:
         found = await channel.call(await self._primary(cluster), "mariadb-archive-state", timeout=5)
-        return backing_up.archive_state(found)
+        return on_nodes.archive_state(found, found["waiting"])
 
     async def follow_restore(self, channel: NodeChannel, cluster: ClusterSpec, progress: Progress) -> None:
         watch = asyncio.create_task(backing_up.watch_restore(channel, mariadb_backup.first_of(cluster), progress))
@@ -86,9 +85,10 @@ class BackedUpEngine(FamilyEngine):
         return await backing_up.verify(channel, await self._primary(cluster))
 
     async def read_through(
-        self, channel: NodeChannel, cluster: ClusterSpec, backup: str | None, token: int, progress: Progress
+        self, channel: NodeChannel, cluster: ClusterSpec, name: str, backup: str | None, token: int, progress: Progress
     ) -> Findings:
-        return await backing_up.read_through(channel, await self._primary(cluster), backup, token, progress)
+        primary = await self._primary(cluster)
+        return await backing_up.read_through(channel, cluster, primary, name, backup, token, progress)
 
     async def count(self, channel: NodeChannel, cluster: ClusterSpec, point: str, token: int) -> dict[str, Any]:
         counted = await backing_up.count(channel, await self._primary(cluster))

@@ -3,50 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Coroutine, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from typing import Any
 
 import structlog
 
-from ccx.cmon.backup import ArchiveState, Backup, Findings, Kind, mariadb_backup
+from ccx.cmon.backup import Backup, Findings, Kind, mariadb_backup
+from ccx.cmon.backup.on_nodes import LOOK_EVERY_S, WATCHED_S, ask, begun, clear, patiently
 from ccx.cmon.backup.trouble import StoreTrouble, why
 from ccx.cmon.engines.mysql_family.layout import Flavour
 from ccx.cmon.engines.mysql_family.view import LAG_BOUND
-from ccx.cmon.node_channel import NodeChannel, NodeRefused, NodeUnreachable, Progress
+from ccx.cmon.node_channel import NodeChannel, NodeUnreachable, Progress
 from ccx.cmon.node_file import NodeFile
+from ccx.cmon.primary import primary_of
 from ccx.cmon.spec import ClusterSpec, ClusterView, NodeSpec
-from ccx.errors import CcxError, Transient
+from ccx.errors import CcxError
 
-_WATCHED_S = 30
-"""For so long a node watches work of its own before it is asked again."""
-_LOOK_EVERY_S = 1.0
-_ENDED_WITHIN_S = 20.0
 COUNTED_WITHIN_S = 10
 _CHECKED_WITHIN_S = 6 * 3600
 
 log = structlog.get_logger()
-
-
-async def ask(
-    channel: NodeChannel,
-    node: NodeSpec,
-    verb: str,
-    args: dict[str, Any],
-    what: str,
-    *,
-    token: int | None = None,
-    timeout: float = 150,  # noqa: ASYNC109 - the limit travels to the node as well
-    progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Has the node do something with the store. Raises StoreTrouble (it may pass) or StoreRefusal, with the cause."""
-    try:
-        return await channel.call(node, verb, args, token=token, timeout=timeout, progress=progress)
-    except NodeRefused as refused:
-        if "token" in refused.err:
-            raise
-        raise why(refused.err, f"{what} on {node.label}") from refused
 
 
 async def configure(flavour: Flavour, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
@@ -121,10 +97,10 @@ async def back_up(
     progress: Progress,
 ) -> Backup:
     """The whole of it: whoever makes one later has no half a backup to go on with."""
-    what = "back up"
-    node = await _begun(channel, cluster, name)
+    what, primary = "back up", primary_of(cluster, view)
+    node = await begun(channel, cluster, name)
     if node is None:
-        newest = (await backups(channel, cluster, view))[-1:] if kind is Kind.INCREMENTAL else []
+        newest = (await backups(channel, primary))[-1:] if kind is Kind.INCREMENTAL else []
         # A copy holds a member's commits for a moment: its group must not be what waits for that.
         node = cluster.node(choose(view, kind, newest[0] if newest else None, spared=flavour.group)[0])
         await configure(flavour, channel, cluster, node.label, token)
@@ -134,9 +110,9 @@ async def back_up(
     async def note(seen: dict[str, Any]) -> None:
         far.update({"done": seen["done"], "total": seen["total"], "note": f"copying on {node.label}"})
 
-    watched = {"name": name, "watch": _WATCHED_S}
+    watched = {"name": name, "watch": WATCHED_S}
     while True:
-        seen = await _patiently(
+        seen = await patiently(
             ask(channel, node, "mariadb-backup-state", watched, what, progress=note), progress, far
         )  # fmt: skip
         if seen["state"] != "running":
@@ -155,48 +131,9 @@ async def back_up(
     return made
 
 
-async def _begun(channel: NodeChannel, cluster: ClusterSpec, name: str) -> NodeSpec | None:
-    """The node on which an earlier call began it, if one says so."""
-
-    async def has(node: NodeSpec) -> bool:
-        try:
-            told = await channel.call(node, "task-check", {"name": f"backup-{name}"}, timeout=10)
-        except NodeUnreachable:
-            return False
-        return bool(told["state"] != "absent")
-
-    found = await asyncio.gather(*(has(node) for node in cluster.nodes))
-    return next((node for node, there in zip(cluster.nodes, found, strict=True) if there), None)
-
-
-async def _patiently(
-    call: Coroutine[Any, Any, dict[str, Any]], progress: Progress, far: dict[str, Any]
-) -> dict[str, Any]:
-    """The call's result; as long as it takes, the caller hears each second how far it is, and may end it."""
-    running = asyncio.create_task(call)
-    try:
-        while not (await asyncio.wait({running}, timeout=_LOOK_EVERY_S))[0]:
-            await progress(far)
-        return await running
-    finally:
-        running.cancel()
-
-
-async def end(channel: NodeChannel, cluster: ClusterSpec, name: str, token: int) -> None:
-    """Ends the backup of that name, whichever node makes it. One that is away makes none that could be completed."""
-
-    async def one(node: NodeSpec) -> None:
-        try:
-            await channel.call(node, "mariadb-backup-clear", {"name": name}, token=token, timeout=_ENDED_WITHIN_S)
-        except NodeUnreachable as error:
-            log.info("a node was not told to end its backup", node=node.label, reason=str(error))
-
-    await asyncio.gather(*(one(node) for node in cluster.nodes))
-
-
-async def backups(channel: NodeChannel, cluster: ClusterSpec, view: ClusterView) -> list[Backup]:
+async def backups(channel: NodeChannel, primary: NodeSpec) -> list[Backup]:
     """All that are complete in the store, oldest first."""
-    found = await ask(channel, primary_of(cluster, view), "mariadb-backups", {}, "list the backups")
+    found = await ask(channel, primary, "mariadb-backups", {}, "list the backups")
     return [mariadb_backup.backup_of(one) for one in found["backups"]]
 
 
@@ -211,20 +148,6 @@ async def archive_now(channel: NodeChannel, primary: NodeSpec, token: int) -> No
     await channel.call(primary, "mariadb-archive-marked", args, timeout=90)
 
 
-def archive_state(found: dict[str, Any]) -> ArchiveState:
-    """From what ``mariadb-archive-state`` answers."""
-    newest, since = found.get("newest"), found.get("given_up_since")
-    return ArchiveState(
-        waits=float(found["oldest"]),
-        newest=datetime.fromtimestamp(newest, UTC) if newest else None,
-        waiting=found["waiting"],
-        volume=found["volume"],
-        free=found["free"],
-        given_up=found["given_up"],
-        given_up_since=datetime.fromisoformat(since) if since else None,
-    )
-
-
 async def watch_restore(channel: NodeChannel, node: NodeSpec, progress: Progress) -> None:
     """Tells how far the node's restore is, for as long as the caller likes. Raises CcxError when it has failed."""
 
@@ -233,34 +156,35 @@ async def watch_restore(channel: NodeChannel, node: NodeSpec, progress: Progress
             await progress({"done": seen["done"], "unit": "bytes", "note": seen["note"]})
 
     while True:
-        args = {"watch": _WATCHED_S}
-        seen = await channel.call(node, "mariadb-restore-state", args, timeout=_WATCHED_S + 30, progress=tell)
+        args = {"watch": WATCHED_S}
+        seen = await channel.call(node, "mariadb-restore-state", args, timeout=WATCHED_S + 30, progress=tell)
         if seen["state"] == "failed":
             raise CcxError(
                 f"the restore failed on {node.label}: {seen['err']}",
                 remedy="Restore to another time or backup, or see that the object store answers, and try again",
             )
         await tell(seen)
-        await asyncio.sleep(_LOOK_EVERY_S)
+        await asyncio.sleep(LOOK_EVERY_S)
 
 
 async def read_through(
-    channel: NodeChannel, primary: NodeSpec, backup: str | None, token: int, progress: Progress
-) -> Findings:
-    """One that an earlier call began is gone on with."""
-    name, what = re.sub("[^a-z0-9-]", "-", (backup or "all").lower()), "read the backups"
-    args = {"name": name, **({"set": backup} if backup else {})}
+    channel: NodeChannel, cluster: ClusterSpec, primary: NodeSpec, name: str, backup: str | None, token: int,
+    progress: Progress,
+) -> Findings:  # fmt: skip
+    """One that an earlier call of that name began there is gone on with."""
+    what, which = "read the backups", {"name": name}
+    args = {**which, **({"set": backup} if backup else {})}
     await ask(channel, primary, "mariadb-verify-start", args, what, token=token, timeout=60)
 
     async def tell(seen: dict[str, Any]) -> None:
         await progress({"done": seen.get("done", 0), "total": seen.get("total"), "unit": "bytes"})
 
-    watched = {"name": name, "watch": _WATCHED_S}
+    watched = {**which, "watch": WATCHED_S}
     while (
         seen := await ask(channel, primary, "mariadb-verify-state", watched, what, progress=tell)
     )["state"] == "running":  # fmt: skip
         await tell(seen)
-    await channel.call(primary, "mariadb-verify-clear", {"name": name}, token=token)
+    await clear(channel, cluster, "mariadb-verify-clear", which, token)
     if seen["state"] != "done":
         raise StoreTrouble(f"verification failed on {primary.label}: {seen['err']}", remedy="Try again")
     return mariadb_backup.findings(seen["found"])
@@ -280,10 +204,3 @@ async def recount(channel: NodeChannel, primary: NodeSpec, tables: Sequence[str]
 
 async def verify(channel: NodeChannel, primary: NodeSpec) -> dict[str, Any]:
     return await channel.call(primary, "mariadb-verify", timeout=_CHECKED_WITHIN_S)
-
-
-def primary_of(cluster: ClusterSpec, view: ClusterView) -> NodeSpec:
-    """The node that accepts writes now."""
-    if view.primary is None:
-        raise Transient("the cluster has no primary at the moment: " + "; ".join(view.problems))
-    return cluster.node(view.primary.label)

@@ -11,7 +11,6 @@ import httpx
 from ccx.cmon import egress
 from ccx.cmon.engines.base import Proof
 from ccx.cmon.engines.mysql_family import keeper, tenants, tuning
-from ccx.cmon.engines.mysql_family.backing_up import primary_of
 from ccx.cmon.engines.mysql_family.layout import KEEPER_UNIT, USER
 from ccx.cmon.engines.mysql_family.passwords import native_hash
 from ccx.cmon.engines.sizing import implied
@@ -19,6 +18,7 @@ from ccx.cmon.manager import renewal
 from ccx.cmon.node_channel import NodeChannel
 from ccx.cmon.node_file import NodeFile
 from ccx.cmon.peers import who_sees
+from ccx.cmon.primary import primary_of
 from ccx.cmon.spec import ClusterSpec, ClusterView, DatabaseInfo, DatabaseUser, NodeSpec
 from ccx.settings import Settings
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from ccx.cmon.backup import mariadb_backup
-from ccx.cmon.engines.mysql_family.backing_up import ask
+from ccx.cmon.backup.on_nodes import ask
 from ccx.cmon.engines.mysql_family.layout import KEEPER_UNIT, Flavour
 from ccx.cmon.node_channel import NodeChannel, NodeUnreachable
 from ccx.cmon.spec import ClusterSpec, ClusterView, NodeSpec

@@ -3,48 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from typing import Any
 
-import structlog
-
-from ccx.cmon.backup import ArchiveState, Backup, Kind, pgbackrest
+from ccx.cmon.backup import Backup, Kind, pgbackrest
+from ccx.cmon.backup.on_nodes import LOOK_EVERY_S, WATCHED_S, ask, patiently
 from ccx.cmon.backup.trouble import why
-from ccx.cmon.node_channel import NodeChannel, NodeRefused, NodeUnreachable, Progress
+from ccx.cmon.node_channel import NodeChannel, Progress
 from ccx.cmon.node_file import NodeFile
 from ccx.cmon.spec import ClusterSpec, NodeSpec
 from ccx.errors import CcxError
 
 SEGMENT = 16 * 2**20
 """Bytes of a segment of the log."""
-
-WATCHED_S = 30
-"""For so long a node watches a backup or restore of its own before it is asked again."""
-_LOOK_EVERY_S = 1.0
-_ENDED_WITHIN_S = 20.0
-
-log = structlog.get_logger()
-
-
-async def ask(
-    channel: NodeChannel,
-    node: NodeSpec,
-    verb: str,
-    args: dict[str, Any],
-    what: str,
-    *,
-    token: int | None = None,
-    timeout: float = 150,  # noqa: ASYNC109 - the limit travels to the node as well
-    progress: Progress | None = None,
-) -> dict[str, Any]:
-    """Has pgBackRest do something on the node. Raises StoreTrouble (which may pass) or StoreRefusal, with the cause."""
-    try:
-        return await channel.call(node, verb, args, token=token, timeout=timeout, progress=progress)
-    except NodeRefused as refused:
-        if "token" in refused.err:
-            raise
-        raise why(refused.err, f"{what} on {node.label}") from refused
 
 
 async def configure(channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
@@ -85,16 +56,16 @@ async def back_up(
 
     while True:
         watched = {**there, "watch": WATCHED_S}
-        seen = await _patiently(ask(channel, node, "backup-state", watched, what, progress=note), progress, far)
+        seen = await patiently(ask(channel, node, "backup-state", watched, what, progress=note), progress, far)
         if seen["state"] != "running":
             break
         await note(seen)
-        await asyncio.sleep(_LOOK_EVERY_S)  # an agent of before does not watch
+        await asyncio.sleep(LOOK_EVERY_S)  # an agent of before does not watch
     made = None
     if seen["state"] == "done":
         if node != primary:
             noted = {**which, "backup": seen["backup"]}
-            seen = await _patiently(ask(channel, primary, "backup-note", noted, what, token=token), progress, far)
+            seen = await patiently(ask(channel, primary, "backup-note", noted, what, token=token), progress, far)
         made = pgbackrest.backup_of(seen["backup"])
         all_of_it = far["total"] or made.size
         await progress({**far, "done": all_of_it, "total": all_of_it})
@@ -119,7 +90,7 @@ async def watch_restore(channel: NodeChannel, node: NodeSpec, progress: Progress
         if seen["state"] == "failed":
             raise never_restored(seen["err"], node.label)
         await tell(seen)
-        await asyncio.sleep(_LOOK_EVERY_S)  # an agent of before does not watch
+        await asyncio.sleep(LOOK_EVERY_S)  # an agent of before does not watch
 
 
 def never_restored(said: str, label: str) -> CcxError:
@@ -129,42 +100,3 @@ def never_restored(said: str, label: str) -> CcxError:
     if "own words" in (blamed.remedy or ""):
         return CcxError(err, remedy="Restore to another time or backup; pgBackRest's own words tell what is wrong")
     return CcxError(err, remedy=(blamed.remedy or "").removesuffix("; the next backup is tried by itself"))
-
-
-async def _patiently(
-    call: Coroutine[Any, Any, dict[str, Any]], progress: Progress, far: dict[str, Any]
-) -> dict[str, Any]:
-    """The call's result; as long as it takes, the caller hears each second that nothing moves, and may end it."""
-    task = asyncio.create_task(call)
-    try:
-        while not (await asyncio.wait({task}, timeout=_LOOK_EVERY_S))[0]:
-            await progress(far)
-        return await task
-    finally:
-        task.cancel()
-
-
-def archive_state(found: dict[str, Any]) -> ArchiveState:
-    """From what ``archive-state`` answers."""
-    newest, since = found.get("newest"), found.get("given_up_since")
-    return ArchiveState(
-        waits=float(found["oldest"]),
-        newest=datetime.fromtimestamp(newest, UTC) if newest else None,
-        waiting=found["waiting"] * SEGMENT,
-        volume=found["volume"],
-        free=found["free"],
-        given_up=found["given_up"],
-        given_up_since=datetime.fromisoformat(since) if since else None,
-    )
-
-
-async def end(channel: NodeChannel, cluster: ClusterSpec, name: str, token: int) -> None:
-    """Ends the backup of that name, whichever node makes it. One that is away makes none that could be completed."""
-
-    async def one(node: NodeSpec) -> None:
-        try:
-            await channel.call(node, "backup-clear", {"name": name}, token=token, timeout=_ENDED_WITHIN_S)
-        except NodeUnreachable as error:
-            log.info("a node was not told to end its backup", node=node.label, reason=str(error))
-
-    await asyncio.gather(*(one(node) for node in cluster.nodes))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ccx.cmon import egress
-from ccx.cmon.backup import ArchiveState, Backup, Findings, Kind, pgbackrest, restoring, standby
+from ccx.cmon.backup import ArchiveState, Backup, Findings, Kind, on_nodes, pgbackrest, restoring, standby
 from ccx.cmon.engines.base import Port, Proof, Software
 from ccx.cmon.engines.postgres import (
     backing_up,
@@ -32,7 +32,8 @@ from ccx.cmon.manager import renewal
 from ccx.cmon.manager.clients import Clients
 from ccx.cmon.node_channel import NodeChannel, Progress
 from ccx.cmon.peers import who_sees
-from ccx.cmon.spec import ClusterSpec, ClusterView, DatabaseInfo, DatabaseUser, NodeSpec, Role
+from ccx.cmon.primary import primary_of
+from ccx.cmon.spec import ClusterSpec, ClusterView, DatabaseInfo, DatabaseUser, NodeSpec
 from ccx.errors import Invalid, Transient
 from ccx.settings import Settings
 
@@ -169,27 +170,27 @@ class PostgresEngine:
         primary = await self._primary(cluster)
         await patroni.change(self._clients.of(cluster).manager, primary, pgbackrest.archiving(cluster))
         args = {"stanza": cluster.archive_name}
-        await backing_up.ask(channel, primary, "backup-enable", args, "archive the log", token=token, timeout=180)
+        await on_nodes.ask(channel, primary, "backup-enable", args, "archive the log", token=token, timeout=180)
 
     async def back_up(
         self, channel: NodeChannel, cluster: ClusterSpec, name: str, kind: Kind, token: int, progress: Progress
     ) -> Backup:
         view = await self.observe(cluster)
-        one = placing.Wanted(cluster, _primary(cluster, view), name, kind, token)
+        one = placing.Wanted(cluster, primary_of(cluster, view), name, kind, token)
         return await placing.back_up(channel, one, standby.choose(view), progress)
 
     async def end_backup(self, channel: NodeChannel, cluster: ClusterSpec, name: str, token: int) -> None:
-        await backing_up.end(channel, cluster, name, token)
+        await on_nodes.clear(channel, cluster, "backup-clear", {"name": name}, token)
 
     async def backups(self, channel: NodeChannel, cluster: ClusterSpec) -> list[Backup]:
         args = {"stanza": cluster.archive_name}
-        found = await backing_up.ask(channel, await self._primary(cluster), "backups", args, "list the backups")
+        found = await on_nodes.ask(channel, await self._primary(cluster), "backups", args, "list the backups")
         return [pgbackrest.backup_of(one) for one in found["backups"]]
 
     async def expire(self, channel: NodeChannel, cluster: ClusterSpec, remove: Sequence[str], token: int) -> None:
         args = {"stanza": cluster.archive_name, "remove": list(remove)}
         primary = await self._primary(cluster)
-        await backing_up.ask(channel, primary, "backup-expire", args, "remove old backups", token=token, timeout=570)
+        await on_nodes.ask(channel, primary, "backup-expire", args, "remove old backups", token=token, timeout=570)
 
     async def archive_now(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
         primary = await self._primary(cluster)
@@ -199,7 +200,7 @@ class PostgresEngine:
     async def archive_state(self, channel: NodeChannel, cluster: ClusterSpec) -> ArchiveState:
         args = {"data": str(data_directory(cluster.version))}
         found = await channel.call(await self._primary(cluster), "archive-state", args, timeout=5)
-        return backing_up.archive_state(found)
+        return on_nodes.archive_state(found, found["waiting"] * backing_up.SEGMENT)
 
     async def follow_restore(self, channel: NodeChannel, cluster: ClusterSpec, progress: Progress) -> None:
         every = _LOOK_EVERY
@@ -228,10 +229,10 @@ class PostgresEngine:
         return await channel.call(primary, "postgres-verify", args, token=token, timeout=6 * 3600)
 
     async def read_through(
-        self, channel: NodeChannel, cluster: ClusterSpec, backup: str | None, token: int, progress: Progress
+        self, channel: NodeChannel, cluster: ClusterSpec, name: str, backup: str | None, token: int, progress: Progress
     ) -> Findings:
         primary = await self._primary(cluster)
-        return await proving.read_through(channel, primary, cluster.archive_name, backup, token, progress)
+        return await proving.read_through(channel, cluster, primary, name, backup, token, progress)
 
     async def count(self, channel: NodeChannel, cluster: ClusterSpec, point: str, token: int) -> dict[str, Any]:
         counted = await proving.count(channel, await self._primary(cluster), point, token)
@@ -294,11 +295,4 @@ class PostgresEngine:
 
     async def _primary(self, cluster: ClusterSpec) -> NodeSpec:
         """The node that accepts writes now."""
-        return _primary(cluster, await self.observe(cluster))
-
-
-def _primary(cluster: ClusterSpec, view: ClusterView) -> NodeSpec:
-    found = next((m for m in view.members if m.role is Role.PRIMARY and m.healthy), None)
-    if found is None:
-        raise Transient("the cluster has no primary at the moment: " + "; ".join(view.problems))
-    return cluster.node(found.label)
+        return primary_of(cluster, await self.observe(cluster))

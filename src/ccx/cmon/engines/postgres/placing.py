@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from ccx.cmon.backup import Backup, Kind, standby
+from ccx.cmon.backup.on_nodes import begun
 from ccx.cmon.engines.postgres import backing_up
 from ccx.cmon.engines.postgres.layout import BACKUP
 from ccx.cmon.node_channel import NodeChannel, NodeUnreachable, Progress
@@ -36,9 +37,9 @@ async def back_up(channel: NodeChannel, wanted: Wanted, replica: str | None, pro
     But not when nobody knows whether it still runs there: then that is for the caller to try again.
     """
     cluster, primary = wanted.cluster, wanted.primary
-    begun = await _begun(channel, wanted)
-    if begun is not None:
-        return await _on(channel, wanted, begun, progress)
+    node = await begun(channel, cluster, wanted.name)
+    if node is not None:
+        return await _on(channel, wanted, node, progress)
     if replica is not None and replica != primary.label:
         node = cluster.node(replica)
         try:
@@ -57,23 +58,6 @@ async def _on(channel: NodeChannel, wanted: Wanted, node: NodeSpec, progress: Pr
     return await backing_up.back_up(
         channel, cluster, node, primary, wanted.name, wanted.kind, wanted.token, progress
     )  # fmt: skip
-
-
-async def _begun(channel: NodeChannel, wanted: Wanted) -> NodeSpec | None:
-    """The node on which an earlier call began it, if one says so."""
-
-    async def has(node: NodeSpec) -> bool:
-        try:
-            told = await channel.call(node, "task-check", {"name": f"backup-{wanted.name}"}, timeout=10)
-        except NodeUnreachable:
-            return False
-        return bool(told["state"] != "absent")
-
-    nodes = wanted.cluster.nodes
-    if len(nodes) == 1:
-        return None  # there it is found when it is begun again
-    found = await asyncio.gather(*(has(node) for node in nodes))
-    return next((node for node, there in zip(nodes, found, strict=True) if there), None)
 
 
 async def _served(channel: NodeChannel, wanted: Wanted, replica: NodeSpec) -> bool:

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Sequence
 from typing import Any
 
 from ccx.cmon.backup import Findings
+from ccx.cmon.backup.on_nodes import LOOK_EVERY_S, WATCHED_S, clear
 from ccx.cmon.backup.verified import findings
-from ccx.cmon.engines.postgres.backing_up import WATCHED_S
 from ccx.cmon.node_channel import NodeChannel, Progress
-from ccx.cmon.spec import NodeSpec
+from ccx.cmon.spec import ClusterSpec, NodeSpec
 from ccx.errors import Transient
 
 COUNTED_WITHIN_S = 10
-_LOOK_EVERY_S = 1.0
 _RECOUNTED_WITHIN_S = 6 * 3600
 
 
 async def read_through(
-    channel: NodeChannel, node: NodeSpec, stanza: str, backup: str | None, token: int, progress: Progress
-) -> Findings:
-    """On that node. One that an earlier call began is gone on with."""
-    which = {"stanza": stanza, "name": re.sub("[^a-z0-9-]", "-", (backup or "all").lower())}
+    channel: NodeChannel, cluster: ClusterSpec, node: NodeSpec, name: str, backup: str | None, token: int,
+    progress: Progress,
+) -> Findings:  # fmt: skip
+    """On that node. One that an earlier call of that name began there is gone on with."""
+    which = {"stanza": cluster.archive_name, "name": name}
     await channel.call(
         node, "backup-verify-start", {**which, **({"set": backup} if backup else {})}, token=token, timeout=60
     )
@@ -38,8 +37,8 @@ async def read_through(
         seen := await channel.call(node, "backup-verify-state", watched, timeout=WATCHED_S + 30, progress=tell)
     )["state"] == "running":  # fmt: skip
         await tell(seen)
-        await asyncio.sleep(_LOOK_EVERY_S)  # an agent of before does not watch
-    await channel.call(node, "backup-verify-clear", which, token=token)
+        await asyncio.sleep(LOOK_EVERY_S)  # an agent of before does not watch
+    await clear(channel, cluster, "backup-verify-clear", which, token)
     if seen["state"] != "done":
         raise Transient(f"verification failed on {node.label}: {seen['err']}")
     return findings(seen["lines"])

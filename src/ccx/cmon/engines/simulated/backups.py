@@ -11,9 +11,9 @@ from typing import Any
 
 from ccx.cmon.backup import ArchiveState, Backup, Findings, Kind
 from ccx.cmon.node_channel import NodeChannel, NodeUnreachable, Progress
+from ccx.cmon.primary import primary_of
 from ccx.cmon.spec import ClusterSpec, ClusterView, NodeSpec
 from ccx.db import utc_now
-from ccx.errors import Transient
 
 _BYTES = 1024
 
@@ -53,14 +53,14 @@ class SimulatedBackups:
                 continue
 
     async def read_through(
-        self, channel: NodeChannel, cluster: ClusterSpec, backup: str | None, token: int, progress: Progress
+        self, channel: NodeChannel, cluster: ClusterSpec, name: str, backup: str | None, token: int, progress: Progress
     ) -> Findings:
         leader = await self._leader(cluster)
         await channel.call(leader, "backup-ping", token=token)
         found = (await channel.call(leader, "list", {"kind": "backups"}))["objects"]
-        checked = tuple(name for name in found if backup in (None, name))
+        checked = tuple(one for one in found if backup in (None, one))
         await progress({"done": _BYTES * len(checked), "total": _BYTES * len(checked), "unit": "bytes"})
-        return Findings(checked, {name: found[name]["damaged"] for name in checked if "damaged" in found[name]})
+        return Findings(checked, {one: found[one]["damaged"] for one in checked if "damaged" in found[one]})
 
     async def count(self, channel: NodeChannel, cluster: ClusterSpec, point: str, token: int) -> dict[str, Any]:
         await channel.call(await self._leader(cluster), "backup-ping", token=token)
@@ -111,10 +111,7 @@ class SimulatedBackups:
         return "0/1000000", 1000
 
     async def _leader(self, cluster: ClusterSpec) -> NodeSpec:
-        primary = (await self.observe(cluster)).primary
-        if primary is None:
-            raise Transient(f"{cluster.short_id} has no primary now")
-        return cluster.node(primary.label)
+        return primary_of(cluster, await self.observe(cluster))
 
 
 def _backup(name: str, value: dict[str, Any]) -> Backup:

@@ -7,6 +7,7 @@ from typing import Any
 from ccx.cmon.engines.base import Port, Proof, Software
 from ccx.cmon.engines.simulated.backups import SimulatedBackups
 from ccx.cmon.node_channel import NodeChannel, NodeRefused, NodeUnreachable, Progress
+from ccx.cmon.primary import primary_of
 from ccx.cmon.spec import ClusterSpec, ClusterView, DatabaseInfo, DatabaseUser, MemberView, NodeSpec, Role
 from ccx.errors import Conflict, Invalid, Transient
 
@@ -161,10 +162,7 @@ class SimulatedEngine(SimulatedBackups):
         await channel.call(await self._primary(cluster), verb, args, token=token)
 
     async def _primary(self, cluster: ClusterSpec) -> NodeSpec:
-        primary = (await self.observe(cluster)).primary
-        if primary is None:
-            raise Transient(f"{cluster.short_id} has no primary now")
-        return cluster.node(primary.label)
+        return primary_of(cluster, await self.observe(cluster))
 
 
 def _view(seen: dict[str, Any], answered: NodeSpec, unreachable: list[str]) -> ClusterView:
