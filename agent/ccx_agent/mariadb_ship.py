@@ -103,12 +103,11 @@ class Shipper:
             self._ask("flush local binary logs", _CHANGE_S)
             self._ended, self._begun = time.monotonic(), True
         files = self._files()
+        known = self._known(files)
         try:
-            for file, following in pairwise(files):
-                begins, ends_with = self._heads[file.name], self._heads[following.name]
-                if begins is not None and ends_with is not None:
-                    self._put(file, begins, ends_with)
-            self._active, self._waits = files[-1].name, None
+            for (file, begins), (_, ends_with) in pairwise(known):
+                self._put(file, begins, ends_with)
+            self._active, self._waits = (known[-1][0] if known else files[-1]).name, None
         finally:
             self._purge(files)
         if wanted <= self.stored:
@@ -130,12 +129,10 @@ class Shipper:
         from ccx_agent.mariadb_log import ends_with
 
         self._begin()
-        files = self._files()
-        ends = [*(self._heads[file.name] for file in files[1:]), ends_with(files[-1], self._domain)]
-        for file, end in zip(files, ends, strict=True):
-            begins = self._heads[file.name]
-            if begins is not None and end is not None:
-                self._put(file, begins, end)
+        known = self._known(self._files())
+        ends = [*(begins for _, begins in known[1:]), *(ends_with(file, self._domain) for file, _ in known[-1:])]
+        for (file, begins), end in zip(known, ends, strict=True):
+            self._put(file, begins, end)
 
     def _begin(self) -> None:
         """Another term: what the store has of the ones before counts as far as this one goes on from there."""
@@ -198,6 +195,13 @@ class Shipper:
         self._heads = {file.name: self._head(file) for file in files}
         return files
 
+    def _known(self, files: list[Path]) -> list[tuple[Path, int]]:
+        """Those of which it is known behind which transaction they begin, and that is where the one before ends.
+
+        Of the others one is just being begun, or was when its server was killed; or nothing was ever written.
+        """
+        return [(file, head) for file in files if (head := self._heads[file.name]) is not None]
+
     def _head(self, file: Path) -> int | None:
         from ccx_agent.mariadb_log import Unreadable, head
 
@@ -209,8 +213,7 @@ class Shipper:
 
     def _purge(self, files: list[Path]) -> None:
         """Removes what is stored and is not needed here; and, before the volume is full, the oldest that is not."""
-        closed = files[:-1]
-        stored = [file for file, after in pairwise(files) if (self._heads[after.name] or 0) <= self.stored]
+        closed, stored = files[:-1], self._stored(files)
         sizes = [file.stat().st_size for file in closed]
         self._waiting = sum(sizes[len(stored) :]) + files[-1].stat().st_size if self._waits else 0
         size, gone = sum(sizes), 0
@@ -225,6 +228,11 @@ class Shipper:
                 gone += 1
         if gone:
             self._ask(f"purge binary logs to '{files[gone].name}'", _CHANGE_S)
+
+    def _stored(self, files: list[Path]) -> list[Path]:
+        """Those that the store has: all before one that begins behind what it has."""
+        begun = [file for file, begins in self._known(files) if begins <= self.stored]
+        return files[: files.index(begun[-1])] if begun else []
 
     def _give_up(self, file: Path) -> None:
         with (self._work / "given-up").open("a") as noted:

@@ -21,6 +21,7 @@ from agent.ccx_agent.mariadb_log import (
     route,
     transactions,
 )
+from agent.ccx_agent.mariadb_ship import Shipper
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -184,3 +185,27 @@ def test_a_file_that_is_being_written_is_not_taken_for_whole(tmp_path: Path) -> 
     log.write_bytes(log.read_bytes()[:-31])
     with pytest.raises(Unreadable, match="in the middle"):
         head(log)
+
+
+def test_a_file_that_is_just_being_begun_says_nothing_of_the_one_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Taken for stored, that one would be removed from a volume that fills; and passed over, stored only much later."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "agent")
+    log_of(tmp_path / "binlog.000001", [], [(0, 1, 1), (0, 1, 2)])
+    log_of(tmp_path / "binlog.000002", [(0, 1, 2)], [(0, 1, 3)])
+    (tmp_path / "binlog.000003").write_bytes(b"\xfebin")
+    told = {"rclone": "rclone.conf", "work": str(tmp_path), "binlogs": str(tmp_path)}
+    shipper = Shipper(told, lambda: (1, 0))
+    first, second, begun = files = shipper._files()
+    assert shipper._known(files) == [(first, 0), (second, 2)]
+    shipper.stored = 2
+    assert shipper._stored(files) == [first]
+    shipper.stored = 1
+    assert shipper._stored(files) == []
+    log_of(begun, [(0, 1, 3)], [])
+    assert shipper._known(shipper._files()) == [(first, 0), (second, 2), (begun, 3)]
+    after = log_of(tmp_path / "binlog.000004", [(0, 1, 3)], [])
+    begun.write_bytes(b"\xfebin")
+    fresh = Shipper(told, lambda: (1, 0))
+    assert fresh._known(fresh._files()) == [(first, 0), (second, 2), (after, 3)], "its server was killed"
