@@ -92,9 +92,9 @@ def _window(window: Maintenance) -> dict[str, Any]:
 
 def _refuse_resizing(settings: Settings, datastore: Datastore, changes: Changes) -> None:
     """What is asked for anew but is so already passes: clients repeat themselves."""
-    cloud = offer.cloud(settings, datastore.cloud)
     if changes.new_instance_size:
-        wanted = offer.instance(cloud, changes.new_instance_size)
+        cloud = offer.cloud(settings, datastore.cloud)
+        wanted = offer.instance(cloud, changes.new_instance_size, "new_instance_size")
         if wanted.code != datastore.instance_size:
             raise Invalid("nodes can't change their size", field="new_instance_size", remedy=_LATER)
     _refuse_volume_size(datastore, changes.new_volume_size, "new_volume_size")

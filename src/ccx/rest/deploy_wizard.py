@@ -109,7 +109,7 @@ class Wizard(BaseModel):
 
 
 @router.get("/deploy-wizard")
-async def deploywizard_of(services: Context) -> Wizard:
+async def deploy_wizard(services: Context) -> Wizard:
     """What can be created here."""
     return wizard_of(services.settings, services.engine)
 

@@ -14,7 +14,7 @@ from ccx.errors import NotFound, Unauthenticated
 from ccx.rest.context import context_of
 from ccx.rest.deps import Context, Transaction
 from ccx.rest.middleware import log
-from ccx.rest.routing import OpenRoute
+from ccx.rest.routing import OpenRoute, bearer_of
 from ccx.rest.routing import router as make_router
 from ccx.rest.schema import AnyText, Body, Done
 from ccx.runner.subject import node_scope
@@ -99,7 +99,4 @@ def _one_line(text: str) -> str:
 
 
 async def _node(tx: AsyncSession, request: Request, body: Report | None) -> Node:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer":
-        token = (body.token if body else None) or ""
-    return await nodes.by_token(tx, token)
+    return await nodes.by_token(tx, bearer_of(request) or (body and body.token) or "")

@@ -15,7 +15,11 @@ from starlette.requests import Request
 from ccx.errors import CcxError, NotFound, Transient
 from ccx.rest.middleware import log
 
-_REMEDIES = {404: "Look the path up in /api/openapi.json", 405: "Look the method up in /api/openapi.json"}
+_REMEDIES = {
+    400: "Send a JSON object, in UTF-8",
+    404: "Look the path up in /api/openapi.json",
+    405: "Look the method up in /api/openapi.json",
+}
 
 
 def add_error_handlers(app: FastAPI) -> None:

@@ -73,17 +73,17 @@ def promises(database: Database, engine: Engine) -> dict[int, str]:
     return found
 
 
-def cloud(settings: Settings, word: str) -> CloudConfig:
-    return _pick("cloud.cloud_provider", word, settings.clouds, lambda c: (c.code,))
+def cloud(settings: Settings, word: str, field: str = "cloud.cloud_provider") -> CloudConfig:
+    return _pick(field, word, settings.clouds, lambda c: (c.code,))
 
 
-def region(cloud: CloudConfig, word: str) -> Region:
-    return _pick("cloud.cloud_region", word, cloud.regions, lambda r: (r.code,))
+def region(cloud: CloudConfig, word: str, field: str = "cloud.cloud_region") -> Region:
+    return _pick(field, word, cloud.regions, lambda r: (r.code,))
 
 
-def instance(cloud: CloudConfig, word: str) -> InstanceType:
+def instance(cloud: CloudConfig, word: str, field: str = "instance.instance_size") -> InstanceType:
     """The size, by our code or by the cloud's own word."""
-    return _pick("instance.instance_size", word, cloud.instance_types, lambda i: (i.code, i.type))
+    return _pick(field, word, cloud.instance_types, lambda i: (i.code, i.type))
 
 
 def volume(cloud: CloudConfig, word: str) -> VolumeType:

@@ -54,8 +54,8 @@ async def begin(wish: Wish, tx: Transaction, caller: Caller, owner: ActingFor, s
     """Begins a probe. It takes as long as a node takes to boot there, and a few seconds. Audited."""
     audit.record(tx, caller.actor, "probe the network")
     settings = services.settings
-    cloud = offer.cloud(settings, wish.cloud) if wish.cloud or not settings.clouds else settings.clouds[0]
-    region = offer.region(cloud, wish.region) if wish.region else cloud.regions[0]
+    cloud = offer.cloud(settings, wish.cloud, "cloud") if wish.cloud or not settings.clouds else settings.clouds[0]
+    region = offer.region(cloud, wish.region, "region") if wish.region else cloud.regions[0]
     _check_rows(settings, cloud, wish.rows)
     smallest = min(cloud.instance_types, key=lambda kind: (kind.ram, kind.cpu))
     home = await datastores.never(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.routing import APIRoute
@@ -54,7 +55,10 @@ class OwnerRoute(OpenRoute):
         owner = identity.acts_for(request.headers.get("CCX-Owner"))
         request.state.identity, request.state.owner = identity, owner
         if not identity.owns(owner):
-            audit.record(tx, identity.actor, f"{request.method} {request.url.path}", owner=f"{owner[0]}:{owner[1]}")
+            # The path is quoted again: decoded, it may hold what the database can't.
+            audit.record(
+                tx, identity.actor, f"{request.method} {quote(request.url.path)}", owner=f"{owner[0]}:{owner[1]}"
+            )
         if request.method in _READS or (memory := await Remembering.begin(tx, request, owner)) is None:
             return await handler(request)
         if (before := memory.answer()) is not None:
@@ -96,17 +100,20 @@ _COOKIE = APIKeyCookie(name=SESSION_COOKIE, auto_error=False)
 
 def credential_of(request: Request) -> str | None:
     """The token that a request carries: a bearer's before a cookie's."""
+    bearer = bearer_of(request)
+    return request.cookies.get(SESSION_COOKIE) if bearer is None else bearer
+
+
+def bearer_of(request: Request) -> str | None:
+    """The token in ``Authorization: Bearer``; None where there is no such header."""
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return token.strip()
-    return request.cookies.get(SESSION_COOKIE)
+    return token.strip() if scheme.lower() == "bearer" else None
 
 
 async def _authenticate(request: Request, tx: AsyncSession) -> Identity:
     identity = await auth.identify(tx, credential_of(request))
-    by_cookie = "Authorization" not in request.headers
     # Browsers say where a request comes from. SameSite=Lax would let datastores' own names (the same site) through.
-    if by_cookie and request.method not in _READS:
+    if bearer_of(request) is None and request.method not in _READS:
         origin = request.headers.get("Sec-Fetch-Site", "none")
         if origin not in ("same-origin", "none"):
             raise CcxError("a page of another origin sent this", status=403, remedy="Use the console, or a token")

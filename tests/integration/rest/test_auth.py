@@ -160,6 +160,13 @@ async def test_another_grant_type_is_refused_in_oauths_words(http: httpx.AsyncCl
     assert (answer.status_code, answer.json()["error"]) == (400, "unsupported_grant_type")
 
 
+@pytest.mark.parametrize("credentials", [b"\xfc", b"eDp5", b"eA==", b"?", b"/w=="])
+async def test_credentials_that_are_none_are_401_in_oauths_words(http: httpx.AsyncClient, credentials: bytes) -> None:
+    headers = {b"Authorization": b"Basic " + credentials}
+    answer = await http.post("/api/auth/oauth2/token", data={"grant_type": "client_credentials"}, headers=headers)
+    assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
+
+
 async def test_no_password_secret_or_token_is_kept_as_it_is(user: Api, services: Services) -> None:
     made = (await user.post("/auth/oauth2/clients", {"name": "ci"})).json()
     session = user.headers["Cookie"].partition("=")[2]
@@ -173,8 +180,9 @@ async def test_no_password_secret_or_token_is_kept_as_it_is(user: Api, services:
 
 async def test_a_write_by_cookie_from_another_origins_page_is_refused(user: Api) -> None:
     for origin in ("cross-site", "same-site"):
-        answer = await user("POST", "/auth/oauth2/clients", {"name": "x"}, **{"Sec-Fetch-Site": origin})
-        assert answer.status_code == 403
+        for besides in ({}, {"Authorization": "Basic eDp5"}):
+            headers = {"Sec-Fetch-Site": origin, **besides}
+            assert (await user("POST", "/auth/oauth2/clients", {"name": "x"}, **headers)).status_code == 403
     assert (await user("POST", "/auth/oauth2/clients", {}, **{"Sec-Fetch-Site": "same-origin"})).status_code == 201
 
 

@@ -137,6 +137,7 @@ async def test_a_body_that_is_no_object_is_refused_in_shape(user: Api, content: 
     assert answer.status_code == status, answer.text
     assert answer.json()["code"] == status
     assert answer.json()["err"]
+    assert answer.json()["remedy"]
 
 
 async def test_a_body_over_a_mebibyte_is_413(user: Api) -> None:
@@ -173,7 +174,7 @@ async def test_an_id_of_nothing_is_404(user: Api, id_: str) -> None:
 
 BAD_CHANGES: list[tuple[dict[str, Any], str]] = [
     ({"new_instance_size": "large"}, "new_instance_size"),
-    ({"new_instance_size": "huge"}, "instance.instance_size"),
+    ({"new_instance_size": "huge"}, "new_instance_size"),
     ({"new_volume_size": 10}, "new_volume_size"),
     ({"new_volume_size": 500}, "new_volume_size"),
     ({"change_volume": {"new_volume_type": "fast", "new_volume_iops": 0, "new_volume_size": 0}},

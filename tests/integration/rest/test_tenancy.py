@@ -69,6 +69,12 @@ async def test_an_operator_changes_a_foreign_datastore_only_in_its_owners_name(
     assert await audited(services, operator) == [f"PATCH /api{path}"]
 
 
+async def test_a_path_that_no_database_can_hold_is_404_and_no_failure(user: Api, operator: Api) -> None:
+    path = f"/backup/api/v1/backups/{await user.create()}/%00/restore"
+    for caller in (user, operator):
+        assert (await caller.post(path, {}, CCX_Owner=f"user:{user.user_id}")).status_code == 404
+
+
 async def test_a_write_that_was_refused_is_not_audited_as_done(user: Api, operator: Api, services: Services) -> None:
     answer = await operator.post(
         "/prov/api/v2/cluster", order(cloud={"cloud_region": "par"}), CCX_Owner=f"user:{user.user_id}"
