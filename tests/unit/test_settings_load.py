@@ -50,6 +50,10 @@ BAD = {
     "no clouds": ("clouds: 3", ": clouds: ", "Correct clouds"),
     "missing": ("clouds: [{type: local}]", ": clouds.0.code: Field required", "Correct clouds.0.code"),
     "none of the choices": ("guard: loud", ": guard: Input should be 'off', 'audit' or 'enforce'", "Correct guard"),
+    "no level": ("log_level: loud", ": log_level: ", "Correct log_level"),
+    "nothing to offer": ("databases: [{code: mariadb, versions: []}]", ": databases.0.versions: there is none", "List"),
+    "nowhere": ("clouds: [{code: a, type: local, name: A, regions: [], instance_types: [], volume_types: []}]",
+                ": clouds.0.regions: there is none", "List"),
     "out of range": ("notify: {smtp_port: 70000}", ": notify.smtp_port: ", "Correct notify.smtp_port"),
 }  # fmt: skip
 

@@ -31,6 +31,9 @@ _ENVIRONMENT = {
     "CCX_DSN": "dsn",
 }
 
+# What an offer can't do without. A plan can: it is made of parts of one.
+_NOT_EMPTY = {"clouds": ("regions", "instance_types", "volume_types"), "databases": ("versions", "num_nodes", "types")}
+
 
 def load(instance: str = "default", environ: Mapping[str, str] = os.environ) -> Settings:
     """The settings of ``instance``. Raises :class:`ccx.errors.Invalid` with the file's field and the remedy."""
@@ -68,9 +71,16 @@ def parse(text: str, file: Path, instance: str, environ: Mapping[str, str]) -> S
     if isinstance(values.get("databases"), list):
         values["databases"] = [_offer(entry, file) for entry in values["databases"]]
     try:
-        return Settings.model_validate(values)
+        found = Settings.model_validate(values)
     except ValidationError as error:
         raise _refusal(error, file) from None
+    for kind, parts in _NOT_EMPTY.items():
+        for index, entry in enumerate(getattr(found, kind)):
+            for part in parts:
+                if not getattr(entry, part):
+                    where = f"{file}: {kind}.{index}.{part}"
+                    raise Invalid("there is none, so nothing can be ordered", field=where, remedy="List one at least")
+    return found
 
 
 def _refusal(error: ValidationError, file: Path) -> Invalid:

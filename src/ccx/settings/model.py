@@ -198,7 +198,7 @@ class Settings(_Part):
     backup_drill: str = Field(
         default="0 6 * * 6", description="cron, UTC, of restoring each datastore's newest backup; empty: never"
     )
-    log_level: str = "info"
+    log_level: str = Field(default="info", pattern="(?i)^(debug|info|warn|warning|error|critical)$")
     kubernetes: Kubernetes = Kubernetes()
     notify: Notify = Notify()
     license: License = License()
