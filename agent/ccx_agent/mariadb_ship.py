@@ -73,6 +73,8 @@ class Shipper:
 
     def turn(self) -> None:
         """One look at the server, and what follows from it."""
+        from ccx_agent.mariadb_log import in_store
+
         state = self._ask("select @@read_only as ro, @@gtid_binlog_pos as pos")[0]
         if state["ro"] in ("0", "OFF"):
             self._lead(self._number(state["pos"]))
@@ -80,7 +82,7 @@ class Shipper:
         self.ships, self._waits, self._waiting = False, None, 0
         if time.monotonic() - self._asked > _ASK_S:
             parts = self._parts()
-            self.stored = max((part.last for part in parts), default=0)
+            self.stored = in_store(parts, max((part.term for part in parts), default=0), 0)
             self._purge(self._files())
 
     def _lead(self, last: int) -> None:
@@ -110,8 +112,6 @@ class Shipper:
             self._active, self._waits = (known[-1][0] if known else files[-1]).name, None
         finally:
             self._purge(files)
-        if wanted <= self.stored:
-            (self._work / "wanted").unlink(missing_ok=True)
 
     def _held(self) -> float:
         """For how many seconds writes have been waiting for a replica that acknowledges none; a turn counts as one.
@@ -255,6 +255,8 @@ class Shipper:
 
         if self._server is None:
             self._server = Connection(self._told["socket"], "mysql", _LOOK_S)
+            # Another server: it may have begun its log anew, under the same names, and leads in another term.
+            self._heads, self.ships = {}, False
             for setting in ("binlog_expire_logs_seconds", "max_binlog_total_size"):
                 with suppress(ServerRefused):  # this version knows none
                     self._server.query(f"set global {setting} = 0", _LOOK_S)

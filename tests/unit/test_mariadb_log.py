@@ -24,6 +24,7 @@ from agent.ccx_agent.mariadb_log import (
 from agent.ccx_agent.mariadb_ship import Shipper
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.mysql_peer import answering
 
 
 def part(term: int, start: int, last: int, branch: int = 0) -> Part:
@@ -209,3 +210,22 @@ def test_a_file_that_is_just_being_begun_says_nothing_of_the_one_before_it(
     begun.write_bytes(b"\xfebin")
     fresh = Shipper(told, lambda: (1, 0))
     assert fresh._known(fresh._files()) == [(first, 0), (second, 2), (after, 3)], "its server was killed"
+
+
+def test_the_log_of_a_server_that_was_made_anew_is_another_one_under_the_same_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stored as what the old one had, it would hide in a restore all that was written before it began."""
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "agent")
+    log_of(tmp_path / "binlog.000001", [], [(0, 1, 1)])
+    told = {"rclone": "rclone.conf", "work": str(tmp_path), "binlogs": str(tmp_path), "socket": str(tmp_path / "s")}
+    shipper = Shipper(told, lambda: (1, 0))
+    with answering(tmp_path / "s", lambda _: []):
+        shipper._ask("select 1")
+        assert [begins for _, begins in shipper._known(shipper._files())] == [0]
+    log_of(tmp_path / "binlog.000001", [], [(0, 1, 476)])
+    with answering(tmp_path / "s", lambda _: []):
+        with pytest.raises(Exception, match="does not answer"):
+            shipper._ask("select 1")
+        shipper._ask("select 1")
+        assert [begins for _, begins in shipper._known(shipper._files())] == [475]
