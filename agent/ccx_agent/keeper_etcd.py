@@ -6,6 +6,7 @@ import base64
 import http.client
 import json
 import ssl
+import time
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -25,7 +26,7 @@ class Entry:
 
 
 class Etcd:
-    """Keeps a connection to one member; when that fails, the next one's turn has come. ``limit``: seconds a call."""
+    """Keeps a connection to one member; when that fails, the next one's turn has come. ``limit``: seconds for each."""
 
     def __init__(self, urls: list[str], context: ssl.SSLContext, limit: float) -> None:
         self._urls = urls
@@ -78,6 +79,8 @@ class Etcd:
 
     def _call(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         last = "there is none"
+        # As long as a majority's silence takes: where one serves, fewer are silent. The rest are the next call's.
+        until = time.monotonic() + self._limit * (len(self._urls) // 2 + 1)
         for _ in self._urls:
             try:
                 return self._ask(path, body)
@@ -85,6 +88,8 @@ class Etcd:
                 last = f"{type(error).__name__}: {error}"
                 self.forget_connection()
                 self._urls.append(self._urls.pop(0))
+                if time.monotonic() >= until:
+                    break
         raise EtcdSilent(f"no etcd member answers: {last}")
 
     def _ask(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
