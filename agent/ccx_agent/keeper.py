@@ -202,14 +202,14 @@ class Keeper:
 
     def _report(self, server: Any, seen: Any) -> None:
         """What others need to know of us, as long as we live."""
-        now, fresh = time.monotonic(), False
+        now = time.monotonic()
         if now - self._member_renewed > MEMBER_TTL / 3:
             if self._member_lease == "0" or not self._etcd.renew(self._member_lease):
-                self._member_lease, fresh = self._etcd.grant(MEMBER_TTL), True
+                self._member_lease, self._reported = self._etcd.grant(MEMBER_TTL), ""
             self._member_renewed = now
         frozen = self._frozen if seen.term is not None and self._frozen == seen.term.number and server.running else 0
         text = json.dumps({"frozen": frozen, "received": server.received if frozen else 0})
-        if fresh or text != self._reported:
+        if text != self._reported:
             self._etcd.put(f"{self._prefix}members/{self.me}", text, self._member_lease)
             self._reported = text
 
