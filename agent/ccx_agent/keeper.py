@@ -229,6 +229,9 @@ class Keeper:
                 return f"{self.me} does not lead"
             if to not in seen.nodes or to == self.me:
                 return f"{to} is no replica"
+            # Meanwhile nobody renews it.
+            if not self._renewed(entries["leader"].lease):
+                return f"{self.me} does not lead any more"
             self.server.hold()
             stated = json.dumps({"to": to, "at": time.time()})
             gone = self._change({"leader": entries["leader"].revision}, {"hand": (stated, "0")}, ["leader"])

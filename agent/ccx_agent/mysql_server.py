@@ -19,6 +19,8 @@ _LOOK = 2.0
 """Seconds for an answer to a question."""
 _CHANGE = 20.0
 """Seconds for a change: stopping to receive from a source that is gone waits for the network's patience."""
+_HOLD = 5.0
+"""Seconds for what is being written to come to its end: fewer than a leadership lasts."""
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ class DatabaseServer:
 
     def hold(self) -> None:
         """Before another takes over: lets nobody write any more."""
-        self._change([self.speech.hold])
+        self.ask(self.speech.hold, _HOLD)
         ours = ", ".join(map(quoted, ("mysql", "system user", self._told["replication"]["user"], "event_scheduler")))
         for row in self.ask(f"select id from information_schema.processlist where user not in ({ours})"):  # noqa: S608
             with suppress(ServerRefused):  # it has gone by itself
