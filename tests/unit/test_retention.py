@@ -155,3 +155,78 @@ def test_what_was_restored_and_taken_back_goes_though_what_it_came_from_serves()
     made.branch, made.served = 0, [*made.served, [(NOW - timedelta(days=19)).isoformat(), 0]]
     assert former(made, [of(0, 30), of(1, 19.5), of(0, 15), of(0, 1)], NOW, 14, 2) == [1]
     assert former(made, [of(0, 30), of(1, 19.5), of(0, 1)], NOW, 14, 2) == []
+
+
+def test_the_branch_stays_by_which_another_ones_first_hour_is_reached() -> None:
+    """Restored from branch 0 twice in a short time: before its own first backup, branch 2 is reached from there."""
+    made = restored(10)
+    made.branch = branches.begin(made, 0, NOW - timedelta(days=10.1))
+    made.served = [*made.served, [(NOW - timedelta(days=9.99)).isoformat(), made.branch]]
+    found = [of(0, 11), of(1, 9.995), of(2, 9.9), of(2, 1)]
+    assert former(made, found, NOW, 9.993, 0) == []
+    assert former(made, found, NOW, 9, 0) == [0, 1]
+
+
+@dataclass
+class History:
+    """What was done to a datastore, as the jobs leave it."""
+
+    datastore: Datastore
+    backups: list[Backup]
+
+    def base(self, moment: datetime, backups: list[Backup]) -> Backup | None:
+        """With which of these a restore to that moment begins."""
+        past = branches.past(self.datastore, branches.at(self.datastore, moment))
+        until = {one.branch: min(moment, one.until or moment) for one in past}
+        there = [one for one in backups if one.branch in until and one.ended_at <= until[one.branch]]
+        return max(there, key=lambda one: one.ended_at, default=None)
+
+    def logs(self, moment: datetime, base: Backup) -> set[str]:
+        """Those that it reads."""
+        path = branches.path(self.datastore, base.branch, branches.at(self.datastore, moment))
+        return {name for _, name in path}
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> History:
+    """Backups, restores in place to any time that can be had, each backed up soon after, some taken back."""
+    does = st.tuples(st.sampled_from(["backup", "restore", "undo"]), st.integers(2, 200), st.floats(0, 1))
+    deeds = draw(st.lists(does, min_size=1, max_size=12))
+    at = NOW - timedelta(hours=1 + sum(hours for _, hours, _ in deeds))
+    made = History(Datastore(short_id="abc", branch=0, branches=[], served=[], restoring=None), [])
+    store, came_from = made.datastore, None
+
+    def back_up(ended: datetime) -> None:
+        label = f"{store.branch}-{len(made.backups)}F"
+        backup = Backup(label=label, parent=None, ended_at=ended, good=True, unusable=None, branch=store.branch)
+        made.backups.append(backup)
+
+    back_up(at)
+    for deed, hours, part in deeds:
+        at += timedelta(hours=hours)
+        if deed == "backup":
+            back_up(at)
+        elif deed == "restore":
+            moment = made.backups[0].ended_at + part * (at - made.backups[0].ended_at)
+            if made.base(moment, made.backups) is None:
+                continue
+            came_from = store.branch
+            store.branch = branches.begin(store, branches.at(store, moment), moment)
+            store.served = [*store.served, [at.isoformat(), store.branch]]
+            back_up(at + timedelta(hours=1))
+        elif came_from is not None:
+            store.branch, came_from = came_from, None
+            store.served = [*store.served, [at.isoformat(), store.branch]]
+    return made
+
+
+@given(histories(), st.integers(1, 30), st.integers(0, 3), st.floats(0, 1))
+def test_no_branch_goes_that_a_time_of_the_days_needs(made: History, days: int, count: int, part: float) -> None:
+    gone = former(made.datastore, made.backups, NOW, days, count)
+    left = [one for one in made.backups if one.branch not in gone]
+    assert made.datastore.branch not in gone
+    moment = NOW - part * timedelta(days=days)
+    if made.base(moment, made.backups) is not None:
+        base = made.base(moment, left)
+        assert base is not None
+        assert not made.logs(moment, base) & {branches.archive_name("abc", number) for number in gone}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from typing import Protocol
 
 from ccx.runner import branches
@@ -73,19 +74,18 @@ def _chains(backups: Sequence[Kept]) -> list[list[Kept]]:
 def former(datastore: Datastore, backups: Sequence[Backup], now: datetime, days: int, count: int) -> list[int]:
     """Branches that go whole, log and backups: by the same rule, over the backups of all branches together.
 
-    One goes when each of its backups does, nothing of it is locked, and it served no moment of the last ``days``. Its
+    One goes when each of its backups does, nothing of it is locked, and no moment of the last ``days`` needs it. Its
     log may still be the way from an older branch's backup to a later branch: then it stays until the older one goes.
     All stay while the data of before a restore in place are there.
     """
     if datastore.restoring is not None or not (days or count):
         return []
-    removed, oldest = set(removable(backups, now, days, count)), now - timedelta(days=days)
-    left, every = _left(datastore), [0, *(one["number"] for one in datastore.branches)]
+    removed, every = set(removable(backups, now, days, count)), [0, *(one["number"] for one in datastore.branches)]
+    needed = _needed(datastore, backups, now - timedelta(days=days))
     over = {
         number for number in every
-        if number != datastore.branch
+        if number not in needed
         and all(b.label in removed and (b.locked_until is None or b.locked_until <= now) for b in _of(backups, number))
-        and left.get(number, oldest) <= oldest
     }  # fmt: skip
     leading = {number for later in every if later not in over for number in _past(datastore, later)}
     going: list[int] = []
@@ -103,8 +103,23 @@ def _past(datastore: Datastore, branch: int) -> list[int]:
     return [stretch.branch for stretch in branches.past(datastore, branch)]
 
 
-def _left(datastore: Datastore) -> dict[int, datetime]:
-    """When each branch that served before served last."""
-    moments = [(datetime.fromisoformat(since), branch) for since, branch in datastore.served]
-    before = [0, *(branch for _, branch in moments)]
-    return {branch: since for branch, (since, _) in zip(before, moments, strict=False)}
+def _needed(datastore: Datastore, backups: Sequence[Backup], oldest: datetime) -> set[int]:
+    """Branches that served since then, and those by which recovery gets to each from before its own first backup."""
+    served = [(oldest, 0), *((datetime.fromisoformat(since), branch) for since, branch in datastore.served)]
+    ends = [since for since, _ in served[1:]]
+    serving = [
+        (max(since, oldest), branch)
+        for (since, branch), end in zip_longest(served, ends)
+        if end is None or end > oldest
+    ]  # fmt: skip
+    return {number for moment, branch in serving for number in _way(datastore, backups, branch, moment)}
+
+
+def _way(datastore: Datastore, backups: Sequence[Backup], branch: int, moment: datetime) -> list[int]:
+    """The branches that a restore of that one to the moment reads, as far as a full backup leads there."""
+    past = branches.past(datastore, branch)
+    full = [b for b in backups if b.parent is None and _whole([b]) and b.ended_at <= moment]
+    for place, stretch in enumerate(past):
+        if any(stretch.until is None or b.ended_at <= stretch.until for b in _of(full, stretch.branch)):
+            return [one.branch for one in past[: place + 1]]
+    return [branch]
