@@ -20,6 +20,14 @@ def test_a_full_backup_and_its_log_are_locked_a_little_longer_than_asked_for() -
     assert plan("1F", [backup("1F", 0)], NOON, 7) == Wanted(("1F",), NOON, NOON + timedelta(days=8))
 
 
+def test_the_log_between_the_last_one_and_a_full_one_is_locked_with_the_full_one() -> None:
+    """Nothing else would: a time between the two is reached by it."""
+    known = [backup("3F", 24), backup("2I", 23, "1F", locked_days=8), backup("1F", 0, locked_days=8)]
+    assert plan("3F", known, NOON + timedelta(hours=24), 7).log_since == NOON + timedelta(hours=23)
+    known[1].branch = 1
+    assert plan("3F", known, NOON + timedelta(hours=24), 7).log_since == NOON
+
+
 def test_what_builds_on_a_locked_one_is_locked_no_longer_than_that_one() -> None:
     known = [backup("2I", 1, "1F"), backup("1F", 0, locked_days=8)]
     found = plan("2I", known, NOON + timedelta(hours=1), 7)

@@ -49,7 +49,11 @@ def plan(made: str, known: Sequence[Backup], now: datetime, days: int) -> Wanted
     ends = [end for end in held if end is not None and end >= needed]
     if chain[1:] and len(ends) == len(held):
         return Wanted((made,), chain[1].started_at, min(ends))
-    return Wanted(tuple(one.label for one in chain), chain[-1].started_at, needed + _SPARE)
+    since = chain[-1].started_at
+    if not chain[1:]:  # the log behind the one before it, too: by that, and no other, times until now are reached
+        earlier = (one.started_at for one in known if one.branch == chain[0].branch and one.started_at < since)
+        since = max(earlier, default=since)
+    return Wanted(tuple(one.label for one in chain), since, needed + _SPARE)
 
 
 async def lock_objects(store: ObjectStore, prefix: str, archive: str, wanted: Wanted) -> int:
