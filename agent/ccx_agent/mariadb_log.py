@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import struct
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,21 +96,26 @@ def number(position: str, domain: int | None = None) -> int:
 
 def route(parts: Sequence[Part], after: int, goal: int | None = None) -> list[Piece]:
     """What to replay, in order, behind transaction ``after``, up to ``goal`` or as far as it goes without a gap."""
-    begins: dict[tuple[int, int], int] = {}
-    for part in parts:
-        begins[part.age] = min(part.start, begins.get(part.age, part.start))
-    found: list[Piece] = []
+    starts: dict[tuple[int, int], list[int]] = {}
+    furthest: dict[tuple[int, int], list[Part]] = {}
+    for part in sorted(parts, key=lambda one: one.start):
+        starts.setdefault(part.age, []).append(part.start)
+        # Of those that start there or before, the one that reaches furthest.
+        reach = furthest.setdefault(part.age, [])
+        reach.append(max([part, *reach[-1:]], key=lambda one: one.last))
+    pieces: list[Piece] = []
     while goal is None or after < goal:
-        holds = max((age for age, begin in begins.items() if begin <= after), default=None)
-        there = [part for part in parts if part.age == holds and part.start <= after < part.last]
-        if not there:
+        holds = max((age for age, at in starts.items() if at[0] <= after), default=None)
+        if holds is None:
             break
-        part = max(there, key=lambda one: one.last)
-        later = min((begin for age, begin in begins.items() if age > part.age and begin > after), default=part.last)
+        part = furthest[holds][bisect_right(starts[holds], after) - 1]
+        if part.last <= after:
+            break
+        later = min((at[0] for age, at in starts.items() if age > holds and at[0] > after), default=part.last)
         to = min(part.last, later, part.last if goal is None else goal)
-        found.append(Piece(part, after, to))
+        pieces.append(Piece(part, after, to))
         after = to
-    return found
+    return pieces
 
 
 def in_store(parts: Sequence[Part], term: int, behind: int) -> int:
