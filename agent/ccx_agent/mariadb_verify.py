@@ -44,11 +44,12 @@ def verify(told: dict[str, Any], backup: str | None, told_far: Path) -> dict[str
     if backup is not None or not known:
         return found
     parts = _parts(store, told)
-    begin = min(ends_behind(one) for one in known)
+    # What each of them needs: behind a gap, the log is of use to those that were made after it.
+    needed = {piece.part: None for one in known for piece in route(parts, ends_behind(one))}
     bad = {}
-    for piece in route(parts, begin):
-        if why := _wrong(store, f"archive/{told['archive']}/{piece.part.name}", piece.part.digest, far, packed=True):
-            bad[piece.part] = why
+    for part in needed:
+        if why := _wrong(store, f"archive/{told['archive']}/{part.name}", part.digest, far, packed=True):
+            bad[part] = why
     good = [part for part in parts if part not in bad]
     for one in known:
         after = ends_behind(one)
