@@ -11,6 +11,7 @@ from ccx import pki
 from ccx.clouds.base import Cloud, Tags
 from ccx.cmon.engines.base import Engine
 from ccx.cmon.spec import ClusterSecrets, ClusterSpec, NodeSpec
+from ccx.errors import Transient
 from ccx.runner.branches import archive_name
 from ccx.runner.repositories import origin, repository
 from ccx.runner.services import Services
@@ -123,12 +124,14 @@ class Subject:
         )
 
     async def secrets(self, tx: AsyncSession, members: list[Node]) -> ClusterSecrets:
-        """The cluster's passwords and keys, opened."""
+        """The cluster's passwords and keys, opened. Raises Transient for a member that is gone meanwhile."""
         vault = self.services.vault
         kept = await vault.get_all(tx, datastore_scope(self.datastore.id))
         pairs = {}
         for node in members:
             own = await vault.get_all(tx, node_scope(node.id))
+            if "tls.key" not in own:
+                raise Transient(f"{node.label} was replaced just now, since its datastore was read")
             pairs[node.label] = pki.KeyPair(own["tls.certificate"], own["tls.key"])
         return ClusterSecrets(
             superuser=kept["superuser"],

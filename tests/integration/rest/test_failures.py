@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from uuid import UUID
 
 import httpx
 import pytest
@@ -14,6 +15,8 @@ from ccx.db import make_engine, make_session_factory
 from ccx.rest import RestContext, create_app
 from ccx.rest.routing import OpenRoute, router
 from ccx.runner.services import Services
+from ccx.runner.subject import node_scope
+from ccx.stores import datastores
 from ccx.stores.models import Datastore
 
 from .conftest import Api, make_services, order
@@ -77,3 +80,16 @@ async def test_a_node_that_does_not_answer_is_503_and_may_be_asked_again(user: A
     body = {"database_name": "orders"}
     assert (await user.post(f"/userdb/api/v1/database/{uuid}", body)).status_code == 503
     assert (await user.post(f"/userdb/api/v1/database/{uuid}", body)).status_code == 201
+
+
+@pytest.mark.usefixtures("running")
+async def test_a_node_that_is_replaced_just_now_is_503_and_may_be_asked_again(user: Api, services: Services) -> None:
+    uuid = UUID(await user.started())
+    # As a replacement's last step leaves it to who read the datastore before.
+    async with services.sessions.begin() as tx:
+        (node,) = (await datastores.get(tx, uuid)).nodes
+        await services.vault.forget(tx, node_scope(node.id))
+    answer = await user.get(f"/userdb/api/v1/users/{uuid}")
+    assert (answer.status_code, answer.json()["code"]) == (503, 503)
+    assert answer.headers["retry-after"]
+    assert node.label in answer.json()["err"]
