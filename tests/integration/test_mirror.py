@@ -20,7 +20,7 @@ import pytest
 
 from ccx.clouds.local.package_server import Handler
 from ccx.cmon import deb
-from ccx.errors import CcxError
+from ccx.errors import CcxError, Invalid
 from ccx.network.mirror import keys as openpgp
 from ccx.network.mirror.alternatives import apt_cacher_ng
 from ccx.network.mirror.aptly import Aptly
@@ -198,6 +198,12 @@ async def test_a_vendor_whose_signature_is_wrong_is_not_mirrored(archive: Archiv
 
 
 @pytest.mark.slow
+def test_a_folder_that_can_not_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Invalid, match=r"can't make .*/file/mirror: Not a directory"):
+        Aptly(tmp_path / "file/mirror", print).open()
+
+
 async def test_apt_cacher_ng_serves_the_vendors_paths_by_our_configuration_and_nothing_else(
     archive: Archive, tmp_path: Path
 ) -> None:

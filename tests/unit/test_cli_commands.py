@@ -35,6 +35,9 @@ JOBS = f"/deployment/v2/data-stores/{ORDERS}/jobs"
 CLUSTER = "/prov/api/v2/cluster"
 
 
+BACKUPS = f"/backup/api/v1/backups/{ORDERS}"
+
+
 @pytest.fixture
 def api(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Recorded]:
     with control_plane() as recorded:
@@ -138,6 +141,39 @@ def test_a_cidr_with_host_bits_is_refused_before_anything_is_made(
     assert api.requests == []
 
 
+@pytest.mark.parametrize("command", [["datastore", "create", "new"], ["backup", "restore", "orders", "new"]])
+def test_a_source_that_nodes_have_no_addresses_for_is_refused_before_anything_is_made(
+    api: Recorded, capsys: pytest.CaptureFixture[str], command: list[str]
+) -> None:
+    assert run([*command, "--allow", "2001:db8::/32"]) == Exit.USAGE
+    assert capsys.readouterr().err.startswith("allow: 2001:db8::/32 is IPv6")
+    assert api.requests == []
+
+
+def test_a_source_that_is_named_twice_is_allowed_once(api: Recorded) -> None:
+    api.on("GET", "/content/api/v1/deploy-wizard", WIZARD)
+    api.on("POST", CLUSTER, {"uuid": ORDERS, "cluster_uuid": ORDERS}, status=201)
+    api.on("POST", f"/firewall/api/v1/firewall/{ORDERS}", {}, status=201)
+    allow = ["--allow", "192.0.2.7", "--allow", "192.0.2.7"]
+    assert run(["datastore", "create", "orders", *allow, "--no-wait"]) == Exit.OK
+    assert len(api.asked("POST", f"/firewall/api/v1/firewall/{ORDERS}")) == 1
+
+
+def test_what_a_restore_is_told_is_passed_on_however_empty_it_is(api: Recorded) -> None:
+    api.refuse("POST", f"{BACKUPS}/restore", 422, "no")
+    options = ["--to", "", "--to-lsn", "", "--to-xid", "0", "--backup", "", "--nodes", "0", "--volume-size", "0"]
+    run(["backup", "restore", "orders", "again", *options])  # an empty $WHEN must not restore all
+    assert api.asked("POST", f"{BACKUPS}/restore")[0].body == {
+        "cluster_name": "again", "pitr_stop_time": "", "pitr_stop_lsn": "", "pitr_stop_xid": 0, "backup_id": "",
+        "cluster_size": 0, "volume_size": 0, "dry_run": False, "in_place": False,
+    }  # fmt: skip
+
+
+def test_in_place_the_firewall_stays(api: Recorded) -> None:
+    assert run(["backup", "restore", "orders", "--in-place", "--allow", "192.0.2.7"]) == Exit.USAGE
+    assert api.requests == []
+
+
 def test_a_job_that_failed_ends_with_1_and_its_reason(api: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
     api.on("GET", JOBS, {"jobs": [job()], "total": 1})
     api.on("GET", f"{JOBS}/{JOB}", job("JOB_STATUS_ERRORED", error="node n2g1 did not boot", remedy="Create it again"))
@@ -147,10 +183,13 @@ def test_a_job_that_failed_ends_with_1_and_its_reason(api: Recorded, capsys: pyt
     assert printed.err == "node n2g1 did not boot. Create it again\n"
 
 
-def test_a_job_that_takes_longer_than_asked_goes_on(api: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
-    api.on("GET", f"{JOBS}/{JOB}", job("JOB_STATUS_RUNNING"))
-    assert run(["job", "follow", JOB, "--datastore", ORDERS, "--timeout", "0.01"]) == Exit.FAILED
-    assert f"Follow it: ccx job follow {JOB} --datastore {ORDERS}" in capsys.readouterr().err
+@pytest.mark.parametrize("of", [[], ["--datastore", ORDERS]])
+def test_a_job_that_takes_longer_than_asked_goes_on(
+    api: Recorded, capsys: pytest.CaptureFixture[str], of: list[str]
+) -> None:
+    api.on("GET", f"{JOBS if of else '/deployment/v2/jobs'}/{JOB}", job("JOB_STATUS_RUNNING"))
+    assert run(["job", "follow", JOB, *of, "--timeout", "0.01"]) == Exit.FAILED
+    assert capsys.readouterr().err.endswith(f"Follow it: ccx job follow {JOB}\n")
 
 
 def test_a_restarting_control_plane_is_waited_for(api: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
@@ -198,7 +237,7 @@ TORN = {**BACKED_UP, "backup_id": "2F", "status": "unusable", "err": "2F/bundle/
 def test_deleting_backups_too_says_what_goes_and_wants_the_name(
     api: Recorded, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    api.on("GET", f"/backup/api/v1/backups/{ORDERS}", {"backups": [TORN, BACKED_UP], "total": 2})
+    api.on("GET", BACKUPS, {"backups": [TORN, BACKED_UP]})
     api.on("DELETE", f"{CLUSTER}/{ORDERS}")
     wish = ["datastore", "delete", "orders", "--delete-backups", "--no-wait"]
     assert run([*wish, "--yes"]) == Exit.USAGE  # that the datastore may go says nothing of its backups
@@ -213,14 +252,24 @@ def test_deleting_backups_too_says_what_goes_and_wants_the_name(
 
 
 def test_verification_names_what_is_damaged_and_fails(api: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
-    path = f"/backup/api/v1/backups/{ORDERS}"
-    api.on("POST", f"{path}/verify", {"job_id": JOB})
+    api.on("POST", f"{BACKUPS}/verify", {"job_id": JOB})
     api.on("GET", f"{JOBS}/{JOB}", job("JOB_STATUS_FINISHED"))
-    api.on("GET", path, {"backups": [TORN, BACKED_UP], "total": 2})
+    api.on("GET", BACKUPS, {"backups": [BACKED_UP] * 100}, {"backups": [TORN]})
     assert run(["backup", "verify", "orders"]) == Exit.FAILED
     assert "2F/bundle/1 is missing" in capsys.readouterr().out
-    api.on("GET", path, {"backups": [BACKED_UP], "total": 1})
+    api.on("GET", BACKUPS, {"backups": [BACKED_UP]})
     assert run(["backup", "verify", "orders"]) == Exit.OK
+
+
+def test_a_deleted_datastore_is_found_behind_however_many_backups_of_others(api: Recorded) -> None:
+    other = {"datastore_name": "invoices", "datastore_uuid": INVOICES}
+    wanted = {"datastore_name": "gone", "datastore_uuid": ORDERS}
+    api.on("GET", "/backup/api/v1/backups", {"backups": [other] * 100}, {"backups": [wanted]})
+    api.on("GET", BACKUPS, {"backups": []})
+    assert run(["backup", "list", "gone"]) == Exit.OK
+    assert [r.query for r in api.asked("GET", "/backup/api/v1/backups")] == [
+        "limit=100&offset=0", "limit=100&offset=100",
+    ]  # fmt: skip
 
 
 class Terminal(io.StringIO):
@@ -284,6 +333,22 @@ def test_users_and_databases_are_deleted_by_name(api: Recorded) -> None:
     assert run(["database", "delete", "orders", "shop"]) == Exit.OK
     deleted = [r.body for r in api.requests if r.method == "DELETE"]
     assert deleted == [{"database_username": "app", "database_host": "%"}, {"database_name": "shop"}]
+
+
+@pytest.mark.parametrize(
+    ("command", "path", "told"),
+    [
+        (["user", "delete", "orders", "app"], f"/userdb/api/v1/user/{ORDERS}", {"user_name": "app"}),
+        (["database", "delete", "orders", "shop"], f"/userdb/api/v1/database/{ORDERS}", {"database_name": "shop"}),
+        (["token", "revoke", "ccxAbc"], "/auth/oauth2/clients/ccxAbc", {"client_id": "ccxAbc"}),
+    ],
+)
+def test_a_script_is_told_what_was_deleted(
+    api: Recorded, capsys: pytest.CaptureFixture[str], command: list[str], path: str, told: dict[str, str]
+) -> None:
+    api.on("DELETE", path)
+    assert run([*command, "--output", "json"]) == Exit.OK
+    assert json.loads(capsys.readouterr().out) == told
 
 
 def test_databases_are_listed_with_their_sizes(api: Recorded, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from tests.unit.cli_recorded import ORDERS, WIZARD, Recorded, control_plane, datastore, page
 
+from ccx.cli import contexts, session
 from ccx.cli import datastore as datastore_commands
 from ccx.cli.app import run
 from ccx.cli.exits import Exit
+from ccx.errors import Invalid
 
 STORE = f"/deployment/v3/data-stores/{ORDERS}"
 
@@ -116,9 +118,33 @@ def test_ctrl_c_ends_with_130(api: Recorded, monkeypatch: pytest.MonkeyPatch) ->
     assert run(["datastore", "list"]) == Exit.INTERRUPTED
 
 
+@pytest.mark.parametrize("url", ["ccx.example.net", "https://x:port", "https://x:99999", "https://[::1", "https://a b"])
 def test_a_url_that_is_none_is_refused(
-    api: Recorded, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    api: Recorded, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], url: str
 ) -> None:
-    monkeypatch.setenv("CCX_BASE_URL", "ccx.example.net")
+    monkeypatch.setenv("CCX_BASE_URL", url)
     assert run(["datastore", "list"]) == Exit.USAGE
-    assert capsys.readouterr().err == "url: 'ccx.example.net' is no URL. Give it as https://ccx.example.net\n"
+    assert capsys.readouterr().err == f"url: {url!r} is no URL. Give it as https://ccx.example.net\n"
+
+
+@pytest.mark.parametrize("token", ["gr\u00fcn", "a\nb", "a\x7fb"])
+def test_a_token_that_no_header_can_hold_is_named_and_not_shown(
+    api: Recorded, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], token: str
+) -> None:
+    monkeypatch.setenv("CCX_TOKEN", token)
+    assert run(["datastore", "list"]) == Exit.USAGE
+    assert capsys.readouterr().err == "CCX_TOKEN: this is no token. It is the access_token that the API answered\n"
+    assert api.requests == []
+
+
+def test_a_file_that_can_not_be_read_or_written_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "ccx/config.yaml"
+    file.parent.mkdir()
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(Invalid, match=r"can't read .*config.yaml"):
+        contexts.load({"XDG_CONFIG_HOME": str(tmp_path)})
+    with pytest.raises(Invalid, match=r"can't read .*config.yaml") as refused:
+        session.read_password(str(file))
+    assert refused.value.field == "password_file"
+    with pytest.raises(Invalid, match=r"can't write .*config.yaml/x"):
+        contexts.write_private(file / "x", "")

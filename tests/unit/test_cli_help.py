@@ -34,7 +34,8 @@ def commands(app: App, *words: str) -> Iterator[tuple[str, ...]]:
         yield from commands(app[name], *words, name)
 
 
-EVERY = sorted(words for words in commands(build()) if words[0] not in SUPERVISOR)
+ALL = sorted(commands(build()))
+EVERY = [words for words in ALL if words[0] not in SUPERVISOR]
 
 
 def test_the_overview_names_every_command_with_a_summary(capsys: pytest.CaptureFixture[str]) -> None:
@@ -47,7 +48,7 @@ def test_the_overview_names_every_command_with_a_summary(capsys: pytest.CaptureF
     assert "CCX_BASE_URL" in out
 
 
-@pytest.mark.parametrize("words", EVERY, ids=" ".join)
+@pytest.mark.parametrize("words", ALL, ids=" ".join)
 def test_every_command_has_help_with_an_example_of_itself(
     words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -58,7 +59,7 @@ def test_every_command_has_help_with_an_example_of_itself(
     assert f"ccx {' '.join(words)}" in out.partition("\nTry:\n")[2]
 
 
-EXAMPLES = re.findall(r"^\$ (ccx (?!up|recover|down|status|serve).*)$", reference.markdown(), re.MULTILINE)
+EXAMPLES = re.findall(r"^\$ (ccx .*)$", reference.markdown(), re.MULTILINE)
 
 
 @pytest.mark.parametrize("example", EXAMPLES)

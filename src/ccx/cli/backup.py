@@ -8,9 +8,9 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from ccx.cli import backup_proof, output, progress, resolve
-from ccx.cli.backup_proof import ALL, path, source, status
+from ccx.cli.backup_proof import ALL, every, path, source, status
 from ccx.cli.datastore import Timeout, Wait, Wanted
-from ccx.cli.options import DEFAULT, Common, Output
+from ccx.cli.options import DEFAULT, Common
 from ccx.errors import Invalid
 
 app = App(name="backup", help="The backups of a datastore.", help_epilogue="")
@@ -40,10 +40,8 @@ def create(
         job = api.post_once(path(uuid), body)["job_id"]
         if wait:
             progress.follow(api, f"{progress.jobs_of(uuid)}/{job}", timeout=timeout)
-    if common.output is not Output.TABLE:
-        output.document({"job_id": job}, common.output)
-    else:
-        output.say("It is backed up." if wait else f"It is being backed up by the job {job}.")
+    said = "It is backed up." if wait else f"It is being backed up by the job {job}."
+    output.done(said, {"job_id": job}, common.output)
 
 
 @app.command(name="list")
@@ -60,8 +58,7 @@ def list_(
       ccx backup list orders
     """
     with common.api() as api:
-        where = path(source(api, datastore)) if datastore else ALL
-        found = api.get(where, limit=100)["backups"]
+        found = list(every(api, path(source(api, datastore)) if datastore else ALL))
     whose: list[output.Column] = [] if datastore else [("DATASTORE", "datastore_name"), ("IS", "datastore_status")]
     output.rows(
         found,
@@ -89,18 +86,19 @@ def restore(
     /,
     *,
     to: Annotated[
-        str, Parameter(help="RFC 3339: what was committed until then, and nothing later. Without: all.")
-    ] = "",
+        str | None, Parameter(help="RFC 3339: what was committed until then, and nothing later. Without: all.")
+    ] = None,
     to_lsn: Annotated[
-        str, Parameter(help="Just before this place in the log: 0/3000148; of MariaDB, a transaction: 0-10001-57.")
-    ] = "",
+        str | None,
+        Parameter(help="Just before this place in the log: 0/3000148; of MariaDB, a transaction: 0-10001-57."),
+    ] = None,
     to_xid: Annotated[int | None, Parameter(help="Just before this transaction of PostgreSQL's.")] = None,
     in_place: Annotated[
         bool, Parameter(negative=(), help="The same datastore, under its names; what serves now is kept.")
     ] = False,
-    backup: Annotated[str, Parameter(help="Begin with this one; without --to: restore it as it is.")] = "",
+    backup: Annotated[str | None, Parameter(help="Begin with this one; without --to: restore it as it is.")] = None,
     nodes: Annotated[int | None, Parameter(help="How many; else as many as the other one has.")] = None,
-    size: Annotated[str, Parameter(help="Instance size; else the other one's.")] = "",
+    size: Annotated[str | None, Parameter(help="Instance size; else the other one's.")] = None,
     volume_size: Annotated[int | None, Parameter(help="GiB for each node; else the other one's.")] = None,
     allow: Annotated[
         list[str] | None, Parameter(negative=(), help="Address or CIDR that may connect; several times for several.")
@@ -123,15 +121,17 @@ def restore(
 
     if in_place == bool(name):
         raise Invalid("it is restored either under a new name or in place", remedy="Say NAME, or --in-place")
-    rules = [sources.checked(source, field="allow") for source in allow or ()]
+    if in_place and allow:
+        raise Invalid("in place, its firewall stays as it is", field="allow", remedy="Use: ccx firewall add")
+    rules = sources.allowed(allow)
     wish = {
-        "cluster_name": name, "pitr_stop_time": to, "backup_id": backup, "cluster_size": nodes, "instance_size": size,
-        "volume_size": volume_size, "dry_run": dry_run, "pitr_stop_lsn": to_lsn, "pitr_stop_xid": to_xid,
-        "in_place": in_place,
+        "cluster_name": name or None, "pitr_stop_time": to, "pitr_stop_lsn": to_lsn, "pitr_stop_xid": to_xid,
+        "backup_id": backup, "cluster_size": nodes, "instance_size": size, "volume_size": volume_size,
+        "dry_run": dry_run, "in_place": in_place,
     }  # fmt: skip
     with common.api() as api:
         where = f"{path(source(api, datastore))}/restore"
-        made = api.post_once(where, {field: value for field, value in wish.items() if value})
+        made = api.post_once(where, {field: value for field, value in wish.items() if value is not None})
         if uuid := made["uuid"]:
             output.say(f"{made['cluster_name']} is {uuid}")
             for rule in rules:
@@ -183,7 +183,7 @@ def _settle(datastore: str, how: str, timeout: float | None, common: Common) -> 
         uuid = resolve.identity(api, datastore)
         job = api.post_once(f"{path(uuid)}/restore/{how}", {})["job_id"]
         progress.follow(api, f"{progress.jobs_of(uuid)}/{job}", timeout=timeout)
-    output.document({"job_id": job}, common.output) if common.output is not Output.TABLE else output.say("Done.")
+    output.done("Done.", {"job_id": job}, common.output)
 
 
 @app.command
@@ -205,8 +205,9 @@ def drill(
         begun = api.post_once(f"{path(uuid)}/drill", {})
         if wait:
             progress.follow(api, f"{progress.jobs_of(begun['drill_uuid'])}/{begun['job_id']}", timeout=timeout)
-        found = api.get(path(uuid), limit=100)["backups"]
-    outcome = next((one["drill"] for one in found if one["backup_id"] == begun["backup_id"]), None) or {}
+        outcome = (
+            next((one["drill"] for one in every(api, path(uuid)) if one["backup_id"] == begun["backup_id"]), None) or {}
+        )
     output.record(
         {**begun, "drill": outcome},
         [

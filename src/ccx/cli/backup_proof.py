@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -16,6 +16,7 @@ from ccx.cli.options import DEFAULT, Common
 from ccx.errors import Invalid, NotFound
 
 ALL = "/backup/api/v1/backups"
+_PAGE = 100
 _PROOF, _POLICIES = "/backup/api/v1/proof", "/backup/api/v1/policies"
 
 Whose = Annotated[str, Parameter(help="Name or uuid; a deleted one too.")]
@@ -81,7 +82,7 @@ def verify(datastore: Wanted, /, *, wait: Wait = True, timeout: Timeout = None, 
         job = api.post_once(f"{path(uuid)}/verify", {})
         if wait:
             progress.follow(api, f"{progress.jobs_of(uuid)}/{job['job_id']}", timeout=timeout)
-        found = api.get(path(uuid), limit=100)["backups"]
+        found = list(every(api, path(uuid)))
     if not wait:
         output.record(job, [("job", "job_id")], common.output)
         return Exit.OK
@@ -150,8 +151,7 @@ def delete(
     """
     with common.api() as api:
         uuid = source(api, datastore)
-        every = api.get(ALL, limit=100)["backups"]
-        name = next((one["datastore_name"] for one in every if one["datastore_uuid"] == uuid), datastore)
+        name = next((one["datastore_name"] for one in every(api, ALL) if one["datastore_uuid"] == uuid), datastore)
         typed = confirm or asked(name, [destroyed(api, uuid)])
         removed = api.call("DELETE", path(uuid), params={"confirm": typed})
     output.record(removed, [("removed", "removed_at")], common.output)
@@ -159,13 +159,12 @@ def delete(
 
 def destroyed(api: Any, uuid: str) -> str:
     """What goes with a datastore's backups, for a person who is to confirm it."""
-    page = api.get(path(uuid), limit=100)
-    found = page["backups"]
+    found = list(every(api, path(uuid)))
     if not found:
         return "It has no backups."
     stored = output.size(sum(one["stored"] for one in found))
     span = f"from {found[-1]['ended_at']} to {found[0]['ended_at']}"
-    what = f"{page['total']} backups ({stored} in the object store), {span}"
+    what = f"{len(found)} backups ({stored} in the object store), {span}"
     locked = max((one["locked_until"] for one in found if one["locked_until"]), default=None)
     later = f" They are locked, and go on {locked}." if locked else ""
     return f"This removes its {what}. Nothing can be restored from then on.{later}"
@@ -188,10 +187,20 @@ def source(api: Any, wanted: str) -> str:
     try:
         return resolve.identity(api, wanted)
     except NotFound:
-        for backup in api.get(ALL, limit=100)["backups"]:
+        for backup in every(api, ALL):
             if backup["datastore_name"] == wanted or backup["datastore_uuid"] == wanted:
                 return str(backup["datastore_uuid"])
         raise
+
+
+def every(api: Any, where: str) -> Iterator[Mapping[str, Any]]:
+    """All backups there, newest first, page by page."""
+    offset = 0
+    while page := api.get(where, limit=_PAGE, offset=offset)["backups"]:
+        yield from page
+        offset += len(page)
+        if len(page) < _PAGE:
+            return
 
 
 def path(uuid: str) -> str:

@@ -82,8 +82,10 @@ def load(environ: Mapping[str, str] = os.environ) -> Contexts:
         return Contexts()
     except (yaml.YAMLError, AttributeError, TypeError) as error:
         raise Invalid(f"{file} is damaged: {error}", remedy=f"Remove it and log in again: rm {file}") from None
-    except OSError as error:
-        raise Invalid(f"can't read {file}: {error.strerror}", remedy="Correct its owner and mode") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise Invalid(
+            f"can't read {file}: {error}", remedy=f"Correct its owner and mode, or remove it: rm {file}"
+        ) from None
 
 
 def save(contexts: Contexts, environ: Mapping[str, str] = os.environ) -> None:
@@ -102,8 +104,13 @@ def save(contexts: Contexts, environ: Mapping[str, str] = os.environ) -> None:
 
 def write_private(file: Path, text: str) -> None:
     """Writes ``file`` atomically with mode 0600; folders that it needs get 0700."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+    except OSError as error:
+        raise Invalid(
+            f"can't write {file}: {error.strerror}", remedy="Correct its folder, or name another in XDG_CONFIG_HOME"
+        ) from None
     try:
         with os.fdopen(handle, "w") as out:
             out.write(text)
@@ -116,7 +123,7 @@ def write_private(file: Path, text: str) -> None:
 def choose(name: str | None = None, environ: Mapping[str, str] = os.environ) -> Context:
     """The context a command works with: ``name``, else the environment's, else the current one."""
     if name is None and (url := environ.get("CCX_BASE_URL")):
-        return Context(clean_url(url), ca_file=environ.get("CCX_CA_FILE", ""), token=environ.get("CCX_TOKEN", ""))
+        return Context(clean_url(url), ca_file=environ.get("CCX_CA_FILE", ""), token=_token(environ))
     contexts = load(environ)
     chosen = name or contexts.current
     if not chosen:
@@ -124,14 +131,25 @@ def choose(name: str | None = None, environ: Mapping[str, str] = os.environ) -> 
             "no control plane is known", remedy="Log in first: ccx login --url https://ccx.example.net"
         )
     found = contexts.get(chosen)
-    return replace(found, token=environ.get("CCX_TOKEN", ""), ca_file=environ.get("CCX_CA_FILE", "") or found.ca_file)
+    return replace(found, token=_token(environ), ca_file=environ.get("CCX_CA_FILE", "") or found.ca_file)
 
 
 def clean_url(url: str) -> str:
     """``url`` without a trailing slash or ``/api``. Raises :class:`Invalid` when it is no http(s) URL."""
     from urllib.parse import urlsplit
 
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and " " not in url
+    except ValueError:  # its brackets, or its port
+        good = False
+    if not good:
         raise Invalid(f"{url!r} is no URL", field="url", remedy="Give it as https://ccx.example.net")
     return url.rstrip("/").removesuffix("/api")
+
+
+def _token(environ: Mapping[str, str]) -> str:
+    token = environ.get("CCX_TOKEN", "")
+    if token and not (token.isascii() and token.isprintable()):
+        raise Invalid("this is no token", field="CCX_TOKEN", remedy="It is the access_token that the API answered")
+    return token

@@ -61,7 +61,7 @@ def delete(datastore: Wanted, name: Name, /, *, common: Common = DEFAULT) -> Non
     """
     with common.api() as api:
         api.delete(_path(resolve.identity(api, datastore)), {"database_name": name})
-    output.say(f"database {name} is deleted")
+    output.done(f"database {name} is deleted", {"database_name": name}, common.output)
 
 
 def _path(uuid: str) -> str:

@@ -139,7 +139,7 @@ def create(
     """
     from ccx.cli import sources, wizard
 
-    rules = [sources.checked(source, field="allow") for source in allow or ()]
+    rules = sources.allowed(allow)
     with common.api() as api:
         body = wizard.request(
             api.get(wizard.PATH), name=name, vendor=vendor, version=version, type=type, nodes=nodes, size=size,
@@ -192,11 +192,8 @@ def delete(
         api.call("DELETE", f"{_CLUSTER}/{uuid}", params=doomed)
         if wait:
             _follow(api, uuid, "JOB_TYPE_DESTROY_DATASTORE", timeout, gone_is_done=True)
-    output.say(f"{name} is {'deleted' if wait else 'being deleted'}")
-    if common.output is not Output.TABLE:
-        output.document(
-            {"uuid": uuid, "cluster_name": name, "cluster_status": "DELETED" if wait else "DELETING"}, common.output
-        )
+    told = {"uuid": uuid, "cluster_name": name, "cluster_status": "DELETED" if wait else "DELETING"}
+    output.done(f"{name} is {'deleted' if wait else 'being deleted'}", told, common.output)
 
 
 @app.command

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 app = App(name="job", help="What is being done to a datastore, step by step.", help_epilogue="")
 
 JobId = Annotated[str | None, Parameter(help="The job's id; else the newest one of --datastore.")]
-Of = Annotated[str | None, Parameter(help="Whose job it is: name, uuid or part of it. Needed once that is deleted.")]
+Of = Annotated[str | None, Parameter(help="Whose job it is: name, uuid or part of it; once it is deleted, its uuid.")]
 
 _FIELDS: list[output.Column] = [
     ("job", "job_id"),

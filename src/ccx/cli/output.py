@@ -77,6 +77,11 @@ def record(item: Mapping[str, Any], columns: Sequence[Column], output: Output) -
     return _render(table)
 
 
+def done(said: str, item: Mapping[str, Any], output: Output) -> None:
+    """Says that something was done; a script gets ``item`` instead."""
+    return say(said) if output is Output.TABLE else document(item, output)
+
+
 def document(data: Any, output: Output) -> None:
     """Prints ``data`` as JSON or YAML, keys in the API's order."""
     if output is Output.YAML:

@@ -126,5 +126,4 @@ def _look(api: Api, path: str, display: Display) -> Job:
 
 
 def _again(path: str) -> str:
-    *_, datastore, _, job = path.split("/")
-    return f"ccx job follow {job} --datastore {datastore}"
+    return f"ccx job follow {path.rpartition('/')[2]}"

@@ -12,11 +12,11 @@ _HEAD = """\
 
 Generated from the commands' help; after a change of one: `python -m ccx.cli.reference > docs/operate/cli.md`.
 
-`ccx` is a client of the API like any other, but for `up`, `down`, `status` and `serve`, which run a control plane on
-this machine, and for `network` and `mirror`, which read settings (of `network`, `observed` and `probe --from data` ask
-the API). Results go to standard output and nothing else does: progress,
-questions and errors go to standard error. `--output json` and `yaml` print what the API said; passwords and secrets are
-printed by the commands that exist for it (`datastore url`, `user create`, `token create`) only.
+`ccx` is a client of the API like any other, but for `up`, `recover`, `down`, `status` and `serve`, which run a control
+plane on this machine, and for `network` and `mirror`, which read settings (of `network`, `observed` and `probe --from
+data` ask the API). Results go to standard output and nothing else does: progress, questions and errors go to standard
+error. `--output json` and `yaml` print what the API said; passwords and secrets are printed by the commands that exist
+for it (`datastore url`, `user create`, `token create`) only.
 
 A datastore is named by its name, its uuid, or the first four or more characters of the uuid.
 
@@ -27,8 +27,8 @@ An error is one line, `field: what is wrong. What to do about it`, and the exit 
 _TRY = re.compile(r"^Try:\n((?:\n|[ ]+.*\n)+)", re.MULTILINE)
 _PROGRAM = re.compile(r"^(ccx [a-z -]+?) -m \S+", re.MULTILINE)
 """The generator puts how Python was started into the usage of nested commands."""
-_EMPTY = re.compile(r", --empty-[\w-]+")
-"""Options that the parser does not have: the generator does not know the tree's own defaults."""
+_UNTRUE = re.compile(r', --empty-[\w-]+| \*\[default: (?:""|False)\]\*')
+"""Options that there are not, and defaults that mean "not given": the generator does not know the tree's own rules."""
 
 
 def markdown() -> str:
@@ -42,7 +42,7 @@ def markdown() -> str:
     before, _, after = commands.partition("**Commands**:")
     commands = before + after[after.index("\n## ") + 1 :]
     commands = _PROGRAM.sub(r"\1", commands)
-    commands = _EMPTY.sub("", commands.replace("## Table of Contents", "## Commands"))
+    commands = _UNTRUE.sub("", commands.replace("## Table of Contents", "## Commands"))
     commands = _TRY.sub(_as_code, commands)
     return f"{_HEAD}{codes}\n{names}\n{commands.strip()}\n"
 

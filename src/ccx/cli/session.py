@@ -208,10 +208,8 @@ def read_password(file: str) -> str:
     """The first line of ``file`` (``-``: standard input). Raises :class:`Invalid` when there is none."""
     try:
         text = sys.stdin.readline() if file == "-" else Path(file).expanduser().read_text().partition("\n")[0]
-    except OSError as error:
-        raise Invalid(
-            f"can't read {file}: {error.strerror}", field="password_file", remedy="Check its path and mode"
-        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise Invalid(f"can't read {file}: {error}", field="password_file", remedy="Check its path and mode") from None
     if not (password := text.rstrip("\r\n")):
         raise Invalid(f"{file} is empty", field="password_file", remedy="Put the password on its first line")
     return password

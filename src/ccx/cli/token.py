@@ -57,4 +57,4 @@ def revoke(client_id: str, /, *, common: Common = DEFAULT) -> None:
     """
     with common.api() as api:
         api.delete(f"{_PATH}/{client_id}")
-    output.say(f"client {client_id} is revoked")
+    output.done(f"client {client_id} is revoked", {"client_id": client_id}, common.output)

@@ -166,6 +166,12 @@ def status(*, instance: str = "default") -> int:
 
     Exits with 0 when every part is ready, else with 1.
 
+    Try:
+
+        ccx status
+
+        ccx status --instance try
+
     Parameters
     ----------
     instance:
@@ -182,6 +188,10 @@ def serve(*roles: str, instance: str = "default", sockets: Annotated[str, Parame
     """Run roles of the control plane in this process: rest, runner, state. All of them when none is named.
 
     "ccx up" does this for you. By hand, or with a supervisor of your own, it reads /etc/ccx/INSTANCE/ccx.yaml.
+
+    Try:
+
+        ccx serve rest --instance try
 
     Parameters
     ----------
@@ -215,7 +225,7 @@ def _passphrase(file: Path | None, *, again: bool = True) -> str:
     if file is not None:
         try:
             return file.read_text().splitlines()[0]
-        except (OSError, IndexError) as error:
+        except (OSError, IndexError, UnicodeDecodeError) as error:
             raise Invalid(f"can't read a passphrase from {file}: {error}", field="--passphrase-file") from None
     if not sys.stdin.isatty():
         raise CcxError("there is no terminal to ask for a passphrase", remedy="Give --passphrase-file", status=422)

@@ -92,7 +92,7 @@ def delete(
     """
     with common.api() as api:
         api.delete(_path(resolve.identity(api, datastore)), {"database_username": name, "database_host": host})
-    output.say(f"user {name} is deleted")
+    output.done(f"user {name} is deleted", {"user_name": name}, common.output)
 
 
 def new_password() -> str:

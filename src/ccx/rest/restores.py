@@ -194,7 +194,7 @@ def _as_asked() -> Iterator[None]:
 
 def _order(source: Datastore, wish: FromBackup) -> Order:
     """Like the other one, but for what is wished otherwise; checked as any order is."""
-    size = wish.cluster_size or source.size
+    size = source.size if wish.cluster_size is None else wish.cluster_size
     stamp = utc_now().strftime("%Y%m%d-%H%M%S")
     return Order(
         general=General(
@@ -204,7 +204,8 @@ def _order(source: Datastore, wish: FromBackup) -> Order:
         cloud=Where(cloud_provider=source.cloud, cloud_region=source.region),
         instance=Instance(
             instance_size=wish.instance_size or source.instance_size, volume_type=source.volume_type,
-            volume_size=wish.volume_size or source.volume_size, volume_iops=source.volume_iops,
+            volume_size=source.volume_size if wish.volume_size is None else wish.volume_size,
+            volume_iops=source.volume_iops,
         ),
         network=Network(
             network_type=source.network_type, ha_enabled=source.ha_enabled,

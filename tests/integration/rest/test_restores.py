@@ -121,6 +121,11 @@ async def test_what_can_not_be_restored_is_named_and_nothing_is_made(
     [
         ({"pitr_stop_lsn": "0-10001-57"}, "pitr_stop_lsn", "'0-10001-57' is no place in its log"),
         ({"pitr_stop_lsn": "0/1000001"}, "pitr_stop_lsn", "the log ends at 0/1000000"),
+        ({"pitr_stop_lsn": ""}, "pitr_stop_lsn", "'' is no place in its log"),
+        ({"pitr_stop_time": ""}, "pitr_stop_time", ""),
+        ({"backup_id": ""}, "backup_id", "there is no backup"),
+        ({"cluster_size": 0}, "cluster_size", "can't have 0 nodes"),
+        ({"volume_size": 0}, "volume_size", "0 GiB is outside"),
         ({"db_vendor": "mariadb"}, "db_vendor", "backups of postgres can't be restored into mariadb"),
         ({"db_version": "16"}, "db_version", "backups of postgres 17 can't be restored into 16: an older version"),
         ({"db_vendor": "oracle"}, "db_vendor", "'oracle' is not offered here"),

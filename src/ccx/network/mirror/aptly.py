@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from ccx.errors import CcxError
+from ccx.errors import CcxError, Invalid
 from ccx.network.mirror.gpg import Gpg
 from ccx.network.mirror.keys import SigningKey, signing_key
 
@@ -48,7 +48,12 @@ class Aptly:
         """Makes its folder and configuration. Raises :class:`CcxError` where aptly is not installed."""
         if shutil.which("aptly") is None:
             raise CcxError("aptly is not installed", remedy="apt-get install aptly", status=503)
-        self.home.mkdir(parents=True, exist_ok=True)
+        try:
+            self.home.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise Invalid(
+                f"can't make {self.home}: {error.strerror}", field="--to", remedy="Name another folder"
+            ) from None
         configuration = {
             "rootDir": str(self.home), "downloadConcurrency": 8, "downloadRetries": 3, "gpgProvider": "gpg",
             "dependencyFollowAllVariants": False, "FileSystemPublishEndpoints": {},
