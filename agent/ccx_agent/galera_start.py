@@ -166,13 +166,16 @@ def _follows(own: Any, serving: list[dict[str, Any]]) -> bool:
 
 
 def _keep_log(told: dict[str, Any]) -> None:
-    """What this node wrote before stays readable, apart: in the new log it would be of a history that is given up."""
-    kept = Path(told["errant"])
-    shutil.rmtree(kept, ignore_errors=True)
-    logs = Path(told["binlogs"])
-    if any(logs.iterdir()):
+    """What this node wrote before stays readable, apart: in the new log it would be of a history that is given up.
+
+    It also stays when joining failed, and this is the next try, which finds no log.
+    """
+    kept, logs = Path(told["errant"]), Path(told["binlogs"])
+    if any(logs.glob("binlog.*[0-9]")):
+        shutil.rmtree(kept, ignore_errors=True)
         logs.rename(kept)
-        logs.mkdir(mode=0o700)
+    shutil.rmtree(logs, ignore_errors=True)
+    logs.mkdir(mode=0o700)
 
 
 def _go_on_with_log(told: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import permutations
+from pathlib import Path
 
 import pytest
 from agent.ccx_agent.galera_rules import (
@@ -21,6 +22,7 @@ from agent.ccx_agent.galera_rules import (
 )
 from agent.ccx_agent.galera_start import _branched as branched
 from agent.ccx_agent.galera_start import _follows as follows
+from agent.ccx_agent.galera_start import _keep_log as keep_log
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -201,3 +203,19 @@ def test_who_is_out_of_step_claims_after_all_others() -> None:
     assert decide("n2g1", lost, last - 0.01, 0, ()).do is Do.CLAIM
     assert decide("n1g1", apart, last - 0.01, 0, ()).do is Do.WAIT
     assert decide("n1g1", apart, last, 0, ()).do is Do.CLAIM
+
+
+def test_what_a_node_alone_wrote_stays_apart_however_often_it_tries_to_join(tmp_path: Path) -> None:
+    told = {"errant": str(tmp_path / "errant"), "binlogs": str(tmp_path / "binlog")}
+    logs, kept = tmp_path / "binlog", tmp_path / "errant/binlog.000004"
+    logs.mkdir()
+    (logs / "binlog.000004").write_text("its own")
+    keep_log(told)
+    (logs / "binlog.state").write_text("0-10001-57")
+    keep_log(told)
+    assert kept.read_text() == "its own"
+    assert list(logs.iterdir()) == [], "where that copy began is nothing to the next one"
+    (logs / "binlog.000001").write_text("of later")
+    keep_log(told)
+    assert [path.name for path in (tmp_path / "errant").glob("*.0*")] == ["binlog.000001"]
+    assert list(logs.iterdir()) == []
