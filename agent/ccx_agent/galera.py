@@ -8,8 +8,7 @@ from pathlib import Path
 
 from .errors import AgentError
 from .galera_server import TABLE
-from .mariadb_tenants import SOCKET
-from .mysql_wire import Connection
+from .mariadb_tenants import server
 from .process import output
 from .verb import Args, Progress, Verb, text
 
@@ -37,8 +36,8 @@ def reads(args: Args, _progress: Progress) -> dict[str, object]:
 
     It stands in the group's own row, which every keeper goes by.
     """
-    with Connection(SOCKET, "root", _LIMIT_S) as server:
-        server.query(f"update {TABLE} set current_reads = {int(bool(args.get('current')))}")  # noqa: S608 - ours
+    with server(_LIMIT_S) as connection:
+        connection.query(f"update {TABLE} set current_reads = {int(bool(args.get('current')))}")  # noqa: S608 - ours
     return {}
 
 

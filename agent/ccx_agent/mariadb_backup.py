@@ -19,7 +19,7 @@ from .mariadb_copy import FULL, MANIFEST, ends_behind, folder, manifests
 from .mariadb_log import Unreadable, begins_behind, needless, number, parse, transactions
 from .mariadb_ship import Shipper, plain
 from .mariadb_store import Store, StoreFailed
-from .mysql_wire import Connection
+from .mariadb_tenants import server
 from .process import output
 from .verb import LOG, SIDE, Args, Progress, Verb, text, texts
 from .verb import number as amount
@@ -244,7 +244,7 @@ def transaction(args: Args, _progress: Progress) -> dict[str, object]:
                 found = (one.gtid for one in transactions(file, domain) if one.number == wanted)
                 return {"gtid": next(found, "")}
         except (Unreadable, FileNotFoundError):
-            break  # it is being written there, or just removed
+            continue  # it is just being begun, or was removed
     return {"gtid": ""}
 
 
@@ -307,7 +307,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _position() -> str:
-    with Connection(_told()["socket"], "root", 10) as connection:
+    with server(10) as connection:
         return connection.query("select @@gtid_binlog_pos as pos")[0]["pos"]
 
 

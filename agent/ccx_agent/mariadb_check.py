@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 
 from .errors import AgentError
-from .mariadb_tenants import SOCKET, SYSTEM
-from .mysql_wire import Connection, ServerRefused, ServerSilent, name, quoted
+from .mariadb_tenants import SYSTEM, server
+from .mysql_wire import ServerRefused, name, quoted
 from .verb import Args, Progress, Verb, number, texts
 
 _CHECK_S = 6 * 3600.0
@@ -19,21 +19,14 @@ _FINE = ("status", "note")
 """Kinds of words about a table that is whole; a status may still say that it is not."""
 
 
-def _server(limit: float) -> Connection:
-    try:
-        return Connection(SOCKET, "root", limit)
-    except (ServerSilent, ServerRefused) as error:
-        raise AgentError(str(error), "see the journal of ccx-mariadb") from None
-
-
 def verify(_args: Args, progress: Progress) -> dict[str, object]:
     """Has every table checked, each page of it. Fails, naming those that are not whole."""
     wrong, done = [], 0
-    with _server(_CHECK_S) as server:
-        tables = server.query(_TABLES)
+    with server(_CHECK_S) as connection:
+        tables = connection.query(_TABLES)
         for table in tables:
             where = f"{name(table['db'])}.{name(table['tab'])}"
-            said = server.query(f"check table {where} extended")
+            said = connection.query(f"check table {where} extended")
             for line in said:
                 if line["Msg_type"] not in _FINE or (line["Msg_type"] == "status" and line["Msg_text"] != "OK"):
                     wrong.append(f"{table['db']}.{table['tab']}: {line['Msg_text'][:200]}")
@@ -53,12 +46,12 @@ def count(args: Args, progress: Progress) -> dict[str, object]:
     """
     deadline = time.monotonic() + number(args, "seconds", 10)
     rows: dict[str, int] = {}
-    with _server(_CHECK_S) as server:
-        tables = server.query(_TABLES)
-        server.query("start transaction with consistent snapshot")
-        shown = {r["Variable_name"]: r["Value"] for r in server.query("show status like 'binlog_snapshot_%'")}
+    with server(_CHECK_S) as connection:
+        tables = connection.query(_TABLES)
+        connection.query("start transaction with consistent snapshot")
+        shown = {r["Variable_name"]: r["Value"] for r in connection.query("show status like 'binlog_snapshot_%'")}
         at = quoted(shown["Binlog_snapshot_file"]), int(shown["Binlog_snapshot_position"])
-        point = server.query(f"select binlog_gtid_pos({at[0]}, {at[1]}) as pos")[0]["pos"]
+        point = connection.query(f"select binlog_gtid_pos({at[0]}, {at[1]}) as pos")[0]["pos"]
         for table in tables:
             left = deadline - time.monotonic()
             if left <= 0:
@@ -66,13 +59,13 @@ def count(args: Args, progress: Progress) -> dict[str, object]:
             where = f"{name(table['db'])}.{name(table['tab'])}"
             statement = f"set statement max_statement_time = {left:.3f} for select count(*) as n from {where}"  # noqa: S608
             try:
-                rows[f"{table['db']}.{table['tab']}"] = int(server.query(statement)[0]["n"])
+                rows[f"{table['db']}.{table['tab']}"] = int(connection.query(statement)[0]["n"])
             except ServerRefused as error:
                 if error.number == _TOOK_TOO_LONG:
                     break
                 continue  # it was changed or dropped since
             progress({"counted": len(rows), "of": len(tables)})
-        server.query("rollback")
+        connection.query("rollback")
     exact = all(table["engine"] == "InnoDB" for table in tables)
     return {"point": point, "exact": exact, "rows": rows}
 
@@ -81,11 +74,11 @@ def recount(args: Args, _progress: Progress) -> dict[str, object]:
     """``rows`` of the ``tables`` that are there, ``database.table`` each."""
     wanted = set(texts(args, "tables"))
     rows = {}
-    with _server(_CHECK_S) as server:
-        for table in server.query(_TABLES):
+    with server(_CHECK_S) as connection:
+        for table in connection.query(_TABLES):
             if (called := f"{table['db']}.{table['tab']}") in wanted:
                 where = f"{name(table['db'])}.{name(table['tab'])}"
-                rows[called] = int(server.query(f"select count(*) as n from {where}")[0]["n"])  # noqa: S608
+                rows[called] = int(connection.query(f"select count(*) as n from {where}")[0]["n"])  # noqa: S608
     return {"rows": rows}
 
 

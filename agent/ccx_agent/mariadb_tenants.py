@@ -1,16 +1,30 @@
-"""MariaDB's users and databases."""
+"""MariaDB on this node, as root; its users and databases."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+from .errors import AgentError
 from .mysql_tenants import SYSTEM as SYSTEM
 from .mysql_tenants import Tenants
-from .mysql_wire import quoted
+from .mysql_wire import Connection, ServerRefused, ServerSilent, quoted
 
 SOCKET = "/run/ccx-mariadb/mysqld.sock"
 
 _OURS = ("root", "mysql", "mariadb.sys", "PUBLIC", "")
+
+
+@contextmanager
+def server(limit: float) -> Iterator[Connection]:
+    """A connection; ``limit``: seconds for each answer. What it refuses, and silence, end in an AgentError."""
+    try:
+        with Connection(SOCKET, "root", limit) as connection:
+            yield connection
+    except (ServerSilent, ServerRefused) as error:
+        raise AgentError(str(error), "see the journal of ccx-mariadb") from None
+
 
 VERBS = Tenants(
     name="MariaDB",

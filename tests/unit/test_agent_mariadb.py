@@ -1,0 +1,39 @@
+"""MariaDB's verbs: what they find in its log, and what they say when it is away or refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from agent.ccx_agent import mariadb_backup, mariadb_tenants
+from agent.ccx_agent.errors import AgentError
+from tests.unit.mysql_peer import Refuses, Table, answering
+from tests.unit.test_mariadb_log import log_of
+
+
+def test_a_transaction_is_found_though_the_next_file_is_just_being_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configuration = tmp_path / "backup.json"
+    configuration.write_text(json.dumps({"binlogs": str(tmp_path), "domain": None}))
+    monkeypatch.setattr(mariadb_backup, "CONFIGURATION", str(configuration))
+    log_of(tmp_path / "binlog.000001", [], [(0, 10001, 1), (0, 10001, 2)])
+    log_of(tmp_path / "binlog.000002", [(0, 10001, 2)], [(0, 20001, 3)])
+    (tmp_path / "binlog.000003").write_bytes(b"\xfebin")
+    found = {n: mariadb_backup.transaction({"number": n}, lambda _: None)["gtid"] for n in (2, 3, 4)}
+    assert found == {2: "0-10001-2", 3: "0-20001-3", 4: ""}
+
+
+def test_a_server_that_refuses_or_is_away_is_told_in_its_own_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(_statement: str) -> Table:
+        raise Refuses(1047, "WSREP has not yet prepared node for application use")
+
+    monkeypatch.setattr(mariadb_tenants, "SOCKET", str(tmp_path / "s"))
+    with answering(tmp_path / "s", refuses), pytest.raises(AgentError, match="WSREP has not yet prepared node"):
+        mariadb_backup.position({}, lambda _: None)
+    with pytest.raises(AgentError, match="does not answer") as away:
+        mariadb_backup.position({}, lambda _: None)
+    assert "ccx-mariadb" in away.value.remedy
