@@ -6,6 +6,7 @@ machine that was off for a year must still find that it was overtaken.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
@@ -100,6 +101,14 @@ async def newest(store: Shelf, instance: str) -> Claim | None:
     return await _read(store, keys[-1]) if keys else None
 
 
+async def numbered(store: Shelf, instance: str, generation: int) -> Claim | None:
+    """That generation's."""
+    try:
+        return await _read(store, _key(instance, generation))
+    except NoObject:
+        return None
+
+
 async def settle(store: Shelf, instance: str, var: Path, own: Own) -> Own:
     """This start's claim: kept, or taken. Raises :class:`Superseded`; :class:`Held` while it is not sure.
 
@@ -119,6 +128,7 @@ async def settle(store: Shelf, instance: str, var: Path, own: Own) -> Own:
     if there.boot == boot():
         kept = replace(own, generation=there.generation, nonce=there.nonce, boot=there.boot)
         kept.save(var)
+        await check(store, instance, var, kept)
         return kept
     if (age := await _silent_for(store, instance, there)) is not None and age < LEASE:
         raise Held(f"instance {instance!r} is held by {there.words()}, last heard of {age.total_seconds():.0f} s ago")
@@ -148,11 +158,9 @@ async def take(store: Shelf, instance: str, var: Path, own: Own, generation: int
 
 async def check(store: Shelf, instance: str, var: Path, own: Own) -> None:
     """Says that the holder lives. Raises :class:`Superseded` when there is a newer claim."""
-    try:
-        newer = await _read(store, _key(instance, own.generation + 1))
-    except NoObject:
-        await alive(store, instance, own)
-    else:
+    # In this order: who takes over puts a claim first, and then looks whether the holder lives. One sees the other.
+    await alive(store, instance, own)
+    if (newer := await numbered(store, instance, own.generation + 1)) is not None:
         raise _lost(var, own, instance, newer)
 
 
@@ -169,11 +177,13 @@ async def acting(store: Shelf, instance: str, claim: Claim) -> bool:
 
 async def _silent_for(store: Shelf, instance: str, claim: Claim) -> timedelta | None:
     """For how long its holder said nothing, by the store's clock; None: it has stopped."""
-    key = f"{_key(instance, claim.generation)}.alive"
-    found = [one for one in await store.list(key) if one.key == key]
-    if not found or json.loads(await store.get(key))["released"]:
-        return None
-    return await store.clock() - found[0].modified
+    key = _key(instance, claim.generation)
+    with contextlib.suppress(NoObject):
+        if json.loads(await store.get(f"{key}.alive"))["released"]:
+            return None
+    now = await store.clock()
+    # The claim itself was its first sign of life.
+    return now - max((one.modified for one in await store.list(key)), default=now)
 
 
 def _lost(var: Path, own: Own, instance: str, to: Claim) -> Superseded:

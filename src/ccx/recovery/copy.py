@@ -165,6 +165,8 @@ class Copy:
         manifests = sorted(key for key in keys if key.endswith("/manifest"))[-_KEPT_BASES:]
         kept = [Base.read(await self._store.get(key)) for key in manifests]
         for series in series_of(self._series.instance, keys):
+            if series.generation > self._series.generation:
+                continue  # its owner has overtaken us
             starts = [base.start for base in kept if base.generation == series.generation]
             for key in (key for key in keys if key.startswith(series.prefix)):
                 if key.startswith(series.log):

@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Any
 
 import structlog
-from sqlalchemy.exc import SQLAlchemyError
 
 from ccx.errors import CcxError, Transient
 from ccx.recovery import claim
@@ -33,7 +32,6 @@ _RETRY_S = 1.0
 _STEP_WITHIN_S = 1800.0
 """For a base of a large database by a slow line; what hangs must not hang for ever."""
 _CONFIGURATION = "recovery/etc.sealed"
-_TROUBLE = (CcxError, Transient, SQLAlchemyError, OSError)
 
 log = structlog.get_logger()
 
@@ -59,6 +57,7 @@ class Keeper:
         self._every, self._claim_every, self._act_after = every, claim_every, act_after
         self._own = Own.load(self._var)
         self._sure = False
+        self._silent_since = time.monotonic()
         self.status = CopyStatus.load(self._var) or CopyStatus()
         self.status.kept, self.status.why_not = store is not None, why_not
         self.may_act = asyncio.Event()
@@ -95,10 +94,10 @@ class Keeper:
             self._unheard("the object store takes its time")
         except Held as held:
             await self._wait_for(held)
-        except _TROUBLE as error:
-            if isinstance(error, Superseded):
-                raise
-            self._unheard(str(error))
+        except Superseded:
+            raise
+        except Exception as error:
+            self._unheard(_reason(error))
             if self._own.generation and self._own.boot == claim.boot():
                 self.may_act.set()  # it held the claim a moment ago
 
@@ -106,6 +105,7 @@ class Keeper:
         """Runs until cancelled. Raises :class:`Superseded`."""
         if self._store is None:
             await asyncio.Event().wait()
+        self._silent_since = time.monotonic()
         tasks = [asyncio.create_task(work) for work in (self._hold(), self._keep(), self._begin_acting())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
@@ -121,9 +121,9 @@ class Keeper:
         """Says that this control plane has stopped acting, so that another need not wait for it."""
         if self._store is None:
             return
-        with contextlib.suppress(*_TROUBLE, TimeoutError):
+        with contextlib.suppress(Exception):
             async with asyncio.timeout(3):
-                if self._own.generation:
+                if self._sure:  # else the claim of that number may be somebody else's
                     await claim.alive(self._store, self._instance, self._own, released=True)
         await self._store.close()
 
@@ -144,17 +144,27 @@ class Keeper:
             except Held as still:
                 if time.monotonic() > until:
                     raise Superseded(str(still), remedy="Stop it there first; two can't act for one instance") from None
-            except _TROUBLE as error:
-                if isinstance(error, Superseded):
-                    raise
-                return self._unheard(str(error))
+            except Superseded:
+                raise
+            except Exception as error:
+                return self._unheard(_reason(error))
+
+    async def _settle_or_wait(self) -> None:
+        try:
+            await self._settle()
+        except Held as held:
+            await self._wait_for(held)
 
     async def _settle(self) -> None:
         assert self._store is not None
         before = self._own.generation
         # As it was written down: an earlier try may have put a claim and been given up before it heard so.
         written = claim.Own.load(self._var)
-        self._own = await claim.settle(self._store, self._instance, self._var, written)
+        try:
+            self._own = await claim.settle(self._store, self._instance, self._var, written)
+        except Held:
+            self._silent_since = time.monotonic()
+            raise
         self._sure = True
         self.status.unheard, self.status.generation = "", self._own.generation
         self._note()
@@ -174,22 +184,21 @@ class Keeper:
                         self.status.unheard = ""
                         self._note()
                 else:
-                    await self._settle()
-            except _TROUBLE as error:
-                if isinstance(error, Superseded):
-                    self._lose(error)
-                    with contextlib.suppress(*_TROUBLE, TimeoutError):
-                        await claim.alive(self._store, self._instance, self._own, released=True)
-                    raise
-                self._unheard(str(error))
+                    await self._settle_or_wait()
+            except Superseded as superseded:
+                self._lose(superseded)
+                raise
+            except Exception as error:
+                self._unheard(_reason(error))
                 await asyncio.sleep(_RETRY_S)
 
     async def _begin_acting(self) -> None:
         """A store that stays silent must not keep datastores from being looked after for ever."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._act_after):
-                await self.may_act.wait()
-            return
+        while (left := self._silent_since + self._act_after - time.monotonic()) > 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(left):
+                    await self.may_act.wait()
+                return
         log.warning("acting without having heard of newer claims", reason=self.status.unheard)
         self.may_act.set()
 
@@ -202,8 +211,8 @@ class Keeper:
                 try:
                     async with asyncio.timeout(_STEP_WITHIN_S):
                         complete = await copy.step(await asyncio.to_thread(self._configuration))
-                except _TROUBLE as error:
-                    why = str(error) or f"the store or the database took more than {_STEP_WITHIN_S:.0f} s"
+                except Exception as error:
+                    why = _reason(error) or f"the store or the database took more than {_STEP_WITHIN_S:.0f} s"
                     if why != self.status.failed:
                         log.warning("the control plane's copy falls behind", reason=why)
                     self.status.failed, copy = why, None
@@ -240,6 +249,11 @@ class Keeper:
             self.status.save(self._var)
         except OSError as error:
             log.warning("can't write down how the copy is", reason=str(error))
+
+
+def _reason(error: Exception) -> str:
+    """What is unexpected says its kind too: what lies in the store may be damaged in any way."""
+    return str(error) if isinstance(error, CcxError | Transient | OSError) else f"{type(error).__name__}: {error}"
 
 
 def gated(keeper: Keeper, work: Callable[[], Coroutine[Any, Any, None]]) -> Coroutine[Any, Any, None]:

@@ -108,7 +108,7 @@ async def rebuild(
 
 
 async def _claim(store: Shelf, instance: str, var: Path, say: Callable[[str], None]) -> Own:
-    """Takes a newer claim, unless an earlier try did; and waits until the one that had it has stopped."""
+    """Takes a newer claim, unless an earlier try did; and waits, each time, until the one that had it has stopped."""
     there = await claim.newest(store, instance)
     if there is None:
         raise NotFound(
@@ -118,9 +118,10 @@ async def _claim(store: Shelf, instance: str, var: Path, say: Callable[[str], No
     if own.nonce != there.nonce or not own.recovered:
         own = Own(there.installation, there.generation, recovered=True)
         own = await claim.take(store, instance, var, own, there.generation + 1)
-        await _until_stopped(store, instance, there, say)
     own = replace(own, generation=max(own.generation, there.generation), boot=claim.boot(), recovered=True)
     own.save(var)
+    if (before := await claim.numbered(store, instance, own.generation - 1)) is not None:
+        await _until_stopped(store, instance, before, say)
     return own
 
 

@@ -21,7 +21,7 @@ from ccx.recovery.copy import Copy
 from ccx.recovery.database import Database
 from ccx.recovery.places import Series
 from ccx.secrets import KeyRing
-from ccx.settings import CloudConfig, Paths, Region, Settings
+from ccx.settings import CloudConfig, InstanceType, Paths, Region, Settings, VolumeType
 from ccx.storage.light import Shelf
 from ccx.storage.opened import open_shelf
 
@@ -66,7 +66,9 @@ def settings_for(folder: Path, weed: SeaweedFs, **cloud: object) -> Settings:
     run = folder / "run"
     values = {
         "code": "local", "type": "local", "name": "Local", "regions": (Region(code="l", name="l"),),
-        "instance_types": (), "volume_types": (), "s3_endpoint": weed.location.endpoint, "s3_bucket": "backups",
+        "instance_types": (InstanceType(code="tiny", name="Tiny", type="tiny", cpu=1, ram=1),),
+        "volume_types": (VolumeType(code="ssd", name="SSD"),),
+        "s3_endpoint": weed.location.endpoint, "s3_bucket": "backups",
         "s3_ca": weed.ca, "s3_credentials": keys,
     }  # fmt: skip
     return Settings(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +17,8 @@ from tests.seaweedfs import SeaweedFs
 from ccx.recovery import claim
 from ccx.recovery.claim import Held, Own, Superseded
 from ccx.recovery.keeper import Keeper
+from ccx.recovery.places import Series
+from ccx.storage.base import StoredObject, Unreachable
 from ccx.storage.light import Shelf
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="gives folders to the user that PostgreSQL runs as")
@@ -43,6 +46,93 @@ async def test_a_second_control_plane_of_the_instance_refuses(
     assert Own.load(plane.var).lost
 
 
+async def test_a_holder_that_starts_again_is_not_taken_for_one_that_has_stopped(
+    plane: Plane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = await claim.settle(plane.store, plane.name, plane.var, Own.load(plane.var))
+    await claim.alive(plane.store, plane.name, own, released=True)
+    again = await claim.settle(plane.store, plane.name, plane.var, own)
+
+    cloned = other_machine(plane, tmp_path / "cloned", monkeypatch)
+    with pytest.raises(Held, match="last heard of"):
+        await claim.settle(plane.store, plane.name, cloned, again)
+
+
+async def test_a_copied_disk_neither_acts_beside_the_first_one_nor_speaks_for_it(
+    plane: Plane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even when the store was silent for its first look."""
+
+    class Away:
+        """Once."""
+
+        told = False
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(plane.store, name)
+
+        async def list(self, prefix: str) -> list[StoredObject]:
+            if not self.told:
+                self.told = True
+                raise Unreachable("the object store does not answer")
+            return await plane.store.list(prefix)
+
+        async def close(self) -> None:
+            """It is the fixture's."""
+
+    own = await claim.settle(plane.store, plane.name, plane.var, Own.load(plane.var))
+    cloned = other_machine(plane, tmp_path / "cloned", monkeypatch)
+    monkeypatch.setattr(claim, "LEASE", timedelta(seconds=3))
+    (cloned / "recovery").mkdir()
+    own.save(cloned)
+    paths = plane.settings.paths.model_copy(update={"var": cloned})
+    settings = plane.settings.model_copy(update={"paths": paths})
+    second = Keeper(settings, cast(Shelf, Away()), lambda _: plane.copy(), claim_every=0.1, act_after=2)
+
+    async def lives() -> None:
+        while True:
+            await claim.alive(plane.store, plane.name, own)
+            await asyncio.sleep(0.2)
+
+    living = asyncio.create_task(lives())
+    try:
+        await second.begin()
+        with pytest.raises(Superseded, match="is held by"):
+            await second.run()
+    finally:
+        living.cancel()
+    await second.end()
+
+    assert not second.may_act.is_set()
+    there = await claim.newest(plane.store, plane.name)
+    assert there is not None
+    assert there.generation == own.generation
+    assert await claim.acting(plane.store, plane.name, there)
+
+
+async def test_what_lies_damaged_in_the_store_stops_no_role(plane: Plane) -> None:
+    (plane.var / "recovery").mkdir()
+    (plane.var / "recovery" / "etc.sealed").write_bytes(b"configuration")
+    own = await claim.settle(plane.store, plane.name, plane.var, Own.load(plane.var))
+    await plane.copy().step(b"")
+    series = Series(plane.name, own.generation)
+    (manifest,) = [one.key for one in await plane.store.list(series.bases) if one.key.endswith("/manifest")]
+    await plane.store.put(manifest, b"no manifest")
+    keeper = Keeper(plane.settings, plane.store, lambda s: plane.copy(s.generation), every=0.1)
+    await keeper.begin()
+    running = asyncio.create_task(keeper.run())
+    try:
+        async with asyncio.timeout(20):
+            while not keeper.status.failed:
+                assert not running.done(), running
+                await asyncio.sleep(0.05)
+        assert keeper.may_act.is_set()
+        assert not running.done()
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
 async def test_a_claim_is_known_again_by_who_put_it_and_was_given_up_before_the_answer(plane: Plane) -> None:
     class Slow:
         """Does what it is told, and answers too late."""
@@ -57,6 +147,10 @@ async def test_a_claim_is_known_again_by_who_put_it_and_was_given_up_before_the_
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(2):
             await claim.settle(cast(Shelf, Slow()), plane.name, plane.var, Own.load(plane.var))
+    # It may be held, though its holder has not said yet that it lives.
+    put = await claim.newest(plane.store, plane.name)
+    assert put is not None
+    assert await claim.acting(plane.store, plane.name, replace(put, boot="another machine's"))
     # The store's list may not show it yet.
     assert (await claim.take(plane.store, plane.name, plane.var, Own.load(plane.var), 1)).generation == 1
     assert (await claim.settle(plane.store, plane.name, plane.var, Own.load(plane.var))).generation == 1

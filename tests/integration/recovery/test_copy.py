@@ -91,6 +91,16 @@ async def test_a_store_that_is_away_stops_nothing_and_is_caught_up_with(
     assert rows_in(tmp_path / "new" / "data", plane) == [1]
 
 
+async def test_who_was_overtaken_and_does_not_know_it_removes_nothing_of_its_successor(plane: Plane) -> None:
+    await claim.settle(plane.store, plane.name, plane.var, Own.load(plane.var))
+    half = Series(plane.name, 2).part("20990101T000000Z", 0)
+    await plane.store.put(half, b"of a base that is being made")
+
+    await plane.copy(1).step(b"")
+
+    assert await plane.store.get(half) == b"of a base that is being made"
+
+
 @pytest.mark.slow
 async def test_the_last_two_bases_stay_with_their_log(
     plane: Plane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
