@@ -50,6 +50,8 @@ BAD = {
     "no clouds": ("clouds: 3", ": clouds: ", "Correct clouds"),
     "missing": ("clouds: [{type: local}]", ": clouds.0.code: Field required", "Correct clouds.0.code"),
     "none of the choices": ("guard: loud", ": guard: Input should be 'off', 'audit' or 'enforce'", "Correct guard"),
+    "no cron": ("backup_full: 0 4 * *", ": backup_full: this is no cron expression", "Correct backup_full"),
+    "no such day": ("backup_drill: 0 4 31 2 *", ": backup_drill: this is no cron expression", "Correct backup_drill"),
     "no level": ("log_level: loud", ": log_level: ", "Correct log_level"),
     "nothing to offer": ("databases: [{code: mariadb, versions: []}]", ": databases.0.versions: there is none", "List"),
     "nowhere": ("clouds: [{code: a, type: local, name: A, regions: [], instance_types: [], volume_types: []}]",

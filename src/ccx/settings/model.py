@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from ccx.settings.features import Kubernetes, License, Mirrors, Notify
 
 _OWN_IMAGES = ("local", "simulated")
 """Types of clouds whose images we make."""
+
+
+def _fires(cron: str) -> str:
+    from cronsim import CronSim, CronSimError  # who keeps the defaults does without it
+
+    try:
+        if cron:
+            next(CronSim(cron, datetime(2026, 1, 1, tzinfo=UTC)))
+    except (CronSimError, StopIteration):
+        raise PydanticCustomError("cron", "this is no cron expression that ever fires") from None
+    return cron
+
+
+Cron = Annotated[str, AfterValidator(_fires)]
+"""Five fields; empty: never."""
 
 
 class _Part(BaseModel):
@@ -177,11 +193,13 @@ class Settings(_Part):
     cloud_init_timeout_minutes: float = Field(
         default=15, gt=0, description="CLOUD_INIT_TIMEOUT_MINUTES: in which a new node must report that it is set up"
     )
-    backup_full: str = Field(
+    backup_full: Cron = Field(
         default="0 4 * * *",
         description="BACKUP_FULL: cron, UTC, of full backups from a datastore's first on; empty: none",
     )
-    backup_incremental: str = Field(default="0 * * * *", description="BACKUP_INCREMENTAL: the same of incremental ones")
+    backup_incremental: Cron = Field(
+        default="0 * * * *", description="BACKUP_INCREMENTAL: the same of incremental ones"
+    )
     backup_keep_days: int = Field(
         default=14, ge=0, description="days to any time of which a datastore can be restored; 0: no backup is removed"
     )
@@ -192,10 +210,10 @@ class Settings(_Part):
     restore_keep_days: int = Field(
         default=3, ge=1, description="days for which the data of before a restore in place are kept, if not confirmed"
     )
-    backup_verify: str = Field(
+    backup_verify: Cron = Field(
         default="30 2 * * 0", description="cron, UTC, of reading all of a datastore's backups and log; empty: never"
     )
-    backup_drill: str = Field(
+    backup_drill: Cron = Field(
         default="0 6 * * 6", description="cron, UTC, of restoring each datastore's newest backup; empty: never"
     )
     log_level: str = Field(default="info", pattern="(?i)^(debug|info|warn|warning|error|critical)$")
