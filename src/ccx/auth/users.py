@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ccx.auth import throttle
-from ccx.auth.models import Role, User
+from ccx.auth.models import Client, Role, Token, User
 from ccx.auth.passwords import hash_password, verify_password
 from ccx.db import SessionFactory, utc_now
 from ccx.errors import Conflict, Invalid, Unauthenticated
@@ -63,22 +63,28 @@ async def admit_sign_up(sessions: SessionFactory, address: str, most: int) -> No
 
 
 async def ensure_operator(tx: AsyncSession, login: str, password: str) -> User:
-    """The operator of that login with that password: made, or an existing user promoted and its password set."""
+    """The operator of that login with that password: made, or an existing user promoted and its password set.
+
+    Sessions by another password end, and of somebody who was none an operator's clients are not made.
+    """
     login = normal_login(login)
     check_password(password)
     user = await tx.scalar(select(User).where(User.login == login).with_for_update())
     if user is None:
         hash_ = await hash_password(password)
         return await _insert(tx, User(login=login, password_hash=hash_, role=Role.OPERATOR))
-    user.role = Role.OPERATOR
+    if user.role is not Role.OPERATOR:
+        user.role = Role.OPERATOR
+        await tx.execute(delete(Client).where(Client.user_id == user.id))
     if not await verify_password(password, user.password_hash):
         user.password_hash = await hash_password(password)
+        await tx.execute(delete(Token).where(Token.user_id == user.id, Token.client_id.is_(None)))
     await tx.flush()
     return user
 
 
 async def log_in(sessions: SessionFactory, login: str, password: str, address: str) -> User:
-    """The user of this login and password. Raises Unauthenticated, or TooManyFailures (429) without looking.
+    """The user of this login and password. Raises Unauthenticated, or TooManyFailures (429) whether it is right or not.
 
     Uses transactions of its own: a failure must be counted although the request fails, and none is held while hashing.
     """
@@ -88,6 +94,8 @@ async def log_in(sessions: SessionFactory, login: str, password: str, address: s
         user = await tx.scalar(select(User).where(User.login == login))
     right = await verify_password(password, user.password_hash if user else None)
     async with sessions.begin() as tx:
+        # Again: of many tries side by side, all are let in before the first is counted.
+        await throttle.check(tx, login, address)
         if user is None or not right:
             await throttle.failed(tx, login, address)
         else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from datetime import timedelta
 
 import httpx
@@ -9,7 +11,7 @@ import pytest
 from sqlalchemy import text, update
 
 from ccx import auth
-from ccx.auth import throttle
+from ccx.auth import passwords, throttle
 from ccx.auth.models import Token
 from ccx.db import utc_now
 from ccx.runner.services import Services
@@ -83,6 +85,27 @@ async def test_after_five_wrong_passwords_an_address_waits_for_that_login_only(
     assert blocked.status_code == 429
     assert int(blocked.headers["retry-after"]) > 0
     assert (await log_in(anonymous.http, other.login)).user_id == other.user_id
+
+
+async def test_a_try_that_was_let_in_before_the_limit_was_reached_is_told_nothing(
+    user: Api, services: Services
+) -> None:
+    """Or who tries a thousand at once would have a thousand tries."""
+    free = threading.Event()
+    threads = passwords._THREADS
+    busy = [threads.submit(free.wait) for _ in range(threads._max_workers)]
+    try:
+        right = asyncio.create_task(auth.log_in(services.sessions, user.login, PASSWORD, "192.0.2.1"))
+        while threads._work_queue.empty():
+            await asyncio.sleep(0.01)
+        async with services.sessions.begin() as tx:
+            for _ in range(throttle.PER_LOGIN):
+                await throttle.failed(tx, user.login, "192.0.2.1")
+    finally:
+        free.set()
+    with pytest.raises(auth.TooManyFailures):
+        await right
+    assert all(one.result(1) for one in busy)
 
 
 async def test_the_wait_ends_with_its_window(user: Api, anonymous: Api, services: Services) -> None:
@@ -195,3 +218,16 @@ async def test_ensuring_the_operator_twice_changes_the_password_and_keeps_the_us
         second = await auth.ensure_operator(tx, "Root@example.net", PASSWORD)
     assert first.id == second.id
     assert (await log_in(http, "root@example.net")).user_id == first.id
+
+
+async def test_who_becomes_the_operator_leaves_no_way_in_to_who_had_that_login(user: Api, services: Services) -> None:
+    made = (await user.post("/auth/oauth2/clients", {"name": "ci"})).json()
+    form = {"grant_type": "client_credentials", **{name: made[name] for name in ("client_id", "client_secret")}}
+    token = (await user.http.post("/api/auth/oauth2/token", data=form)).json()["access_token"]
+    async with services.sessions.begin() as tx:
+        await auth.ensure_operator(tx, user.login, "the operator's own password")
+
+    assert (await user.get("/v2/auth/check")).status_code == 401
+    program = Api(user.http, headers={"Authorization": f"Bearer {token}"})
+    assert (await program.get("/v2/auth/check")).status_code == 401
+    assert (await user.http.post("/api/auth/oauth2/token", data=form)).status_code == 401
