@@ -234,18 +234,24 @@ class _Server:
                 return self
             except (ServerSilent, ServerRefused):
                 if self._process.poll() is not None or time.monotonic() > deadline:
-                    self.__exit__()
+                    self._end()
                     words = self._said.read_text(errors="replace")[-_SAID:]
                     raise NoRestore(f"the restored server does not start: {words}") from None
                 time.sleep(0.1)
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
+        if self._end() < 0 and failed is None:
+            # It writes to the disk at its end what it did last.
+            raise NoRestore("the restored server was ended by force, and may lack what was replayed last")
+
+    def _end(self) -> int:
+        """Its exit code."""
         self._process.terminate()
         try:
-            self._process.wait(_ENDS_S)
+            return self._process.wait(_ENDS_S)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
+            return self._process.wait()
 
     def replay(self, log: Path, first: int, stop: int | None) -> None:
         """From one place of the file to another. Positions, not transactions: so nothing is left to be understood."""

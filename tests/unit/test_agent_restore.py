@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 from agent.ccx_agent import mariadb_fresh, mariadb_restore, restore
+from tests.unit.mysql_peer import Table, answering
 
 AGENT = Path(__file__).parents[2] / "agent"
 
@@ -66,3 +68,35 @@ def test_a_restore_that_fails_in_any_way_says_so_and_is_not_tried_again(
     assert (said["state"], "Expecting value" in said["err"], fresh.exists()) == ("failed", True, False)
     with pytest.raises(SystemExit, match="failed before"):
         mariadb_fresh._restore(told, fresh)
+
+
+@pytest.mark.parametrize(
+    ("runs", "whole"),
+    [("trap 'kill $!; exit 0' TERM; sleep 60 >&- 2>&- & echo >up; wait", True), ("echo >up; exec sleep 60", False)],
+)
+def test_a_server_that_did_not_come_to_its_own_end_has_not_restored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runs: str, whole: bool
+) -> None:
+    """What it replayed last is on the disk only then."""
+    monkeypatch.syspath_prepend(AGENT)
+    server = tmp_path / "mariadbd"
+    server.write_text(f"#!/bin/sh\ncd {tmp_path}; {runs}\n")
+    server.chmod(0o755)
+    (tmp_path / "binlog").mkdir()
+    told = {"run": str(tmp_path), "work": str(tmp_path), "binlogs": str(tmp_path / "binlog"),
+            "mariadbd": str(server), "server": "my.cnf"}  # fmt: skip
+
+    def answer(_statement: str) -> Table:
+        while not (tmp_path / "up").exists():
+            time.sleep(0.01)
+        return []
+
+    with answering(tmp_path / "restore.sock", answer):
+        if whole:
+            with mariadb_restore._Server(told, tmp_path / "data"):
+                pass
+            return
+        with pytest.raises(mariadb_restore.NoRestore, match="by force"), mariadb_restore._Server(told, tmp_path):
+            pass
+        with pytest.raises(LookupError), mariadb_restore._Server(told, tmp_path):
+            raise LookupError("why it failed is what is told")
