@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from ccx.embedded import record
+from ccx.embedded import record, supervisor
 from ccx.embedded.processes import identify
 from ccx.embedded.report import Report
 from ccx.embedded.supervisor import StartFailed, Supervisor
@@ -48,9 +48,9 @@ class Sleeper:
 async def supervised(folder: Path, *parts: Sleeper, alongside: Sequence[Sleeper] = ()) -> AsyncIterator[record.Record]:
     entry, lock = record.begin(folder, "127.0.0.1:1", "https://127.0.0.1:1")
     with (folder / "out").open("wb") as out:
-        supervisor = Supervisor(parts, entry, folder, folder, Report(out.fileno()), alongside)
+        one = Supervisor(parts, entry, folder, folder, Report(out.fileno()), alongside)
         ready = asyncio.Event()
-        running = asyncio.create_task(supervisor.run(ready))
+        running = asyncio.create_task(one.run(ready))
         waiting = asyncio.create_task(ready.wait())
         await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED, timeout=10)
         try:
@@ -60,7 +60,7 @@ async def supervised(folder: Path, *parts: Sleeper, alongside: Sequence[Sleeper]
             yield entry
         finally:
             waiting.cancel()
-            supervisor.stop()
+            one.stop()
             await asyncio.wait({running})
             os.close(lock)
 
@@ -152,3 +152,47 @@ async def test_there_is_one_supervisor_of_an_instance(tmp_path: Path) -> None:
         with pytest.raises(Exception, match="is running already"):
             record.begin(tmp_path, "127.0.0.1:1", "https://127.0.0.1:1")
         assert record.running(tmp_path) is not None
+
+
+class Unlucky(Sleeper):
+    """Can't be made ready the second time, for a reason that nobody expected."""
+
+    pids: list[int]
+
+    async def start(self) -> asyncio.subprocess.Process:
+        process = await super().start()
+        self.pids = [*getattr(self, "pids", []), process.pid]
+        return process
+
+    async def when_ready(self) -> None:
+        await super().when_ready()
+        if self.made_ready == 2:
+            raise ValueError("not enough values to unpack")
+
+
+async def test_a_start_that_fails_in_any_way_leaves_no_process_and_is_tried_again(tmp_path: Path) -> None:
+    part = Unlucky("part", tmp_path)
+
+    async with supervised(tmp_path, part) as entry:
+        os.kill(part.pids[0], signal.SIGKILL)
+        await until(lambda: part.made_ready == 3 and entry.parts["part"].state == "ready")
+
+        assert [identify(pid) is not None for pid in part.pids] == [False, False, True]
+        assert entry.parts["part"].pid == part.pids[2]
+
+
+async def test_a_log_that_can_not_be_rotated_and_a_record_that_can_not_be_written_stop_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "_LOGS_EVERY", 0.05)
+    monkeypatch.setattr(supervisor, "_LARGEST_LOG", 0)
+    (tmp_path / "part.log.1").mkdir()
+    part = Sleeper("part", tmp_path, 'echo said; touch "$0"; exec sleep 60')
+
+    async with supervised(tmp_path, part) as entry:
+        (tmp_path / "supervisor.new").mkdir()
+        pid = entry.parts["part"].pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await until(lambda: part.made_ready == 2)
+        (tmp_path / "supervisor.new").rmdir()

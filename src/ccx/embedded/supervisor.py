@@ -19,6 +19,7 @@ _READY_WITHIN = 150.0
 _POLL = 0.05
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 30.0
 _STABLE_AFTER = 60.0
+_LOGS_EVERY = 60.0
 _LARGEST_LOG = 10 * 2**20
 
 
@@ -99,7 +100,7 @@ class Supervisor:
         return True
 
     async def _start(self, part: Part) -> Process:
-        """One attempt. Raises :class:`StartFailed`; the process is then gone."""
+        """One attempt. When it fails, as with :class:`StartFailed`, the process is gone."""
         self._note(part, "starting", None)
         process = await part.start()
         self._processes[part.name] = process
@@ -115,8 +116,10 @@ class Supervisor:
                             remedy=f"Its last words: {_last_words(self._logs / f'{part.name}.log')}",
                         )
                 await part.when_ready()
-        except TimeoutError:
+        except Exception as error:
             await self._end(part, process)
+            if not isinstance(error, TimeoutError):
+                raise
             raise StartFailed(
                 f"{part.name} was not ready within {_READY_WITHIN:.0f} s",
                 remedy=f"Its last words: {_last_words(self._logs / f'{part.name}.log')}",
@@ -143,8 +146,8 @@ class Supervisor:
                 again = time.monotonic()
                 try:
                     process = await self._start(part)
-                except (CcxError, OSError) as error:
-                    self._report.line(f"  {part.name:<14} {error}")
+                except Exception as error:  # whatever it is, nobody else starts the part again
+                    self._report.line(f"  {part.name:<14} {error or type(error).__name__}")
                     continue
                 self._report.ready(part.name, again, f"pid {process.pid}")
                 break
@@ -152,10 +155,11 @@ class Supervisor:
     async def _watch_logs_until_stopped(self) -> None:
         while not self._stop.is_set():
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stop.wait(), 60)
+                await asyncio.wait_for(self._stop.wait(), _LOGS_EVERY)
             for log in self._logs.glob("*.log"):
-                if log.stat().st_size > _LARGEST_LOG and log.stem in self._processes:
-                    await asyncio.to_thread(_rotate, log)
+                with suppress(OSError):  # a full disk: the parts go on
+                    if log.stat().st_size > _LARGEST_LOG and log.stem in self._processes:
+                        await asyncio.to_thread(_rotate, log)
 
     async def _stop_all(self) -> None:
         self._record.ready = False
@@ -183,7 +187,8 @@ class Supervisor:
         entry.state, entry.since = state, time.time()
         known = identify(process.pid) if process else None
         entry.pid, entry.started = (known.pid, known.started) if known else (None, None)
-        self._record.save(self._run_folder)
+        with suppress(OSError):  # it is for who looks
+            self._record.save(self._run_folder)
 
 
 def _last_words(log: Path) -> str:
