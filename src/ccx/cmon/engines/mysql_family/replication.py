@@ -10,7 +10,7 @@ import httpx
 
 from ccx.cmon import egress
 from ccx.cmon.engines.base import Port
-from ccx.cmon.engines.mysql_family import config, keeper, membership, observation
+from ccx.cmon.engines.mysql_family import config, membership, observation
 from ccx.cmon.engines.mysql_family.engine import FamilyEngine
 from ccx.cmon.engines.mysql_family.layout import KEEPER, KEEPER_UNIT, MYSQL, Flavour
 from ccx.cmon.etcd import leadership
@@ -95,9 +95,6 @@ class ReplicationEngine(FamilyEngine):
 
     async def observe(self, cluster: ClusterSpec) -> ClusterView:
         return await observation.observe(self._clients.of(cluster), cluster)
-
-    async def leader(self, cluster: ClusterSpec, label: str, within: float) -> str | None:
-        return await keeper.leader(self._clients.of(cluster).manager, cluster.node(label), within)
 
     async def release_leader(self, cluster: ClusterSpec, dead: str) -> bool:
         etcd = etcd_of(self._clients.of(cluster).etcd, cluster, without=dead)
