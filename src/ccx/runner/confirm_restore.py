@@ -6,10 +6,10 @@ from datetime import timedelta
 from uuid import UUID
 
 from ccx.jobs import Job, operation
+from ccx.runner.delete_datastore import remove_machine
 from ccx.runner.services import Services
-from ccx.runner.steps import in_place, servers, takeover
+from ccx.runner.steps import in_place, takeover
 from ccx.runner.subject import Subject
-from ccx.stores.models import Node
 
 
 @operation("confirm_restore", deadline=timedelta(hours=24))
@@ -21,11 +21,6 @@ async def confirm_restore(job: Job, datastore_id: str) -> None:
         return
     subject = await Subject.load(services, datastore_id)
     await job.pivot("confirmed", in_place.nothing)
-    await job.gather(*(_remove(job, subject, subject.node(UUID(m))) for m in before["kept"]))
+    await job.gather(*(remove_machine(job, subject, subject.node(UUID(m))) for m in before["kept"]))
     await job.transaction("forget", in_place.release_branch(services, datastore_id, before["of"]))
     await job.transaction("settled", takeover.settled(datastore_id))
-
-
-async def _remove(job: Job, subject: Subject, node: Node) -> None:
-    await job.step(f"server {node.label}", servers.delete_server(subject, node))
-    await job.step(f"volume {node.label}", servers.delete_volume(subject, node))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -37,8 +38,20 @@ async def create_datastore(job: Job, datastore_id: str) -> None:
     await build(job, datastore_id)
 
 
-async def build(job: Job, datastore_id: str, follow: Action | None = None, form: timedelta = FORM) -> None:
-    """All steps of a creation. ``follow``: what to wait for, after the start, before the cluster is to ``form``."""
+async def build(
+    job: Job,
+    datastore_id: str,
+    *,
+    follow: Action | None = None,
+    form: timedelta = FORM,
+    tidy: Callable[[list[Node]], Awaitable[None]] | None = None,
+    also: TransactionBody | None = None,
+) -> None:
+    """All steps of a creation. The last one says that it serves: nothing that may fail comes after that.
+
+    ``follow``: what to wait for, after the start, before the cluster is to ``form``. ``tidy``: what is left to do when
+    it has, before anybody is let in. ``also``: what is committed with that it serves.
+    """
     services: Services = job.services
     reserved = await job.transaction(
         "reserve", reserve_all(services, datastore_id), undo=release_all(services, datastore_id)
@@ -64,11 +77,15 @@ async def build(job: Job, datastore_id: str, follow: Action | None = None, form:
         "form", cluster.made(services, datastore_id, members), every=timedelta(seconds=0.25), within=form
     )
     await job.step("users", cluster.finish(services, datastore_id, members))
+    if tidy is not None:
+        await tidy(nodes)
     await job.step("names", cluster.publish_names(services, datastore_id, members), undo=network.remove_names(subject))
     await job.step("open", network.put_firewall(subject))
 
     async def started(tx: AsyncSession) -> None:
         await cluster.started(tx, datastore_id, members, view)
+        if also is not None:
+            await also(tx)
 
     await job.transaction("started", started)
 

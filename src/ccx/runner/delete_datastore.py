@@ -24,7 +24,7 @@ async def delete_datastore(job: Job, datastore_id: str) -> None:
     await job.pivot("names", network.remove_names(subject))
     await job.step("end of the log", restores.last_mark(subject))
     # Every node that ever was: to delete what is absent costs one call, to miss one costs money for ever.
-    await job.gather(*(_machine(job, subject, node) for node in subject.datastore.nodes))
+    await job.gather(*(remove_machine(job, subject, node) for node in subject.datastore.nodes))
     await job.step("firewall", network.delete_firewall(subject))
     await job.step("backup keys", backups.revoke(subject))
     if subject.datastore.origin is not None:
@@ -44,6 +44,7 @@ async def delete_datastore(job: Job, datastore_id: str) -> None:
     await job.transaction("deleted", deleted)
 
 
-async def _machine(job: Job, subject: Subject, node: Node) -> None:
+async def remove_machine(job: Job, subject: Subject, node: Node) -> None:
+    """One node's server and volume, if they are there."""
     await job.step(f"server {node.label}", servers.delete_server(subject, node))
     await job.step(f"volume {node.label}", servers.delete_volume(subject, node))

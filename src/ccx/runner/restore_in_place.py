@@ -7,14 +7,12 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from ccx import jobs
-from ccx.cmon.backup import Kind
 from ccx.jobs import Job, Lane, operation
 from ccx.runner import branches
 from ccx.runner.create_datastore import certify, machine, set_up
 from ccx.runner.restore_datastore import FORM
 from ccx.runner.services import Services
-from ccx.runner.steps import cluster, in_place, restores, servers, takeover
+from ccx.runner.steps import backups, cluster, in_place, restores, servers, takeover
 from ccx.runner.subject import Subject
 from ccx.stores import datastores
 from ccx.stores.models import Node
@@ -48,14 +46,7 @@ async def restore_in_place(job: Job, datastore_id: str, branch: int, label: str)
     )
     await job.step("look", in_place.still_serves(services, datastore_id))
     await job.pivot("names", cluster.publish_names(services, datastore_id, members))
-
-    async def back_up(tx: AsyncSession) -> None:
-        datastore = await datastores.get(tx, UUID(datastore_id))
-        owner = (datastore.owner_type, datastore.owner_id)
-        args = {"datastore_id": datastore_id, "kind": Kind.FULL.value}
-        await jobs.enqueue(tx, "backup_datastore", key=datastore_id, args=args, owner=owner, label=label)
-
-    await job.transaction("back up", back_up)
+    await job.transaction("back up", backups.order_full(datastore_id, label))
 
 
 async def _make(job: Job, subject: Subject, branch: int, new: list[Node]) -> dict[str, object]:

@@ -11,12 +11,12 @@ from ccx import jobs
 from ccx.errors import Conflict
 from ccx.jobs import Job, Lane, operation
 from ccx.runner import branches
+from ccx.runner.delete_datastore import remove_machine
 from ccx.runner.restore_in_place import hand_over
 from ccx.runner.services import Services
-from ccx.runner.steps import cluster, in_place, servers, takeover
+from ccx.runner.steps import cluster, in_place, takeover
 from ccx.runner.subject import Subject
 from ccx.stores import datastores
-from ccx.stores.models import Node
 
 
 @operation("undo_restore", deadline=timedelta(hours=1), lane=Lane.BOTH)
@@ -46,7 +46,7 @@ async def undo_restore(job: Job, datastore_id: str) -> None:
     )
     await job.step("look", in_place.still_serves(services, datastore_id))
     await job.pivot("names", cluster.publish_names(services, datastore_id, kept))
-    await job.gather(*(_remove(job, subject, subject.node(m)) for m in restored))
+    await job.gather(*(remove_machine(job, subject, subject.node(m)) for m in restored))
     await job.transaction("forget", in_place.release_branch(services, datastore_id, before["branch"]))
     await job.transaction("settled", takeover.settled(datastore_id))
 
@@ -60,8 +60,3 @@ async def undo_restore(job: Job, datastore_id: str) -> None:
         )
 
     await job.transaction("catch up", catch_up)
-
-
-async def _remove(job: Job, subject: Subject, node: Node) -> None:
-    await job.step(f"server {node.label}", servers.delete_server(subject, node))
-    await job.step(f"volume {node.label}", servers.delete_volume(subject, node))

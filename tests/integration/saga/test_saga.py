@@ -105,6 +105,13 @@ async def test_a_failing_step_is_taken_back_whole_or_outlived_behind_the_pivot(
     await judge(case, await suite.run(case, sample(plans, 2 * size)), steps)
 
 
+@pytest.mark.parametrize("case", params(CASES[kind] for kind in ("create_datastore", "restore_datastore")))
+async def test_nothing_can_fail_any_more_when_a_new_datastore_serves(suite: Suite, case: Case) -> None:
+    """It would be taken back, with what its users have written by then."""
+    steps = await suite.steps(case)
+    assert steps[-1].name == "started"
+
+
 @every_case
 async def test_every_action_and_every_undo_may_run_twice(suite: Suite, case: Case) -> None:
     steps = await suite.steps(case)

@@ -12,6 +12,7 @@ from uuid import UUID
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from ccx import jobs
 from ccx.cmon.backup import BacksUp, Kind
 from ccx.cmon.backup.base import Backup
 from ccx.cmon.node_channel import NodeUnreachable
@@ -110,6 +111,18 @@ def configure(services: Services, datastore_id: str) -> Action:
                 log.warning("a node did not get its way to the object store", node=label, reason=str(error))
 
         await asyncio.gather(*(one(node.label) for node in spec.nodes))
+
+    return action
+
+
+def order_full(datastore_id: str, label: str) -> TransactionBody:
+    """What was restored gets a backup of its own, whose job is called ``label`` in the API."""
+
+    async def action(tx: AsyncSession) -> None:
+        datastore = await datastores.get(tx, UUID(datastore_id))
+        owner = (datastore.owner_type, datastore.owner_id)
+        args = {"datastore_id": datastore_id, "kind": Kind.FULL.value}
+        await jobs.enqueue(tx, "backup_datastore", key=datastore_id, args=args, owner=owner, label=label)
 
     return action
 

@@ -143,7 +143,7 @@ def forget(services: Services, datastore_id: str, node_id: UUID) -> Action:
     async def action(step: Step) -> None:
         subject = await Subject.load(services, datastore_id)
         label = subject.node(node_id).label
-        await engine_of(subject).forget_origin(services.channel, await subject.cluster(), label, step.token)
+        await engine_of(subject).forget_origin(services.channel, await made(subject), label, step.token)
 
     return action
 
