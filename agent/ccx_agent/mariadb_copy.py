@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import time
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -155,10 +155,12 @@ def _lineage(data: Path) -> str:
 
 def _size(data: Path) -> int:
     """Bytes of the database on disk."""
-    return sum(
-        os.lstat(Path(at) / name).st_blocks * 512 for at, _, names in os.walk(data) for name in names
-        if (Path(at) / name).exists()
-    )  # fmt: skip
+    size = 0
+    for at, _, names in os.walk(data):
+        for name in names:
+            with suppress(FileNotFoundError):  # its table was dropped just now
+                size += os.lstat(Path(at) / name).st_blocks * 512
+    return size
 
 
 def _notes(work: Path) -> dict[str, Any]:

@@ -221,20 +221,24 @@ class Shipper:
             size -= sizes[gone]
             gone += 1
         room = os.statvfs(self._told["binlogs"])
+        given_up: list[Path] = []
         if room.f_bavail < RESERVE * room.f_blocks:
             gone = len(stored)
             if len(closed) - gone >= _FEW and self.ships:
-                self._give_up(closed[gone])
+                given_up = [closed[gone]]
                 gone += 1
         if gone:
             self._ask(f"purge binary logs to '{files[gone].name}'", _CHANGE_S)
+        for file in given_up:
+            if not file.exists():  # the server keeps what a replica is just reading
+                self._note_lost(file)
 
     def _stored(self, files: list[Path]) -> list[Path]:
         """Those that the store has: all before one that begins behind what it has."""
         begun = [file for file, begins in self._known(files) if begins <= self.stored]
         return files[: files.index(begun[-1])] if begun else []
 
-    def _give_up(self, file: Path) -> None:
+    def _note_lost(self, file: Path) -> None:
         with (self._work / "given-up").open("a") as noted:
             noted.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S+00:00', time.gmtime())} {file.name}\n")
 

@@ -21,10 +21,8 @@ from agent.ccx_agent.mariadb_log import (
     route,
     transactions,
 )
-from agent.ccx_agent.mariadb_ship import Shipper
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.mysql_peer import answering
 
 
 def part(term: int, start: int, last: int, branch: int = 0) -> Part:
@@ -186,46 +184,3 @@ def test_a_file_that_is_being_written_is_not_taken_for_whole(tmp_path: Path) -> 
     log.write_bytes(log.read_bytes()[:-31])
     with pytest.raises(Unreadable, match="in the middle"):
         head(log)
-
-
-def test_a_file_that_is_just_being_begun_says_nothing_of_the_one_before_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Taken for stored, that one would be removed from a volume that fills; and passed over, stored only much later."""
-    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "agent")
-    log_of(tmp_path / "binlog.000001", [], [(0, 1, 1), (0, 1, 2)])
-    log_of(tmp_path / "binlog.000002", [(0, 1, 2)], [(0, 1, 3)])
-    (tmp_path / "binlog.000003").write_bytes(b"\xfebin")
-    told = {"rclone": "rclone.conf", "work": str(tmp_path), "binlogs": str(tmp_path)}
-    shipper = Shipper(told, lambda: (1, 0))
-    first, second, begun = files = shipper._files()
-    assert shipper._known(files) == [(first, 0), (second, 2)]
-    shipper.stored = 2
-    assert shipper._stored(files) == [first]
-    shipper.stored = 1
-    assert shipper._stored(files) == []
-    log_of(begun, [(0, 1, 3)], [])
-    assert shipper._known(shipper._files()) == [(first, 0), (second, 2), (begun, 3)]
-    after = log_of(tmp_path / "binlog.000004", [(0, 1, 3)], [])
-    begun.write_bytes(b"\xfebin")
-    fresh = Shipper(told, lambda: (1, 0))
-    assert fresh._known(fresh._files()) == [(first, 0), (second, 2), (after, 3)], "its server was killed"
-
-
-def test_the_log_of_a_server_that_was_made_anew_is_another_one_under_the_same_names(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Stored as what the old one had, it would hide in a restore all that was written before it began."""
-    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "agent")
-    log_of(tmp_path / "binlog.000001", [], [(0, 1, 1)])
-    told = {"rclone": "rclone.conf", "work": str(tmp_path), "binlogs": str(tmp_path), "socket": str(tmp_path / "s")}
-    shipper = Shipper(told, lambda: (1, 0))
-    with answering(tmp_path / "s", lambda _: []):
-        shipper._ask("select 1")
-        assert [begins for _, begins in shipper._known(shipper._files())] == [0]
-    log_of(tmp_path / "binlog.000001", [], [(0, 1, 476)])
-    with answering(tmp_path / "s", lambda _: []):
-        with pytest.raises(Exception, match="does not answer"):
-            shipper._ask("select 1")
-        shipper._ask("select 1")
-        assert [begins for _, begins in shipper._known(shipper._files())] == [475]

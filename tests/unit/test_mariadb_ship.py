@@ -1,0 +1,165 @@
+"""What of its log a node stores, and under which name; what it takes for stored, and what it gives up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from agent.ccx_agent import mariadb_ship
+from agent.ccx_agent.mariadb_log import parse
+from agent.ccx_agent.mariadb_ship import Shipper
+from tests.unit.mysql_peer import Table, answering
+from tests.unit.test_mariadb_log import log_of
+
+PROGRAMS = {
+    "rclone": """case " $* " in
+    *" lsf "*) ls {store} ;;
+    *) for word; do :; done; cat >{store}/"${{word##*/}}" ;;
+esac
+""",
+    "zstd": 'for word; do :; done; exec cat "$word"\n',
+}
+
+
+class Node:
+    """A server that writes its log, and a store that is a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.store, self.socket = folder, folder / "store", folder / "s"
+        self.store.mkdir()
+        for name, script in PROGRAMS.items():
+            (folder / name).write_text("#!/bin/sh\n" + script.format(store=self.store))
+            (folder / name).chmod(0o755)
+        self.last = 0
+        self.files = 0
+        self.leads = True
+        self.term = (1, 0)
+        self.waiting = "0"
+        self.purges = True
+        self.said: list[str] = []
+        told = {"rclone": "rclone.conf", "archive": "abc", "label": "n1g1", "socket": str(self.socket)}
+        folders = {"work": str(folder), "binlogs": str(folder)}
+        self.shipper = Shipper({**told, **folders}, lambda: self.term)
+
+    def write(self, transactions: int) -> Path:
+        """The next file of its log, with so many."""
+        first, self.last, self.files = self.last + 1, self.last + transactions, self.files + 1
+        before = [(0, 1, first - 1)] if first > 1 else []
+        written = [(0, 1, n) for n in range(first, self.last + 1)]
+        return log_of(self.folder / f"binlog.{self.files:06}", before, written)
+
+    def answer(self, statement: str) -> Table:
+        self.said.append(statement)
+        if statement.startswith("select"):
+            return [{"ro": "0" if self.leads else "1", "pos": f"0-1-{self.last}"}]
+        if statement.startswith("show"):
+            return [
+                {"Variable_name": "Rpl_semi_sync_master_wait_sessions", "Value": self.waiting},
+                {"Variable_name": "Rpl_semi_sync_master_yes_tx", "Value": "1"},
+            ]
+        if statement.startswith("flush"):
+            self.write(0)
+        if statement == "purge binary logs to 'binlog.000002'" and self.purges:
+            (self.folder / "binlog.000001").unlink()
+        return []
+
+    def stored(self) -> list[tuple[int, int, int]]:
+        """Terms, and what there is of them."""
+        parts = [part for path in self.store.iterdir() if (part := parse(path.name)) is not None]
+        return sorted((part.term, part.start, part.last) for part in parts)
+
+
+@pytest.fixture
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "agent")
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    one = Node(tmp_path)
+    with answering(one.socket, one.answer):
+        yield one
+
+
+def test_who_leads_stores_what_it_has_at_once_and_a_replica_nothing(node: Node) -> None:
+    node.write(3)
+    node.leads = False
+    node.shipper.turn()
+    assert node.stored() == []
+    node.leads = True
+    node.shipper.turn()
+    assert node.stored() == [(1, 0, 3)]
+    assert node.shipper.stored == 3
+    node.shipper.turn()
+    assert len([words for words in node.said if words.startswith("flush")]) == 1, "nothing was written since"
+
+
+def test_a_term_that_others_ended_is_gone_on_with_from_what_they_stored(node: Node) -> None:
+    node.write(3)
+    node.shipper.turn()
+    node.leads = False
+    node.shipper.turn()
+    node.write(4)
+    node.term, node.leads = (3, 5), True
+    node.shipper.turn()
+    assert node.stored() == [(1, 0, 3), (3, 3, 7)]
+
+
+def test_no_file_is_ended_while_writes_wait_for_a_replica(node: Node) -> None:
+    node.write(3)
+    node.waiting = "1"
+    node.shipper.turn()
+    assert not [words for words in node.said if words.startswith("flush")]
+    assert node.stored() == []
+
+
+def test_a_file_that_is_just_being_begun_says_nothing_of_the_one_before_it(node: Node) -> None:
+    """Taken for stored, that one would be removed from a volume that fills; and passed over, stored only much later."""
+    first, second, begun = node.write(2), node.write(1), node.write(0)
+    begun.write_bytes(b"\xfebin")
+    shipper = node.shipper
+    files = shipper._files()
+    assert shipper._known(files) == [(first, 0), (second, 2)]
+    shipper.stored = 2
+    assert shipper._stored(files) == [first]
+    shipper.stored = 1
+    assert shipper._stored(files) == []
+    log_of(begun, [(0, 1, 3)], [])
+    assert shipper._known(shipper._files()) == [(first, 0), (second, 2), (begun, 3)]
+
+
+def test_a_file_in_whose_beginning_the_server_was_killed_hides_nothing_of_the_one_before_it(node: Node) -> None:
+    node.write(2)
+    node.write(0).write_bytes(b"\xfebin")
+    node.write(1)
+    node.shipper.turn()
+    assert node.stored() == [(1, 0, 2), (1, 2, 3)]
+
+
+def test_the_log_of_a_server_that_was_made_anew_is_another_one_under_the_same_names(node: Node) -> None:
+    """Stored as what the old one had, it would hide in a restore all that was written before it began."""
+    node.write(2)
+    node.shipper._ask("select 1")
+    assert [begins for _, begins in node.shipper._known(node.shipper._files())] == [0]
+    log_of(node.folder / "binlog.000001", [], [(0, 1, 476)])
+    with answering(node.socket, node.answer):
+        node.shipper._server.close()  # as it ended
+        with pytest.raises(Exception, match="does not answer"):
+            node.shipper._ask("select 1")
+        node.shipper._ask("select 1")
+        assert [begins for _, begins in node.shipper._known(node.shipper._files())] == [475]
+
+
+def test_only_what_is_really_gone_from_a_full_volume_is_noted_as_given_up(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server removes no file that a replica is reading: that one may still be stored."""
+    monkeypatch.setattr(mariadb_ship, "RESERVE", 2.0)
+    files = [node.write(1) for _ in range(11)]
+    node.shipper._ask("select 1")
+    node.shipper._files()
+    node.shipper.ships, node.purges = True, False
+    node.shipper._purge(files)
+    assert node.said[-1] == "purge binary logs to 'binlog.000002'"
+    assert not (node.folder / "given-up").exists()
+    node.purges = True
+    node.shipper._purge(files)
+    assert (node.folder / "given-up").read_text().split()[1:] == ["binlog.000001"]
