@@ -200,6 +200,22 @@ def test_of_two_histories_a_person_may_choose_either() -> None:
         decided(label, told)
 
 
+@given(st.dictionaries(st.sampled_from(THREE), st.tuples(st.sampled_from((HISTORY, OTHER)), st.integers(-1, 3))))
+def test_a_decision_gives_up_nothing_of_the_chosen_history_that_is_known_of_and_one_can_be_made(
+    known: dict[str, tuple[str, int]],
+) -> None:
+    told = {label: waits(at, history) for label, (history, at) in known.items()}
+    possible = set()
+    for label in THREE:
+        try:
+            decided(label, told)
+        except Conflict:
+            continue
+        possible.add(label)
+    furthest = {history: max(at for of, at in known.values() if of == history) for history, _ in known.values()}
+    assert possible == {label for label, (history, at) in known.items() if at == furthest[history]}
+
+
 def test_a_server_that_runs_without_a_group_has_evidence_too() -> None:
     alone = {"serves": False, "running": True, "waiting": None, "history": HISTORY, "committed": 7, "members": []}
     decided("n1g1", {"n1g1": alone})
