@@ -90,6 +90,8 @@ async def put_user(datastore: OwnedDatastore, user: NewUser, tx: Transaction, se
     _refuse_host(user.database_host)
     _refuse_privileges(user.database_privileges)
     target = await _reach(tx, services, datastore)
+    if user.database_name:
+        await _check_there(services, target, user.database_name)
     made = await target.engine.put_user(
         services.channel,
         target.cluster,
@@ -110,7 +112,10 @@ async def drop_user(datastore: OwnedDatastore, user: FormerUser, tx: Transaction
     _refuse_host(user.database_host)
     target = await _reach(tx, services, datastore)
     if user.database_username not in (u.name for u in await engine.users(services.channel, target.cluster)):
-        raise NotFound(f"there is no user {user.database_username!r}", field="database_username", remedy="List them")
+        raise NotFound(
+            f"there is no user {user.database_username!r}", field="database_username",
+            remedy="List them: ccx user list DATASTORE",
+        )  # fmt: skip
     await engine.drop_user(services.channel, target.cluster, user.database_username, target.token)
     return Done()
 
@@ -143,8 +148,7 @@ async def drop_database(datastore: OwnedDatastore, body: DatabaseName, tx: Trans
     reserved = _reserved_databases(engine) | {datastore.admin_database}
     names.check_identifier(body.database_name, reserved, "database_name")
     target = await _reach(tx, services, datastore)
-    if body.database_name not in (d.name for d in await engine.databases(services.channel, target.cluster)):
-        raise NotFound(f"there is no database {body.database_name!r}", field="database_name", remedy="List them")
+    await _check_there(services, target, body.database_name)
     await engine.drop_database(services.channel, target.cluster, body.database_name, target.token)
     return Done()
 
@@ -173,6 +177,14 @@ async def _reach(tx: AsyncSession, services: Services, datastore: Datastore) -> 
     await tx.commit()
     subject = Subject(services, datastore)
     return _Target(subject.engine, await subject.cluster(), token)
+
+
+async def _check_there(services: Services, target: _Target, name: str) -> None:
+    """Raises NotFound for a database that is not."""
+    if name not in (found.name for found in await target.engine.databases(services.channel, target.cluster)):
+        raise NotFound(
+            f"there is no database {name!r}", field="database_name", remedy="List them: ccx database list DATASTORE"
+        )
 
 
 def _reserved_users(datastore: Datastore, engine: Engine) -> frozenset[str]:

@@ -256,3 +256,13 @@ async def test_a_bad_database_user_names_its_field(user: Api, body: dict[str, st
     answer = await user.post(f"/userdb/api/v1/user/{uuid}", {**good, **body})
     assert (answer.status_code, answer.json()["field"]) == (422, field)
     assert (body.get("database_password") or "long enough") not in answer.text
+
+
+@pytest.mark.usefixtures("running")
+async def test_a_user_of_a_database_that_is_not_there_is_not_made(user: Api) -> None:
+    uuid = await user.started()
+    body = {"database_username": "app", "database_password": "long enough", "database_name": "nowhere"}
+    answer = await user.post(f"/userdb/api/v1/user/{uuid}", body)
+    assert (answer.status_code, answer.json()["field"]) == (404, "database_name")
+    assert answer.json()["remedy"]
+    assert "app" not in (await user.get(f"/userdb/api/v1/users/{uuid}")).text
