@@ -105,18 +105,18 @@ class Keeper:
 
     def _remember(self, members: tuple[str, ...], committed: int) -> None:
         """On disk, whole or not at all: which group this was, for the day when nobody is left."""
-        path = Path(self.told["view_file"])
-        fresh = path.with_suffix(".new")
-        with fresh.open("w") as file:
-            json.dump({"view": list(members), "view_at": committed}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.rename(path)
+        from ccx_agent.durable import replace
+
+        text = json.dumps({"view": list(members), "view_at": committed})
+        replace(Path(self.told["view_file"]), text.encode(), mode=0o600, uid=os.getuid(), gid=os.getgid())
         self._viewed = members
 
     def _show(self, look: Any, action: Any) -> None:
+        from ccx_agent import notes
+        from ccx_agent.room import room
+
         server = look.server
-        waiting = None if server.running else _read(self.told["waiting_file"])
+        waiting = None if server.running else notes.read(Path(self.told["waiting_file"]))
         self.shown = {
             **look.shown,
             "label": self.me,
@@ -131,8 +131,8 @@ class Keeper:
             "members": list(server.members),
             "waiting": waiting,
             "note": waiting["why"] if waiting else action.why,
-            "copied": (_read(self.told["progress_file"]) or 0) if not server.running else 0,
-            "room": _room(self.told["binlogs"]),
+            "copied": (notes.read(Path(self.told["progress_file"])) or 0) if not server.running else 0,
+            "room": room(self.told["binlogs"]),
         }
 
     def hand_over(self, to: str) -> str:
@@ -167,19 +167,6 @@ class Keeper:
         if words != self._said:
             print(words, flush=True)
             self._said = words
-
-
-def _read(path: str) -> Any:
-    try:
-        return json.loads(Path(path).read_text())
-    except (OSError, ValueError):
-        return None
-
-
-def _room(path: str) -> dict[str, int]:
-    from ccx_agent.room import room
-
-    return room(path)
 
 
 def main(path: str) -> None:

@@ -52,7 +52,7 @@ def main(path: str) -> None:
                 print("bootstrap: a person said so", flush=True)
                 return _bootstrap(told, _branched(own), waiting)
         if start.do is Begin.WAIT:
-            _write(waiting, {**vars(own), "view": list(own.view), "why": start.why})
+            _wait(waiting, own, start.why)
             time.sleep(_POLL)
             continue
         print(f"{start.do.value}: {start.why}", flush=True)
@@ -70,6 +70,7 @@ def _founding(told: dict[str, Any]) -> bool:
 
 def _position(told: dict[str, Any]) -> Any:
     """How far the data here go. A server that crashed knows it by looking at them."""
+    from ccx_agent import notes
     from ccx_agent.galera_rules import NOTHING, Position
 
     data = Path(told["data"])
@@ -83,12 +84,19 @@ def _position(told: dict[str, Any]) -> Any:
         recovered = _RECOVERED.search(done.stderr) or _RECOVERED.search(done.stdout)
         if history != NOTHING and recovered is None:
             why = f"how far the data go can't be told: {_complaint(done.stderr)}"
-            _write(Path(told["waiting_file"]), {**vars(Position()), "why": why})
+            _wait(Path(told["waiting_file"]), Position(), why)
             raise SystemExit(why)
         if recovered is not None and history != NOTHING:
             history, seqno = recovered[1], int(recovered[2])
-    view = _read(told["view_file"]) or {"view": [], "view_at": -1}
+    view = notes.read(Path(told["view_file"])) or {"view": [], "view_at": -1}
     return Position(history, seqno, tuple(view["view"]), view["view_at"])
+
+
+def _wait(waiting: Path, own: Any, why: str) -> None:
+    """Says to the others how far the data here go, as long as the server does not run."""
+    from ccx_agent import notes
+
+    notes.write(waiting, {**vars(own), "why": why})
 
 
 def _complaint(said: str) -> str:
@@ -123,7 +131,7 @@ def _bootstrap(told: dict[str, Any], own: Any, waiting: Path) -> None:
         fresh = Path(told["data"] + ".new")
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.rmtree(data, ignore_errors=True)
-        _write(waiting, {**vars(own), "view": list(own.view), "why": "makes its first data"})
+        _wait(waiting, own, "makes its first data")
         make(fresh)
         fresh.rename(data)
     _become(told, waiting, ["--wsrep-new-cluster", *_from(own)])
@@ -149,7 +157,7 @@ def _join(told: dict[str, Any], own: Any, found: dict[str, Any], context: ssl.SS
     )
     follows = _follows(own, [report for report in found.values() if report.get("serves")])
     if not follows:
-        _write(waiting, {**vars(own), "view": list(own.view), "why": f"copies the data of {whom[0]}"})
+        _wait(waiting, own, f"copies the data of {whom[0]}")
         _seed(told, whom, context)
         _keep_log(told)
         _go_on_with_log(told)
@@ -229,19 +237,6 @@ def _become(told: dict[str, Any], waiting: Path, arguments: list[str]) -> None:
     addresses = ",".join(address for label, address in told["nodes"].items() if label != told["label"])
     command = [told["server"], f"--defaults-file={told['server_file']}", f"--wsrep-cluster-address=gcomm://{addresses}"]
     os.execv(command[0], [*command, *arguments])  # noqa: S606 - what the configuration names
-
-
-def _write(path: Path, content: object) -> None:
-    fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(content))
-    fresh.rename(path)
-
-
-def _read(path: str) -> Any:
-    try:
-        return json.loads(Path(path).read_text())
-    except (OSError, ValueError):
-        return None
 
 
 if __name__ == "__main__":

@@ -246,6 +246,9 @@ class Keeper:
             self.server.renew_tls()
 
     def _show(self, server: Any, more: dict[str, Any], seen: Any, action: Any) -> None:
+        from ccx_agent import notes
+        from ccx_agent.room import room
+
         self.shown = {
             **more,
             "label": self.me,
@@ -261,8 +264,8 @@ class Keeper:
             "applied": server.applied,
             "source": server.source,
             "note": action.why,
-            "copied": _number(self.told["progress_file"]),
-            "room": _room(self.told["binlogs"]),
+            "copied": notes.read(Path(self.told["progress_file"])) or 0,
+            "room": room(self.told["binlogs"]),
             "errant": sorted(path.name for path in Path(self.told["errant"]).glob("*.sql")),
         }
 
@@ -270,19 +273,6 @@ class Keeper:
         if words != self._said:
             print(words, flush=True)
             self._said = words
-
-
-def _number(path: str) -> int:
-    try:
-        return int(Path(path).read_text())
-    except (OSError, ValueError):
-        return 0
-
-
-def _room(path: str) -> dict[str, int]:
-    from ccx_agent.room import room
-
-    return room(path)
 
 
 def main(path: str) -> None:

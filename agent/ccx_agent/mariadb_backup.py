@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from . import task
+from . import notes, task
 from .data import MOUNT, prepare_data
 from .errors import AgentError
 from .files import write_files
@@ -188,9 +188,7 @@ def expire(args: Args, _progress: Progress) -> dict[str, object]:
 def mark(_args: Args, _progress: Progress) -> dict[str, object]:
     """Asks for all that is committed now to be stored at once; :func:`marked` waits for it."""
     wanted = number(_position(), _told().get("domain"))
-    fresh = WORK / "wanted.new"
-    fresh.write_text(str(wanted))
-    fresh.rename(WORK / "wanted")
+    notes.write(WORK / "wanted", wanted)
     return {"wanted": wanted}
 
 
@@ -299,11 +297,7 @@ def _shipped() -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    try:
-        found: dict[str, Any] = json.loads(path.read_text())
-    except (FileNotFoundError, ValueError):
-        return {}
-    return found
+    return notes.read(path) or {}
 
 
 def _position() -> str:

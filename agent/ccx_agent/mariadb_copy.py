@@ -88,6 +88,7 @@ def _stream(
     store: Any, told: dict[str, Any], one: dict[str, Any], parent: dict[str, Any] | None, work: Path, told_far: Path
 ) -> tuple[str, int]:
     """Digest and length of what was stored, before it was encrypted."""
+    from ccx_agent import notes
     from ccx_agent.mariadb_store import end, finish, pour
 
     command = [
@@ -110,7 +111,7 @@ def _stream(
         stored += len(piece)
         if time.monotonic() - at > _TELL_EVERY_S:
             at = time.monotonic()
-            _tell(told_far, min(_read_by(copying.pid), one["size"]), one["size"])
+            notes.write(told_far, {"done": min(_read_by(copying.pid), one["size"]), "total": one["size"]})
 
     whole = False
     try:
@@ -127,7 +128,7 @@ def _stream(
         copying.wait()
         packing.wait()
     finish(upload)
-    _tell(told_far, one["size"], one["size"])
+    notes.write(told_far, {"done": one["size"], "total": one["size"]})
     return digest.hexdigest(), stored
 
 
@@ -187,12 +188,6 @@ def _read_by(process: int) -> int:
     except OSError:
         return 0
     return int(found[1]) if found else 0
-
-
-def _tell(told_far: Path, done: int, total: int) -> None:
-    fresh = told_far.with_suffix(".new")
-    fresh.write_text(json.dumps({"done": done, "total": total}))
-    fresh.rename(told_far)
 
 
 def _last(said: Path) -> str:

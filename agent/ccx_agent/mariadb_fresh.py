@@ -43,16 +43,15 @@ def make(fresh: Path) -> None:
 
 def _restore(told: dict[str, Any], fresh: Path) -> None:
     """Once: what did not come up would not come up the next time either. It says how far it is, and why it failed."""
+    from ccx_agent import notes
     from ccx_agent.mariadb_restore import restore
 
     state = Path(told["work"]) / "restore-state"
 
     def tell(what: str, done: int, **more: str) -> None:
-        new = state.with_suffix(".new")
-        new.write_text(json.dumps({"state": "restoring", "done": done, "note": what, **more}))
-        new.rename(state)
+        notes.write(state, {"state": "restoring", "done": done, "note": what, **more})
 
-    if state.exists() and json.loads(state.read_text())["state"] == "failed":
+    if (notes.read(state) or {}).get("state") == "failed":
         raise SystemExit("the restore failed before")
     tell("copying the backup", 0)
     try:

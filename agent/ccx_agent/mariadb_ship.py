@@ -249,10 +249,9 @@ class Shipper:
 
     def _wanted(self) -> int:
         """Up to which transaction somebody wants it stored now."""
-        try:
-            return int((self._work / "wanted").read_text())
-        except (OSError, ValueError):
-            return 0
+        from ccx_agent import notes
+
+        return int(notes.read(self._work / "wanted") or 0)
 
     def _ask(self, statement: str, limit: float = _LOOK_S) -> Any:
         from ccx_agent.mysql_wire import Connection, ServerRefused, ServerSilent
@@ -272,14 +271,14 @@ class Shipper:
 
     def show(self, err: str) -> None:
         """Says how far it is, for whoever looks."""
+        from ccx_agent import notes
+
         shown = {
             "oldest": max(0.0, time.time() - self._waits) if self._waits else 0.0, "newest": self._newest,
             "waiting": self._waiting, "stored": self.stored, "ships": self.ships, "err": err,
             "at": time.time(), "term": self._term, "behind": self._behind,
         }  # fmt: skip
-        fresh = self._work / "shipped.new"
-        fresh.write_text(json.dumps(shown))
-        fresh.rename(self._work / "shipped")
+        notes.write(self._work / "shipped", shown)
 
 
 def _folder(told: dict[str, Any]) -> str:

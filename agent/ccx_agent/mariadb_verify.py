@@ -110,12 +110,12 @@ class _Far:
         self._told_far, self._total, self._done, self._at = told_far, total, 0, 0.0
 
     def more(self, read: int) -> None:
+        from ccx_agent import notes
+
         self._done += read
         if time.monotonic() - self._at > _DONE_EVERY_S:
             self._at = time.monotonic()
-            fresh = self._told_far.with_suffix(".new")
-            fresh.write_text(json.dumps({"done": self._done, "total": self._total}))
-            fresh.rename(self._told_far)
+            notes.write(self._told_far, {"done": self._done, "total": self._total})
 
 
 def main(path: str, name: str, backup: str | None = None) -> int:

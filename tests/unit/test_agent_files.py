@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from agent.ccx_agent import files
+from agent.ccx_agent import files, notes
 from agent.ccx_agent.errors import AgentError
 
 
@@ -62,3 +62,14 @@ def test_a_mode_that_is_not_octal_is_refused(mode: str) -> None:
 def test_an_owner_that_the_node_lacks_is_named() -> None:
     with pytest.raises(AgentError, match="nobody-of-that-name"):
         _write("/etc/ccx/a", owner="nobody-of-that-name")
+
+
+def test_a_note_is_read_as_it_was_written_and_none_where_there_is_none(tmp_path: Path) -> None:
+    noted = tmp_path / "far-1f"
+    assert notes.read(noted) is None
+    for content in ({"done": 1, "view": ["n1g1"]}, 57):
+        notes.write(noted, content)
+        assert notes.read(noted) == content
+    noted.write_text("")
+    assert notes.read(noted) is None, "it was being written when the machine died"
+    assert list(tmp_path.iterdir()) == [noted]
