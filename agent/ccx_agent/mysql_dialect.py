@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
+from .mariadb_log import number
 from .mysql_gtid import GtidSet
 from .mysql_wire import Row, quoted
 
@@ -222,11 +223,6 @@ def dialect(version: str) -> Dialect:
     if found is None or tuple(map(int, found.groups())) < OLDEST:
         raise ValueError(f"version {version} is older than {'.'.join(map(str, OLDEST))}")
     return MySql()
-
-
-def number(position: str) -> int:
-    """The last transaction's number in a position of MariaDB's. There is one domain, and one writer at a time."""
-    return max((int(part.rsplit("-", 1)[1]) for part in position.split(",") if part.strip()), default=0)
 
 
 def _read(row: Row, source: str, replica: str, received: str) -> Following:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from agent.ccx_agent.mysql_dialect import number
+from agent.ccx_agent.mariadb_log import number
 from agent.ccx_agent.mysql_wire import name, quoted
 from hypothesis import given
 from hypothesis import strategies as st
