@@ -29,6 +29,7 @@ async def undo_restore(job: Job, datastore_id: str) -> None:
         raise Conflict("nothing is kept of before a restore in place", remedy="There is nothing to do")
     subject = await Subject.load(services, datastore_id)
 
+    await job.step("there", in_place.some_are_there(services, datastore_id, kept))
     await hand_over(job, subject, restored, served=before["served"], state=branches.KEPT)
     await job.gather(
         *(

@@ -25,7 +25,8 @@ from ccx.runner import branches
 from ccx.runner.services import Services
 from ccx.settings.model import POSTGRES
 from ccx.settings.vendors import MARIADB
-from ccx.stores import datastores
+from ccx.stores import datastores, nodes
+from ccx.stores.models import NodeStatus
 
 GIB = 2**30
 
@@ -194,13 +195,23 @@ async def test_while_the_data_of_before_are_kept_it_is_refused_with_what_decides
     assert "confirm-restore" in told["remedy"]
 
 
-async def test_taking_back_what_was_confirmed_meanwhile_touches_nothing_that_serves(
-    user: Api, services: Services
+@pytest.mark.parametrize(
+    ("kept", "why", "steps"),
+    [
+        (False, "nothing is kept of before a restore in place", ["before"]),
+        (True, "the machines of before the restore are gone: what is there now goes on serving", ["before", "there"]),
+    ],
+    ids=["confirmed meanwhile", "gone from the cloud"],
+)
+async def test_what_cannot_be_taken_back_touches_nothing_that_serves(
+    user: Api, services: Services, kept: bool, why: str, steps: list[str]
 ) -> None:
     uuid = await user.started()
     async with services.sessions.begin() as tx:
         datastore = await datastores.get(tx, UUID(uuid))
         datastore.restoring = {"branch": 0, "of": 0, "state": branches.KEPT, "kept_until": "2120-01-01T00:00:00+00:00"}
+        if kept:
+            (await nodes.reserve(tx, services.settings, datastore, 1)).status = NodeStatus.KEPT
     asked = (await user.post(f"{PATH}/{uuid}/restore/undo")).json()
 
     async def ended() -> dict[str, Any] | None:
@@ -208,6 +219,5 @@ async def test_taking_back_what_was_confirmed_meanwhile_touches_nothing_that_ser
         return job if job["finished_at"] else None
 
     job = await eventually(ended)
-    assert job["error"] == "nothing is kept of before a restore in place"
-    assert [step["name"] for step in job["steps"]] == ["before"]
+    assert (job["error"], [step["name"] for step in job["steps"]]) == (why, steps)
     assert (await user.get(f"/deployment/v3/data-stores/{uuid}")).json()["cluster_status"] == "STARTED"

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ccx.cmon.backup import HandsOver
 from ccx.cmon.node_channel import NodeUnreachable
 from ccx.cmon.spec import ClusterView
-from ccx.errors import CcxError, Invalid, Transient
+from ccx.errors import CcxError, Conflict, Invalid, Transient
 from ccx.jobs import Step, TransactionBody
 from ccx.runner import branches, repositories
 from ccx.runner.services import Services
@@ -247,6 +247,22 @@ def still_serves(services: Services, datastore_id: str) -> Action:
         view = await subject.engine.observe(await subject.cluster())
         if view.primary is None:
             raise Transient("what takes over has no primary: " + "; ".join(view.problems))
+
+    return action
+
+
+def some_are_there(services: Services, datastore_id: str, members: Sequence[UUID]) -> Action:
+    """Fails where the cloud has none of the members' machines any more: nobody shall be turned off for them."""
+
+    async def action(step: Step) -> None:
+        subject = await Subject.load(services, datastore_id)
+        for member in members:
+            if await subject.cloud.get_server(subject.node(member).server) is not None:
+                return
+        raise Conflict(
+            "the machines of before the restore are gone: what is there now goes on serving",
+            remedy="Restore again, to a time before: ccx backup confirm-restore, then ccx backup restore --in-place",
+        )
 
     return action
 
