@@ -6,11 +6,7 @@ from collections.abc import Mapping, Sequence
 
 
 class Unpublished:
-    """Remembers what was published, for who asks."""
-
-    def __init__(self) -> None:
-        self.names: dict[str, dict[str, list[str]]] = {}
+    """Has nobody to tell."""
 
     async def publish(self, zone_part: str, records: Mapping[str, Sequence[str]]) -> None:
         """See :class:`ccx.dns.base.NameWriter`."""
-        self.names[zone_part] = {name: list(addresses) for name, addresses in records.items() if addresses}

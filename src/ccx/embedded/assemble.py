@@ -15,7 +15,7 @@ from ccx.cmon.endpoints import SSH_TO_NODES
 from ccx.cmon.ssh_channel import SshChannel
 from ccx.db import make_engine, make_session_factory
 from ccx.db.endpoints import POSTGRESQL
-from ccx.dns.dnsmasq import DnsmasqWriter
+from ccx.dns import name_writer
 from ccx.embedded.nats_client import connect_nats
 from ccx.runner.services import Installation, Services
 from ccx.secrets import KeyRing, Vault
@@ -52,7 +52,7 @@ async def assembled(settings: Settings) -> AsyncIterator[Assembled]:
             vault=Vault(KeyRing.load(settings.paths.etc / "wrapping.key")),
             clouds=clouds,
             channel=channel,
-            names=DnsmasqWriter(settings.paths.run / "cloud.sock"),
+            names=name_writer(settings),
             installation=_installation(settings),
             engine=lambda vendor, topology="": engines.get(vendor, settings, topology),
         )
