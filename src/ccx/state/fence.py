@@ -99,5 +99,6 @@ async def _fence(subject: Subject, cluster: ClusterSpec, node: Node, votes: dict
 async def token(subject: Subject) -> int:
     """The running job's claim, so that fencing never makes that job stale; else a new one."""
     async with subject.services.sessions.begin() as tx:
+        fresh = await jobs.next_token(tx)  # before the look: who begins behind it has a higher one
         running = await jobs.active(tx, str(subject.datastore.id))
-        return running.token if running is not None and running.token else await jobs.next_token(tx)
+        return running.token if running is not None and running.token else fresh

@@ -45,6 +45,7 @@ class Relay:
                     pass
             except (NatsError, TimeoutError, OSError, SQLAlchemyError) as error:
                 log.warning("events wait in the outbox", reason=str(error) or type(error).__name__)
+                stream_ready = False  # NATS may have come back without it
             await asyncio.sleep(self._poll)
 
     async def _waits(self) -> bool:

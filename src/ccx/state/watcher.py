@@ -249,7 +249,7 @@ class Watcher:
         return archive.reasons(self._archive, self._full_in)
 
     async def _ask_archive(self, engine: BacksUp, spec: ClusterSpec) -> None:
-        with contextlib.suppress(CcxError, Transient, TimeoutError):
+        with contextlib.suppress(CcxError, Transient, SQLAlchemyError, OSError, TimeoutError):
             async with asyncio.timeout(ARCHIVE_WITHIN):
                 found = await engine.archive_state(self._services.channel, spec)
             before, self._archive = self._archive, found

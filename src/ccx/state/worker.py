@@ -44,19 +44,25 @@ class StateWorker:
                     await connection.execution_options(isolation_level="AUTOCOMMIT")
                     if (await connection.execute(text(_LEADER))).scalar():
                         log.info("leading")
-                        async with asyncio.TaskGroup() as group:
-                            group.create_task(self._keep_watchers(connection))
-                            group.create_task(self._listen())
-                            group.create_task(self._observe())
-                            group.create_task(self._forget())
-                            group.create_task(self._expire())
-                            for cloud in self._services.clouds.values():
-                                group.create_task(self._follow(cloud))
+                        try:
+                            await self._lead(connection)
+                        finally:
+                            await self._stop_watchers()
+                            await connection.invalidate()  # kept by the pool, it would keep the lock
             except* (SQLAlchemyError, OSError) as errors:
                 log.warning("lost the lead", reason=str(errors.exceptions[0]))
-            finally:
-                await self._stop_watchers()
             await asyncio.sleep(retry)
+
+    async def _lead(self, leadership: AsyncConnection) -> None:
+        """Until one of its tasks fails, as :meth:`_keep_watchers` does when the lock's connection breaks."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_watchers(leadership))
+            group.create_task(self._listen())
+            group.create_task(self._observe())
+            group.create_task(self._forget())
+            group.create_task(self._expire())
+            for cloud in self._services.clouds.values():
+                group.create_task(self._follow(cloud))
 
     async def _keep_watchers(self, leadership: AsyncConnection) -> None:
         """A watcher for each datastore that is to be watched, no other. Ends when the lock's connection breaks."""

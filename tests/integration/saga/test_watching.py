@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 from tests.cloud_conformance import eventually
 from tests.integration.conftest import Database
 from tests.integration.saga.cases import Saga, new_saga
@@ -22,10 +22,12 @@ from tests.integration.saga.simulated import simulated_cloud
 from ccx import jobs
 from ccx.cmon.engines.simulated import SimulatedEngine
 from ccx.cmon.spec import ClusterSpec, ClusterView
+from ccx.db import make_engine
 from ccx.errors import Transient
 from ccx.jobs import Runner
+from ccx.runner.services import Services
 from ccx.runner.subject import Subject
-from ccx.state import watcher
+from ccx.state import forgetting, watcher
 from ccx.state.worker import StateWorker
 from ccx.stores import nodes
 from ccx.stores.models import Audit, Outbox, Status
@@ -158,6 +160,37 @@ async def test_a_datastore_whose_watcher_failed_is_watched_again(
         await eventually(lambda: _observed_after(saga, before), 30)
     finally:
         leading.cancel()
+        with suppress(asyncio.CancelledError):
+            await leading
+
+
+async def test_who_loses_the_lead_leaves_it_to_whoever_asks_next(
+    installation: SagaInstallation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection goes back to its pool, and with it what its session holds."""
+    await _started(installation, 1)
+    worker, failed = StateWorker(installation.services, installation.engine), asyncio.Event()
+
+    async def fail(_: Services) -> int:
+        while not worker._watchers:  # until then its lock's connection is busy
+            await asyncio.sleep(0.01)
+        failed.set()
+        raise OSError("a defect")
+
+    monkeypatch.setattr(forgetting, "forget", fail)
+    leading = asyncio.create_task(worker.run(retry=60))
+    another = make_engine(installation.engine.url.render_as_string(hide_password=False))
+    try:
+        await failed.wait()
+
+        async def free() -> bool:
+            async with another.connect() as connection:
+                return bool(await connection.scalar(text("select pg_try_advisory_lock(hashtext('ccx.state'))")))
+
+        await eventually(free, 10)
+    finally:
+        leading.cancel()
+        await another.dispose()
         with suppress(asyncio.CancelledError):
             await leading
 
