@@ -8,8 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from agent.ccx_agent.mariadb_log import number
-from agent.ccx_agent.mysql_wire import name, quoted
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.cluster_specs import cluster
@@ -116,20 +114,6 @@ def test_reserved_and_impossible_users_are_refused(user: str) -> None:
 def test_reserved_and_impossible_databases_are_refused(database: str) -> None:
     with pytest.raises(Invalid):
         tenants.check_database(database)
-
-
-@pytest.mark.parametrize(
-    ("position", "last"), [("", 0), ("0-10001-7", 7), ("0-10001-7,1-5-3", 7), ("0-10001-7,1-5-30", 30)]
-)
-def test_a_position_has_the_number_of_its_last_transaction(position: str, last: int) -> None:
-    assert number(position) == last
-
-
-def test_names_and_values_are_quoted_whatever_they_hold() -> None:
-    assert quoted('it\'s a \\ "x"') == "'it''s a \\\\ \"x\"'"
-    assert name("a`b") == "`a``b`"
-    with pytest.raises(ValueError, match="zero byte"):
-        quoted("a\0b")
 
 
 def reports(leader: str = "n1g1", **changed: dict[str, Any]) -> dict[str, dict[str, Any]]:

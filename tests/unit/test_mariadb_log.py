@@ -40,7 +40,7 @@ def test_a_parts_name_says_all_of_it() -> None:
     assert parse("backup.info") is None
 
 
-@pytest.mark.parametrize(("position", "last"), [("", 0), ("0-10001-57", 57), ("0-1-5,9-2-70", 70)])
+@pytest.mark.parametrize(("position", "last"), [("", 0), ("0-10001-57", 57), ("0-1-5,9-2-70", 70), ("0-1-7,1-5-3", 7)])
 def test_a_position_ends_with_its_last_transaction(position: str, last: int) -> None:
     assert number(position) == last
 
