@@ -16,13 +16,17 @@ import ccx.runner.remove_backups  # noqa: F401
 from ccx import jobs
 from ccx.clouds.base import NoCapacity
 from ccx.clouds.simulated.control import Control
+from ccx.cmon.backup import BacksUp, Kind
+from ccx.jobs import Job, operation
 from ccx.rest import restores_in_place
 from ccx.runner import targets
 from ccx.runner.services import Services
 from ccx.runner.steps import backups as steps
+from ccx.runner.subject import Subject
 from ccx.runner.targets import Target
 from ccx.state import expiring
 from ccx.stores import backups, datastores
+from ccx.stores.models import Status
 
 PATH = "/backup/api/v1/backups"
 YESTERDAY = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
@@ -201,6 +205,45 @@ async def test_what_is_restored_just_now_is_not_removed(user: Api, services: Ser
         return bool((await user.get(f"{PATH}/{uuid}")).json()["total"] == 0)
 
     await eventually(removed)
+
+
+@operation("expire_now", deadline=timedelta(minutes=1))
+async def expire_now(job: Job, datastore_id: str) -> None:
+    """The step of a backup's job that removes what is no longer kept."""
+    await job.step("expire", steps.expire(job.services, datastore_id))
+
+
+async def test_a_backup_whose_time_is_over_stays_as_long_as_it_is_restored(user: Api, services: Services) -> None:
+    uuid, owner = await user.started(), ("user", user.user_id)
+    await user.put(f"/backup/api/v1/policies/{uuid}", {"keep_days": 0, "keep_full": 1})
+    subject = await Subject.load(services, uuid)
+    engine, cluster = subject.engine, await subject.cluster()
+    assert isinstance(engine, BacksUp)
+
+    async def unheard(_: dict[str, Any]) -> None: ...
+
+    async with services.sessions() as tx:
+        token = await jobs.last_token(tx, uuid)
+    for name in ("1F", "2F"):
+        await engine.back_up(services.channel, cluster, name, Kind.FULL, token, unheard)
+    async with services.sessions.begin() as tx:
+        same = {name: getattr(subject.datastore, name) for name in ("vendor", "version", "cluster_type", "cloud")}
+        made = await datastores.add(
+            tx, owner, name="reads-1F", **same, size=1, region="osl", instance_size="small", volume_type="ssd",
+            volume_size=20, origin={"datastore": uuid, "backup": "1F", "to": "latest"},
+        )  # fmt: skip
+        await jobs.enqueue(tx, "not_here", key=str(made.id), owner=owner, label="READS")
+
+    async def kept_after(label: str) -> list[str]:
+        async with services.sessions.begin() as tx:
+            await jobs.enqueue(tx, "expire_now", key=uuid, args={"datastore_id": uuid}, owner=owner, label=label)
+        await user.finished(uuid, label)
+        return [one.id for one in await engine.backups(services.channel, cluster)]
+
+    assert await kept_after("WHILE_READ") == ["1F", "2F"]
+    async with services.sessions.begin() as tx:  # it serves, and has jobs of its own again and again
+        datastores.set_status(tx, await datastores.get(tx, made.id), Status.STARTED)
+    assert await kept_after("AFTERWARDS") == ["2F"]
 
 
 async def test_deleting_backups_too_wants_the_name_and_leaves_none(user: Api, services: Services) -> None:

@@ -21,6 +21,7 @@ from ccx.errors import CcxError, Invalid, Transient
 from ccx.jobs import Step, TransactionBody, schedules
 from ccx.runner import repositories, windows
 from ccx.runner.policies import policy
+from ccx.runner.readers import is_read
 from ccx.runner.retention import removable
 from ccx.runner.services import Services
 from ccx.runner.steps.servers import Action
@@ -165,7 +166,10 @@ def end(services: Services, datastore_id: str, name: str) -> Action:
 
 
 def expire(services: Services, datastore_id: str) -> Action:
-    """Removes what is no longer kept. That it can't be is no reason to call a backup failed."""
+    """Removes what is no longer kept, unless somebody reads backups just now: then the next one does so.
+
+    That it can't be is no reason to call a backup failed.
+    """
 
     async def action(step: Step) -> None:
         subject = await Subject.load(services, datastore_id)
@@ -175,8 +179,9 @@ def expire(services: Services, datastore_id: str) -> Action:
             there = await engine.backups(services.channel, spec)
             async with services.sessions() as tx:
                 known, _ = await stored.of(tx, subject.datastore.id)
+                read = await is_read(tx, subject.datastore)
             gone = removable(_kept(there, known), utc_now(), kept.keep_days, kept.keep_full)
-            if gone:
+            if gone and not read:
                 await engine.expire(services.channel, spec, gone, step.token)
             await _drop_unfinished(services, subject)
         except (CcxError, Transient) as error:
