@@ -40,9 +40,7 @@ class Keeper:
         self.me: str = told["label"]
         self.server = DatabaseServer(told)
         self._prefix = f"/ccx/{told['scope']}/"
-        # This node's own member first: what is asked often costs no other node anything.
-        urls = sorted(told["etcd"], key=lambda url: f"//{told['address']}:" not in url)
-        self._etcd = Etcd(urls, client_context(told["tls"]), ETCD_LIMIT)
+        self._etcd = Etcd.of(told, client_context(told["tls"]), ETCD_LIMIT)
         self._led_until = 0.0
         self._down_since: float | None = None
         self._member_lease, self._member_renewed = "0", 0.0

@@ -34,6 +34,11 @@ class Etcd:
         self._limit = limit
         self._connection: http.client.HTTPSConnection | None = None
 
+    @classmethod
+    def of(cls, told: dict[str, Any], context: ssl.SSLContext, limit: float) -> Etcd:
+        """The cluster's, by the keeper's configuration; this node's own member first, which costs no other node."""
+        return cls(sorted(told["etcd"], key=lambda url: f"//{told['address']}:" not in url), context, limit)
+
     def forget_connection(self, context: ssl.SSLContext | None = None) -> None:
         """The next call makes a new one; by another certificate, if one is given."""
         if self._connection is not None:

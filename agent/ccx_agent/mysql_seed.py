@@ -21,7 +21,7 @@ def leader(told: dict[str, Any]) -> tuple[str, str]:
     from ccx_agent.keeper_etcd import Etcd
     from ccx_agent.keeper_web import client_context
 
-    entries = Etcd(list(told["etcd"]), client_context(told["tls"]), _ASK_S).everything(f"/ccx/{told['scope']}/")
+    entries = Etcd.of(told, client_context(told["tls"]), _ASK_S).everything(f"/ccx/{told['scope']}/")
     if "leader" not in entries or entries["leader"].value == told["label"]:
         time.sleep(_ASK_S)
         raise SystemExit("nobody leads whose data could be copied")

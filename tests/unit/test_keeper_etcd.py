@@ -36,3 +36,11 @@ def _waits(listening: socket.socket) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def test_a_node_asks_its_own_member_first_whoever_was_before_it() -> None:
+    """Those of nodes that were replaced since never answer, and would take all the time there is."""
+    urls = [f"https://10.0.0.{n}:2379" for n in (1, 2, 33, 3)]
+    asked = Etcd.of({"etcd": urls, "address": "10.0.0.3"}, ssl.create_default_context(), 1)
+    assert asked._urls == [urls[3], *urls[:3]]
+    assert urls[0] == "https://10.0.0.1:2379", "what is told stays as it is"
