@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import stat
 
 import pytest
@@ -55,6 +57,20 @@ def test_an_existing_key_is_never_overwritten_and_a_missing_one_is_named(tmp_pat
     KeyRing.create(tmp_path)
     with pytest.raises(Conflict):
         KeyRing.create(tmp_path)
+
+
+def test_a_key_that_could_not_be_written_leaves_none_behind(tmp_path, monkeypatch):
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="no space"):
+            KeyRing.create(tmp_path)
+
+    made = KeyRing.create(tmp_path)
+    assert KeyRing.load(tmp_path).to_lines() == made.to_lines()
+    assert [file.name for file in tmp_path.iterdir()] == ["wrapping.key"]
 
 
 def test_a_key_that_others_may_read_is_refused(tmp_path):

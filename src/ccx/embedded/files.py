@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from ccx.cmon.packages import build_repository
 from ccx.embedded import bundle, object_store
@@ -184,25 +185,11 @@ class Files:
 
     def _leaf(self, ca: KeyPair, name: str, names: list[str], addresses: list[str]) -> None:
         certificate, key = self._layout.etc / f"{name}.crt", self._layout.etc / f"{name}.key"
-        if self._is_good(certificate, ca, names, addresses):
+        if _is_good(certificate, key, ca, names, addresses):
             return
         leaf = issue(ca, "ccx", dns_names=names, addresses=addresses, valid=_LEAF_VALID, client=False)
         _replace(key, leaf.key, 0o600, self._ccx)
         _replace(certificate, leaf.certificate + ca.certificate, 0o644, self._root)
-
-    def _is_good(self, certificate: Path, ca: KeyPair, names: list[str], addresses: list[str]) -> bool:
-        try:
-            current = x509.load_pem_x509_certificate(certificate.read_bytes())
-        except FileNotFoundError:
-            return False
-        if current.issuer != x509.load_pem_x509_certificate(ca.certificate.encode()).subject:
-            return True  # the operator's own
-        alternative = current.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        known = set(alternative.get_values_for_type(x509.DNSName)) | {
-            str(address) for address in alternative.get_values_for_type(x509.IPAddress)
-        }
-        fresh = current.not_valid_after_utc - datetime.now(UTC) > _RENEW_BEFORE
-        return fresh and known >= {*names, *addresses}
 
     def _own_names(self) -> tuple[list[str], list[str]]:
         """What the public listener and the nodes' one may be called."""
@@ -227,6 +214,26 @@ class Files:
     def _resolver(self) -> None:
         """What the control plane itself resolves names with: the instance's own resolver."""
         _replace(self._layout.run / "resolv.conf", f"nameserver {self._layout.router}\n", 0o644, self._root)
+
+
+def _is_good(certificate: Path, key: Path, ca: KeyPair, names: list[str], addresses: list[str]) -> bool:
+    """Whether a leaf need not be made anew."""
+    try:
+        current = x509.load_pem_x509_certificate(certificate.read_bytes())
+    except FileNotFoundError:
+        return False
+    if current.issuer != x509.load_pem_x509_certificate(ca.certificate.encode()).subject:
+        return True  # the operator's own
+    try:  # who was killed between the two has replaced one of them
+        fits = load_pem_private_key(key.read_bytes(), None).public_key() == current.public_key()
+    except (FileNotFoundError, ValueError):
+        return False
+    alternative = current.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    known = set(alternative.get_values_for_type(x509.DNSName)) | {
+        str(address) for address in alternative.get_values_for_type(x509.IPAddress)
+    }
+    fresh = current.not_valid_after_utc - datetime.now(UTC) > _RENEW_BEFORE
+    return fits and fresh and known >= {*names, *addresses}
 
 
 def _machine_addresses() -> set[str]:

@@ -66,7 +66,10 @@ class KeyRing:
 
     @classmethod
     def create(cls, path: Path) -> KeyRing:
-        """Makes a first key at ``path``, mode 0600. Raises Conflict when there is one: losing it loses every secret."""
+        """Makes a first key at ``path``, mode 0600, whole or not at all.
+
+        Raises Conflict when there is one: losing it loses every secret.
+        """
         path = _file(path)
         ring = cls({1: secrets.token_bytes(_KEY_BYTES)})
         try:
@@ -139,10 +142,9 @@ class KeyRing:
 
     def _write(self, path: Path, *, exclusive: bool) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        target = path if exclusive else path.with_name(f".{path.name}.new")
-        if not exclusive:
-            target.unlink(missing_ok=True)
-        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        fresh = path.with_name(f".{path.name}.new")
+        fresh.unlink(missing_ok=True)
+        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(self.to_lines())
             file.flush()
@@ -150,8 +152,13 @@ class KeyRing:
             if not exclusive and path.exists():
                 owner = path.stat()
                 os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-        if not exclusive:
-            target.replace(path)
+        if exclusive:
+            try:
+                os.link(fresh, path)
+            finally:
+                fresh.unlink()
+        else:
+            fresh.replace(path)
         folder = os.open(path.parent, os.O_RDONLY)
         try:
             os.fsync(folder)
