@@ -258,10 +258,6 @@ class Provider:
     async def _new_server(self, spec: ServerSpec, tags: Tags, size: Size | None) -> ServerRecord:
         """Checks the wish and gives it an address. Nothing is made yet."""
         _check_name(spec.name)
-        if spec.volume:
-            self._check_free(spec.volume)
-        if spec.firewall not in self.records.firewalls:
-            raise Invalid(f"there is no firewall {spec.firewall}", field="firewall", remedy="Put it first")
         cpu, ram = (size.cpu, size.ram) if size else catalogue.size_of(spec.instance_type)
         await self._check_room([], ram)
         if spec.image not in RECIPES:
@@ -270,6 +266,11 @@ class Provider:
         if root is None:
             remedy = f"Make it, which takes a minute or two: script/image {spec.image}"
             raise CcxError(f"the node image {spec.image!r} is not made yet", remedy=remedy, status=503)
+        # Nothing is waited for from here on: what is free now can't be another's by the time it is written down.
+        if spec.volume:
+            self._check_free(spec.volume)
+        if spec.firewall not in self.records.firewalls:
+            raise Invalid(f"there is no firewall {spec.firewall}", field="firewall", remedy="Put it first")
         record = ServerRecord(spec, tags, self._free_slot(), cpu, ram, str(root), self._boot_id)
         self.records.servers[spec.name] = record
         return record
