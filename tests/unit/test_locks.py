@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from ccx.runner.steps.locks import Wanted, plan
 from ccx.stores.models import Backup
 
@@ -45,3 +48,28 @@ def test_what_it_builds_on_is_locked_anew_when_it_would_be_free_before_it() -> N
 def test_one_whose_lock_was_never_set_locks_all_that_it_needs() -> None:
     known = [backup("2I", 1, "1F"), backup("1F", 0)]
     assert plan("2I", known, NOON + timedelta(hours=1), 7).labels == ("2I", "1F")
+
+
+@given(st.lists(st.tuples(st.integers(1, 40), st.booleans()), min_size=1, max_size=20), st.integers(1, 9))
+def test_each_backup_is_locked_with_all_below_it_and_the_log_without_a_gap(
+    made: list[tuple[int, bool]], days: int
+) -> None:
+    """``made``: so many hours after the one before, and whether it is a full one."""
+    known: list[Backup] = []
+    hours = 0
+    for place, (later, full) in enumerate(made):
+        hours += later
+        one = backup(f"{place}", hours, None if full or not known else known[0].label)
+        known, now = [one, *known], NOON + timedelta(hours=hours)
+        wanted = plan(one.label, known, now, days)
+        by_label = {each.label: each for each in known}
+        for label in wanted.labels:
+            assert by_label[label].locked_until is None or by_label[label].locked_until <= wanted.until
+            by_label[label].locked_until = wanted.until
+        below: str | None = one.label
+        while below is not None:
+            assert by_label[below].locked_until is not None
+            assert by_label[below].locked_until >= now + timedelta(days=days)
+            below = by_label[below].parent
+        if len(known) > 1:  # the log since the last time
+            assert wanted.log_since <= known[1].started_at
