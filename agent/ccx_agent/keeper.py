@@ -88,6 +88,7 @@ class Keeper:
         look = self._look()
         entries = self._etcd.everything(self._prefix, glance=True)
         seen = self._seen(entries)
+        self._etcd.know(seen.nodes.values())
         # What one member has of a lease may have ended; to renew it takes a majority.
         sure = seen.leader == self.me and self._renewed(entries["leader"].lease)
         action = decide(server := in_term(look.server, seen.term), seen)

@@ -7,6 +7,7 @@ import http.client
 import json
 import ssl
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,6 +39,13 @@ class Etcd:
     def of(cls, told: dict[str, Any], context: ssl.SSLContext, limit: float) -> Etcd:
         """The cluster's, by the keeper's configuration; this node's own member first, which costs no other node."""
         return cls(sorted(told["etcd"], key=lambda url: f"//{told['address']}:" not in url), context, limit)
+
+    def know(self, addresses: Iterable[str]) -> None:
+        """Whose nodes' members to ask from now on: those of nodes that were replaced since never answer."""
+        port = urlsplit(self._urls[0]).port
+        now = [f"https://{f'[{address}]' if ':' in address else address}:{port}" for address in addresses]
+        kept = [url for url in self._urls if url in now]
+        self._urls = [*kept, *(url for url in now if url not in kept)] or self._urls
 
     def forget_connection(self, context: ssl.SSLContext | None = None) -> None:
         """The next call makes a new one; by another certificate, if one is given."""

@@ -13,7 +13,7 @@ class Memory(Etcd):
     """``silent``: paths that get no answer any more."""
 
     def __init__(self) -> None:
-        super().__init__([], ssl.create_default_context(), 1)
+        super().__init__(["https://10.0.0.1:2379"], ssl.create_default_context(), 1)
         self.kept: dict[str, dict[str, Any]] = {}
         self.leases: set[str] = set()
         self.silent: set[str] = set()

@@ -44,3 +44,11 @@ def test_a_node_asks_its_own_member_first_whoever_was_before_it() -> None:
     asked = Etcd.of({"etcd": urls, "address": "10.0.0.3"}, ssl.create_default_context(), 1)
     assert asked._urls == [urls[3], *urls[:3]]
     assert urls[0] == "https://10.0.0.1:2379", "what is told stays as it is"
+
+
+def test_who_was_replaced_is_asked_no_more_and_who_came_is_asked_last() -> None:
+    etcd = Etcd([f"https://10.0.0.{n}:2379" for n in (3, 1, 2)], ssl.create_default_context(), 1)
+    etcd.know(["10.0.0.2", "10.0.0.3", "fd00::4"])
+    assert etcd._urls == ["https://10.0.0.3:2379", "https://10.0.0.2:2379", "https://[fd00::4]:2379"]
+    etcd.know([])
+    assert len(etcd._urls) == 3, "a cluster whose members nobody has named yet"

@@ -85,6 +85,7 @@ def test_the_first_stands_accepts_writes_and_says_so(leads: Node) -> None:
     term = json.loads(leads.etcd.everything("/ccx/abc/")["term"].value)
     assert (term["number"], term["leader"], term["start"]) == (1, "n1g1", 5)
     assert leads.keeper.turn() == program.LEADING
+    assert leads.etcd._urls == [f"https://{address}:2379" for address in NODES.values()]
 
 
 def test_who_lost_the_lease_to_another_ends_its_server(leads: Node) -> None:
