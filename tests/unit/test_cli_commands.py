@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from tests.unit.cli_recorded import (
     step,
 )
 
-from ccx.cli import contexts
+from ccx.cli import contexts, progress
 from ccx.cli.app import run
 from ccx.cli.exits import Exit
 
@@ -197,6 +198,18 @@ def test_a_restarting_control_plane_is_waited_for(api: Recorded, capsys: pytest.
     api.answers["GET", f"{JOBS}/{JOB}"].insert(0, (503, {"code": 503, "err": "starting"}, {}))
     assert run(["job", "follow", JOB, "--datastore", ORDERS]) == Exit.OK
     assert capsys.readouterr().err == "the control plane does not answer; waiting for it\n"
+
+
+def test_a_control_plane_that_is_away_is_waited_for_no_longer_than_asked(api: Recorded) -> None:
+    api.refuse("GET", f"{JOBS}/{JOB}", 503, "starting")
+    began = time.monotonic()
+    assert run(["job", "follow", JOB, "--datastore", ORDERS, "--timeout", "0.1"]) == Exit.FAILED
+    assert time.monotonic() - began < progress.PATIENCE / 2
+
+
+def test_a_job_without_a_name_is_asked_for(api: Recorded, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["job", "show", ""]) == Exit.USAGE
+    assert "Give its id, or --datastore" in capsys.readouterr().err
 
 
 def test_a_job_is_found_without_its_datastore(api: Recorded, capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,7 +99,7 @@ def _path(api: Api, job: str | None, datastore: str | None) -> str:
     if datastore is not None:
         jobs = progress.jobs_of(resolve.identity(api, datastore))
         return f"{jobs}/{job or progress.newest(api.get(jobs, limit=1, offset=0)['jobs'])['job_id']}"
-    if job is None:
+    if not job:
         raise Invalid("say which job", field="job", remedy="Give its id, or --datastore for the newest one")
     return f"/deployment/v2/jobs/{job}"
 

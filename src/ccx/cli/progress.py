@@ -37,12 +37,12 @@ def follow(api: Api, path: str, *, timeout: float | None = None, gone_is_done: b
     ``timeout`` in seconds, None waits for ever. ``gone_is_done``: a 404 is success (what the job belonged to is
     deleted). Raises :class:`Failed` with the job's reason when it errored, or did not end in time (it goes on).
     """
-    started = time.monotonic()
+    until = None if timeout is None else time.monotonic() + timeout
     with for_stderr() as display:
         job: Job = {"steps": []}
         while True:
             try:
-                job = _look(api, path, display)
+                job = _look(api, path, display, until)
             except CcxError as error:
                 if error.status == 404 and gone_is_done:
                     return {**job, "status": "JOB_STATUS_FINISHED"}
@@ -50,14 +50,16 @@ def follow(api: Api, path: str, *, timeout: float | None = None, gone_is_done: b
             display.update(job)
             if ended(job):
                 break
-            if timeout is not None and time.monotonic() - started > timeout:
+            if until is not None and time.monotonic() > until:
                 raise Failed(
-                    f"the job did not end within {timeout:.0f} s; it goes on", remedy=f"Follow it: {_again(path)}"
+                    f"the job did not end within {timeout:.0f} s; it goes on",
+                    remedy=f"Follow it: ccx job follow {_id(path)}",
                 )
             time.sleep(POLL)
     if job["status"] == "JOB_STATUS_ERRORED":
         raise Failed(
-            str(job.get("error") or "the job failed"), remedy=job.get("remedy") or f"See its steps: {_again(path)}"
+            str(job.get("error") or "the job failed"),
+            remedy=job.get("remedy") or f"See its steps: ccx job show {_id(path)}",
         )
     return job
 
@@ -107,9 +109,9 @@ def duration(seconds: float | None) -> str:
     return f"{int(seconds // 60)} min {int(seconds % 60):02d} s"
 
 
-def _look(api: Api, path: str, display: Display) -> Job:
-    """The job, now. A control plane that is away is asked again for :data:`PATIENCE` seconds."""
-    away_since: float | None = None
+def _look(api: Api, path: str, display: Display, until: float | None) -> Job:
+    """The job, now. A control plane that is away is asked again for :data:`PATIENCE` seconds, not beyond ``until``."""
+    patient_until: float | None = None
     while True:
         try:
             found: Job = api.get(path)
@@ -117,13 +119,14 @@ def _look(api: Api, path: str, display: Display) -> Job:
         except CcxError as error:
             if not isinstance(error, Unreachable) and error.status not in _AWAY:
                 raise
-            if away_since is None:
-                away_since = time.monotonic()
+            if patient_until is None:
+                longest = time.monotonic() + PATIENCE
+                patient_until = longest if until is None else min(until, longest)
                 display.note("the control plane does not answer; waiting for it")
-            elif time.monotonic() - away_since > PATIENCE:
+            elif time.monotonic() > patient_until:
                 raise
         time.sleep(POLL)
 
 
-def _again(path: str) -> str:
-    return f"ccx job follow {path.rpartition('/')[2]}"
+def _id(path: str) -> str:
+    return path.rpartition("/")[2]
