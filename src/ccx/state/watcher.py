@@ -288,8 +288,11 @@ class Watcher:
         doubtful = [n for n in members if n.label not in serving]
         off = set()
         for node in doubtful:
-            server = await subject.cloud.get_server(node.server)
-            stopped = server is None or server.state is ServerState.STOPPED
+            try:
+                server = await subject.cloud.get_server(node.server)
+                stopped = server is None or server.state is ServerState.STOPPED
+            except (CcxError, Transient):
+                stopped = False  # a cloud that is silent must not keep names from following a failover
             if stopped or (node.label in view.unreachable and node.label not in leading):
                 off.add(node.label)
         return off

@@ -20,6 +20,7 @@ from tests.integration.saga.logs import log_plainly
 from tests.integration.saga.simulated import simulated_cloud
 
 from ccx import jobs
+from ccx.clouds.simulated.faults import Fault
 from ccx.cmon.engines.simulated import SimulatedEngine
 from ccx.cmon.spec import ClusterSpec, ClusterView
 from ccx.db import make_engine
@@ -138,6 +139,31 @@ async def test_a_primary_that_only_the_control_plane_cant_reach_is_never_said_to
             await watching
     assert (await _statuses(saga))[-2:] == ["DEGRADED", "STARTED"]
     assert Status.FAILURE.value not in await _statuses(saga)
+
+
+async def test_a_failover_is_followed_while_the_cloud_says_nothing(
+    installation: SagaInstallation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watcher, "PROBE_EVERY", 0.05)
+    monkeypatch.setattr(watcher, "UNSETTLED_EVERY", 0.1)
+    saga = await _started(installation, 3)
+    first, *_ = nodes.members(await saga.datastore())
+    await installation.control.add_fault(Fault(call="get_server", error="Unavailable", times=None))
+    await installation.control.freeze(first.server)
+    watching = asyncio.create_task(watcher.Watcher(installation.services, saga.datastore_id).run())
+
+    async def followed() -> bool:
+        datastore = await saga.datastore()
+        led = ClusterView.from_json(datastore.observed).primary if datastore.observed else None
+        return led is not None and led.label != first.label and datastore.status is Status.DEGRADED
+
+    try:
+        await eventually(followed, 20)
+    finally:
+        await installation.control.clear_faults()
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
 
 
 async def test_a_datastore_whose_watcher_failed_is_watched_again(
