@@ -17,6 +17,7 @@ from typing import TypeVar
 from ccx.embedded import processes
 from ccx.embedded.layout import Layout
 from ccx.embedded.shell import run
+from ccx.errors import CcxError
 
 T = TypeVar("T")
 
@@ -24,6 +25,7 @@ _CLONE_NEWNET = 0x40000000
 _BACKLOG = 512
 _PROBE_S = 2.0
 _OUTSIDE_S = 5.0
+_KILLED_S = 15.0
 
 
 async def ensure(layout: Layout) -> None:
@@ -150,11 +152,19 @@ async def _connect(layout: Layout, port: int) -> socket.socket:
 async def stop_leftovers(layout: Layout, patience: float = 15) -> int:
     """Ends what a killed supervisor left in the namespace; returns how many there were.
 
-    They have their signal from the kernel already; who has not gone after ``patience`` seconds is killed.
+    They have their signal from the kernel already; who has not gone after ``patience`` seconds is killed. Raises
+    :class:`ccx.errors.CcxError` naming who lives on all the same.
     """
     found = [known for pid in processes.inside_network(layout.namespace_file) if (known := processes.identify(pid))]
     patient_until = time.monotonic() + patience
     while remaining := [process for process in found if process.alive]:
+        if time.monotonic() > patient_until + _KILLED_S:
+            pids = ", ".join(str(process.pid) for process in remaining)
+            raise CcxError(
+                f"processes of instance {layout.instance!r} were killed and do not end: {pids}",
+                remedy=f"They hang in the kernel: ps -o pid,stat,wchan,cmd -p {pids.replace(' ', '')}",
+                status=504,
+            )
         if time.monotonic() > patient_until:
             for process in remaining:
                 with suppress(ProcessLookupError):

@@ -102,7 +102,7 @@ class Resolver:
                 await self._watched.ended.wait()
             try:
                 await self._run()
-            except Unavailable:
+            except (Unavailable, OSError):
                 await asyncio.sleep(_PAUSE_S)
 
     def _listens(self) -> bool:
