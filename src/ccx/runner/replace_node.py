@@ -76,10 +76,12 @@ async def replace_node(job: Job, datastore_id: str, node_id: str) -> None:
 def _reserve(services: Services, datastore_id: str, lost_id: UUID) -> TransactionBody:
     async def action(tx: AsyncSession) -> dict[str, object]:
         datastore = await datastores.get(tx, UUID(datastore_id))
-        lost = await nodes.get(tx, lost_id)
-        if lost.status is NodeStatus.RETIRED:
-            raise Conflict(f"node {lost.label} was replaced already", remedy="List the nodes: ccx node list")
-        survivors = [str(n.id) for n in nodes.members(datastore) if n.id != lost_id]
+        lost, members = await nodes.get(tx, lost_id), [n.id for n in nodes.members(datastore)]
+        if lost_id not in members:  # it was replaced, or a restore in place has taken over, while this waited
+            raise Conflict(
+                f"node {lost.label} is no member of its datastore any more", remedy="List the nodes: ccx node list"
+            )
+        survivors = [str(one) for one in members if one != lost_id]
         new = await reserve.node(tx, services, datastore.id, lost.index, lost.zone)
         return {"new": str(new.id), "survivors": survivors}
 

@@ -15,7 +15,8 @@ from tests.integration.rest.conftest import NORTH, Api, eventually, make_service
 from tests.integration.rest.test_backups import PATH, record, row
 from tests.integration.rest.test_bad_input import rows
 
-import ccx.runner.undo_restore  # noqa: F401 - registers its operation
+import ccx.runner.replace_node
+import ccx.runner.undo_restore  # noqa: F401 - registers its operation, as the other does
 from ccx import jobs
 from ccx.cmon.engines.simulated import SimulatedEngine
 from ccx.cmon.node_channel import NodeChannel
@@ -195,6 +196,34 @@ async def test_while_the_data_of_before_are_kept_it_is_refused_with_what_decides
     assert "confirm-restore" in told["remedy"]
 
 
+async def ended(user: Api, job_id: str) -> dict[str, Any]:
+    """The job, when it is over."""
+
+    async def over() -> dict[str, Any] | None:
+        job: dict[str, Any] = (await user.get(f"/deployment/v2/jobs/{job_id}")).json()
+        return job if job["finished_at"] else None
+
+    job: dict[str, Any] = await eventually(over)
+    return job
+
+
+async def test_a_node_of_before_whose_replacement_was_ordered_in_time_is_kept_all_the_same(
+    user: Api, services: Services
+) -> None:
+    """It was lost while the restore in place waited for its turn, and what was restored has taken over since."""
+    uuid = await user.started()
+    async with services.sessions.begin() as tx:
+        before = await nodes.reserve(tx, services.settings, await datastores.get(tx, UUID(uuid)), 1)
+        before.status = NodeStatus.KEPT
+        args = {"datastore_id": uuid, "node_id": str(before.id)}
+        job_id = await jobs.enqueue(tx, "replace_node", key=uuid, args=args, owner=("user", user.user_id))
+    job = await ended(user, str(job_id))
+    assert job["error"] == f"node {before.label} is no member of its datastore any more"
+    async with services.sessions() as tx:
+        there = nodes.present(await datastores.get(tx, UUID(uuid)))
+    assert [(node.generation, node.status) for node in there] == [(1, NodeStatus.ACTIVE), (2, NodeStatus.KEPT)]
+
+
 @pytest.mark.parametrize(
     ("kept", "why", "steps"),
     [
@@ -213,11 +242,6 @@ async def test_what_cannot_be_taken_back_touches_nothing_that_serves(
         if kept:
             (await nodes.reserve(tx, services.settings, datastore, 1)).status = NodeStatus.KEPT
     asked = (await user.post(f"{PATH}/{uuid}/restore/undo")).json()
-
-    async def ended() -> dict[str, Any] | None:
-        job: dict[str, Any] = (await user.get(f"/deployment/v2/jobs/{asked['job_id']}")).json()
-        return job if job["finished_at"] else None
-
-    job = await eventually(ended)
+    job = await ended(user, asked["job_id"])
     assert (job["error"], [step["name"] for step in job["steps"]]) == (why, steps)
     assert (await user.get(f"/deployment/v3/data-stores/{uuid}")).json()["cluster_status"] == "STARTED"
