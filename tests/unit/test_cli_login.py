@@ -14,7 +14,7 @@ from tests.unit.cli_recorded import Recorded, control_plane
 from ccx.cli import contexts, trust
 from ccx.cli.app import run
 from ccx.cli.exits import Exit
-from ccx.errors import Invalid
+from ccx.errors import Invalid, Unauthenticated
 from ccx.pki import issue, new_ca
 
 USER = "0197f000-0000-7000-8000-000000000001"
@@ -183,6 +183,10 @@ def test_the_environment_comes_before_the_file(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("CCX_TOKEN", "t")
     assert contexts.choose() == contexts.Context("https://b", token="t")
     assert contexts.choose("a").url == "https://a"
+    monkeypatch.delenv("CCX_TOKEN")  # logging in would not help: it is about the file
+    with pytest.raises(Unauthenticated, match="CCX_TOKEN is not") as refused:
+        contexts.choose()
+    assert "unset CCX_BASE_URL" in str(refused.value.remedy)
 
 
 def test_a_token_of_the_environment_is_never_stored(home: Path) -> None:

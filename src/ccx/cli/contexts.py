@@ -123,7 +123,12 @@ def write_private(file: Path, text: str) -> None:
 def choose(name: str | None = None, environ: Mapping[str, str] = os.environ) -> Context:
     """The context a command works with: ``name``, else the environment's, else the current one."""
     if name is None and (url := environ.get("CCX_BASE_URL")):
-        return Context(clean_url(url), ca_file=environ.get("CCX_CA_FILE", ""), token=_token(environ))
+        found = Context(clean_url(url), ca_file=environ.get("CCX_CA_FILE", ""), token=_token(environ))
+        if not found.token:
+            raise Unauthenticated(
+                "CCX_BASE_URL is set and CCX_TOKEN is not", remedy="Set it too, or unset CCX_BASE_URL and: ccx login"
+            )
+        return found
     contexts = load(environ)
     chosen = name or contexts.current
     if not chosen:
