@@ -29,6 +29,14 @@ def test_the_environment_wins_over_the_file(etc):
     assert (found.instance, found.fqdn, found.nats_url, found.log_level) == ("x", "ccx.example", "nats://b", "debug")
 
 
+def test_what_is_wrong_in_the_environment_is_named_by_its_variable(etc):
+    (etc / "ccx.yaml").write_text("external_dns_ttl: 7\n")
+    with pytest.raises(Invalid) as refused:
+        load("x", {"EXTERNAL_DNS_TTL": "soon", "LOG_LEVEL": "info"})
+    assert str(refused.value).startswith("EXTERNAL_DNS_TTL: ")
+    assert "variable" in (refused.value.remedy or "")
+
+
 def test_a_vendor_is_put_on_offer_by_its_code_alone_and_what_is_said_of_it_wins(etc):
     (etc / "ccx.yaml").write_text("databases: [postgres, {code: mariadb, num_nodes: [3]}]\n")
     postgres, mariadb = load("x", {}).databases

@@ -65,7 +65,8 @@ def parse(text: str, file: Path, instance: str, environ: Mapping[str, str]) -> S
         remedy = "Correct the file, or remove it and run ccx up again"
         raise Invalid("this must be a mapping", field=str(file), remedy=remedy)
     values: dict[str, Any] = {**raw, "instance": instance, "paths": Paths.of(instance).model_dump()}
-    values.update({field: environ[name] for name, field in _ENVIRONMENT.items() if name in environ})
+    variables = {field: name for name, field in _ENVIRONMENT.items() if name in environ}
+    values.update({field: environ[name] for field, name in variables.items()})
     if isinstance(values.get("clouds"), list):
         values["clouds"] = [_with_store(cloud, environ) for cloud in values["clouds"]]
     if isinstance(values.get("databases"), list):
@@ -73,7 +74,7 @@ def parse(text: str, file: Path, instance: str, environ: Mapping[str, str]) -> S
     try:
         found = Settings.model_validate(values)
     except ValidationError as error:
-        raise _refusal(error, file) from None
+        raise _refusal(error, file, variables) from None
     for kind, parts in _NOT_EMPTY.items():
         for index, entry in enumerate(getattr(found, kind)):
             for part in parts:
@@ -83,11 +84,16 @@ def parse(text: str, file: Path, instance: str, environ: Mapping[str, str]) -> S
     return found
 
 
-def _refusal(error: ValidationError, file: Path) -> Invalid:
-    """The first thing that is wrong; for a key that is none, with the one that was meant. Quotes no value."""
+def _refusal(error: ValidationError, file: Path, variables: Mapping[str, str]) -> Invalid:
+    """The first thing that is wrong; for a key that is none, with the one that was meant. Quotes no value.
+
+    ``variables`` are those that fields were taken from.
+    """
     first = error.errors(include_input=False, include_url=False)[0]
     *above, last = map(str, first["loc"])
     where = ".".join([*above, last])
+    if where in variables:
+        return Invalid(first["msg"], field=variables[where], remedy="Correct that variable")
     if first["type"] != "extra_forbidden":
         return Invalid(first["msg"], field=f"{file}: {where}", remedy=f"Correct {where}")
     near = get_close_matches(last, _fields(above), n=1)
