@@ -9,6 +9,7 @@ from uuid import UUID
 import httpx
 import pytest
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 from tests.integration.rest.conftest import Api, eventually
 
 import ccx.runner.backup_datastore
@@ -19,7 +20,7 @@ from ccx.clouds.simulated.control import Control
 from ccx.cmon.backup import BacksUp, Kind
 from ccx.jobs import Job, operation
 from ccx.rest import restores_in_place
-from ccx.runner import targets
+from ccx.runner import branches, targets
 from ccx.runner.services import Services
 from ccx.runner.steps import backups as steps
 from ccx.runner.subject import Subject
@@ -243,7 +244,15 @@ async def test_a_backup_whose_time_is_over_stays_as_long_as_it_is_restored(user:
     assert await kept_after("WHILE_READ") == ["1F", "2F"]
     async with services.sessions.begin() as tx:  # it serves, and has jobs of its own again and again
         datastores.set_status(tx, await datastores.get(tx, made.id), Status.STARTED)
+        await _restoring(tx, uuid, {"branch": 1, "of": 0, "state": branches.PREPARING, "backup": "1F"})
+    assert await kept_after("WHILE_A_RESTORE_IN_PLACE_WAITS") == ["1F", "2F"]
+    async with services.sessions.begin() as tx:
+        await _restoring(tx, uuid, None)
     assert await kept_after("AFTERWARDS") == ["2F"]
+
+
+async def _restoring(tx: AsyncSession, uuid: str, plan: dict[str, Any] | None) -> None:
+    (await datastores.get(tx, UUID(uuid))).restoring = plan
 
 
 async def test_deleting_backups_too_wants_the_name_and_leaves_none(user: Api, services: Services) -> None:

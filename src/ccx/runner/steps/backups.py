@@ -19,7 +19,7 @@ from ccx.cmon.node_channel import NodeUnreachable
 from ccx.db import utc_now
 from ccx.errors import CcxError, Invalid, Transient
 from ccx.jobs import Step, TransactionBody, schedules
-from ccx.runner import repositories, windows
+from ccx.runner import branches, repositories, windows
 from ccx.runner.policies import policy
 from ccx.runner.readers import is_read
 from ccx.runner.retention import removable
@@ -179,7 +179,8 @@ def expire(services: Services, datastore_id: str) -> Action:
             there = await engine.backups(services.channel, spec)
             async with services.sessions() as tx:
                 known, _ = await stored.of(tx, subject.datastore.id)
-                read = await is_read(tx, subject.datastore)
+                # One of a restore in place, too, which may be waiting for this very backup to be over.
+                read = branches.state(subject.datastore) == branches.PREPARING or await is_read(tx, subject.datastore)
             gone = removable(_kept(there, known), utc_now(), kept.keep_days, kept.keep_full)
             if gone and not read:
                 await engine.expire(services.channel, spec, gone, step.token)
