@@ -131,3 +131,31 @@ async def test_a_former_branch_stays_as_long_as_it_is_locked_and_what_the_store_
     assert newest["backup_id"] in listed
     still = await versions(locking, former)
     assert {key for key in before if f"/{first['backup_id']}/" in key} <= still <= before
+
+
+async def test_what_the_store_still_locks_of_a_deleted_datastore_stays_and_is_tried_again_the_next_day(
+    user: Tenant, new_installation: Installed, locking: Any, folder: Path
+) -> None:
+    store = await user.create("gone", 1)
+    await execute((await store.parameters(folder))[0], "create table kept as select 1 as n")
+    full = await back_up(store, "full")
+    prefix = f"datastores/{await store.short_id()}/"
+    await store.delete()
+    before = {key for key in await versions(locking, prefix) if f"/{full['backup_id']}/" in key}
+
+    # As if the time were over in our books: the store knows better.
+    statement = "update stores.datastore set backups_until = now() where id = %s returning id"
+    assert await new_installation.query(statement, [store.uuid])
+    await new_installation.kill_serve()  # who begins to lead looks at once for what is due
+
+    async def put_off() -> bool:
+        statement = "select backups_until > now() + interval '23 hours' from stores.datastore where id = %s"
+        return bool((await new_installation.query(statement, [store.uuid]))[0][0])
+
+    await eventually(put_off, 120, every=0.5, what="the removal is to be tried again the next day")
+    assert before
+    assert before <= await versions(locking, prefix)
+    ended = "select status, error from jobs.job where kind = 'remove_backups' and key = %s"
+    assert await new_installation.query(ended, [store.uuid]) == [("done", None)]
+    listed = {one["backup_id"] for one in (await user.call("GET", BACKUPS))["backups"]}
+    assert full["backup_id"] not in listed, "what may be gone tomorrow is not offered today"
