@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import Any, ClassVar
 
 import pymysql
 from tests.e2e.machine import eventually, run
@@ -22,6 +22,9 @@ Node = dict[str, Any]
 DATA = "/var/lib/ccx-data/mysql"
 BALLAST = 150
 """Rows, of 1.6 MB each."""
+
+BACK_WITHIN = 120.0
+"""Seconds until writes go on after what stopped all of them is over."""
 
 _FILLER = "/var/lib/ccx-data/filler"
 
@@ -196,3 +199,58 @@ async def store_away(local: LocalSide) -> AsyncIterator[None]:
     port = cloud.s3_endpoint.rpartition(":")[2]
     async with local.dropping(f"tcp dport {port}", f"tcp sport {port}"):
         yield
+
+
+class Faults:
+    """What datastores of three nodes bear alike, whoever decides who accepts writes. Fixture ``store``: one of them."""
+
+    gap_within: ClassVar[float]
+    """Seconds without writes that are enough on a busy machine."""
+    frozen_for: ClassVar[float]
+    """Seconds after which the others no longer wait for a node that is silent."""
+    away_for: ClassVar[float]
+    """The same, where nobody is left to go on without the silent ones."""
+
+    async def test_a_frozen_primary_is_followed_and_acknowledges_nothing_when_it_thaws(self, store: Store) -> None:
+        await survives_a_frozen_primary(store, self.frozen_for, self.gap_within)
+
+    async def test_another_that_is_frozen_hardly_stops_the_writes_and_comes_back(self, store: Store) -> None:
+        async with written_to(store) as writer:
+            async with frozen(store, await replica_of(store)):
+                await acknowledges(writer, 300, 60)
+            await store.until_started(REPAIRED_WITHIN)
+        assert writer.gap() < self.gap_within
+
+    async def test_all_frozen_at_once_go_on_when_they_thaw(self, store: Store) -> None:
+        async with written_to(store) as writer:
+            async with frozen(store, *await store.nodes()):
+                await asyncio.sleep(self.away_for)
+            await acknowledges(writer, 100, BACK_WITHIN)
+
+    async def test_each_cut_off_for_a_while_comes_back_without_being_replaced(
+        self, store: Store, local: LocalSide
+    ) -> None:
+        before = {node["host_uuid"] for node in await store.nodes()}
+        async with written_to(store) as writer:
+            for label in sorted(node["label"] for node in await store.nodes() if node["role"] == "replica"):
+                async with cut(local, *[node for node in await store.nodes() if node["label"] == label]):
+                    await acknowledges(writer, 300, 60)
+                await store.until_started(REPAIRED_WITHIN)
+        assert {node["host_uuid"] for node in await store.nodes()} == before
+        assert writer.gap() < self.gap_within
+
+    async def test_all_cut_off_at_once_go_on_when_they_are_back(self, store: Store, local: LocalSide) -> None:
+        async with written_to(store) as writer:
+            async with cut(local, *await store.nodes()):
+                await asyncio.sleep(self.away_for)
+            await acknowledges(writer, 100, REPAIRED_WITHIN)
+
+    async def test_a_full_volume_of_the_primary_is_named_and_writes_go_on_when_there_is_room(
+        self, store: Store, local: LocalSide
+    ) -> None:
+        async with written_to(store) as writer:
+            primary = await store.primary()
+            async with full(local, primary):
+                await is_said(store, primary["label"], "volume", "full")
+            await acknowledges(writer, 100, BACK_WITHIN)
+            await store.until_started(REPAIRED_WITHIN)

@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 from tests.e2e.machine import CCX, Installed, eventually, run
 from tests.e2e.mariadb_faults import (
+    BACK_WITHIN,
     DATA,
+    Faults,
     Node,
     acknowledges,
     answers,
@@ -20,13 +22,10 @@ from tests.e2e.mariadb_faults import (
     ballast,
     copies_in_place_of,
     cut,
-    frozen,
-    full,
     inside,
     is_said,
     primary_of,
     replica_of,
-    survives_a_frozen_primary,
     written_to,
 )
 from tests.e2e.mariadb_writer import Parameters, parameters
@@ -38,7 +37,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 GAP_WITHIN = 30.0
 """Seconds without writes. A quiet machine needs four."""
-BACK_WITHIN = 120.0
 
 
 @pytest.fixture(scope="module")
@@ -57,52 +55,9 @@ async def store(tenant: Tenant) -> Store:
     return made
 
 
-async def test_a_frozen_writer_is_followed_and_acknowledges_nothing_when_it_thaws(store: Store) -> None:
-    await survives_a_frozen_primary(store, 15, GAP_WITHIN)
-
-
-async def test_another_frozen_member_hardly_stops_the_writes_and_comes_back(store: Store) -> None:
-    async with written_to(store) as writer:
-        async with frozen(store, await replica_of(store)):
-            await acknowledges(writer, 300, 60)
-        await store.until_started(REPAIRED_WITHIN)
-    assert writer.gap() < GAP_WITHIN
-
-
-async def test_all_frozen_at_once_go_on_when_they_thaw(store: Store) -> None:
-    async with written_to(store) as writer:
-        async with frozen(store, *await store.nodes()):
-            await asyncio.sleep(10)  # longer than a member may be silent
-        await acknowledges(writer, 100, BACK_WITHIN)
-
-
-async def test_each_cut_off_for_a_while_comes_back_without_being_replaced(store: Store, local: LocalSide) -> None:
-    before = {node["host_uuid"] for node in await store.nodes()}
-    async with written_to(store) as writer:
-        for label in sorted(node["label"] for node in await store.nodes() if node["role"] == "replica"):
-            async with cut(local, *[node for node in await store.nodes() if node["label"] == label]):
-                await acknowledges(writer, 300, 60)
-            await store.until_started(REPAIRED_WITHIN)
-    assert {node["host_uuid"] for node in await store.nodes()} == before
-    assert writer.gap() < GAP_WITHIN
-
-
-async def test_all_cut_off_at_once_go_on_when_they_are_back(store: Store, local: LocalSide) -> None:
-    async with written_to(store) as writer:
-        async with cut(local, *await store.nodes()):
-            await asyncio.sleep(10)  # longer than a member may be silent
-        await acknowledges(writer, 100, REPAIRED_WITHIN)
-
-
-async def test_a_full_volume_of_the_writer_is_named_and_writes_go_on_when_there_is_room(
-    store: Store, local: LocalSide
-) -> None:
-    async with written_to(store) as writer:
-        primary = await store.primary()
-        async with full(local, primary):
-            await is_said(store, primary["label"], "volume", "full")
-        await acknowledges(writer, 100, BACK_WITHIN)
-        await store.until_started(REPAIRED_WITHIN)
+class TestFaults(Faults):
+    gap_within = GAP_WITHIN
+    frozen_for, away_for = 15, 10  # longer than a member may be silent
 
 
 async def test_a_member_that_was_away_gets_what_it_missed_though_who_gives_it_dies(
@@ -206,7 +161,8 @@ async def test_when_one_of_all_does_not_come_back_a_person_decides_by_the_eviden
     store: Store, local: LocalSide, tenant: Tenant, tmp_path: Path
 ) -> None:
     path = f"prov/api/v2/cluster/{store.uuid}/bootstrap"
-    refused = await tenant.answer("POST", path, {"node": "n1g1", "confirm": "shop"})
+    anybody = (await store.primary())["label"]
+    refused = await tenant.answer("POST", path, {"node": anybody, "confirm": "shop"})
     assert (refused.status_code, "there is nothing to decide" in refused.json()["err"]) == (409, True), refused.text
 
     node = await primary_of(store)

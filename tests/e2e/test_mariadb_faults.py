@@ -9,24 +9,22 @@ from typing import Any
 import pytest
 from tests.e2e.machine import Installed, eventually
 from tests.e2e.mariadb_faults import (
+    BACK_WITHIN,
     BALLAST,
     DATA,
+    Faults,
     acknowledges,
     answers,
     ask,
     ballast,
     copies_in_place_of,
     cut,
-    frozen,
-    full,
     inside,
-    is_said,
     primary_of,
     replaced,
     replica_of,
     root_asks,
     store_away,
-    survives_a_frozen_primary,
     written_to,
 )
 from tests.e2e.mariadb_writer import parameters
@@ -38,7 +36,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 LEASE_WITHIN = 60.0
 """Seconds without writes where a lease has to run out. A quiet machine needs a dozen."""
-BACK_WITHIN = 120.0
 BACKUPS = "backup/api/v1/backups"
 
 
@@ -58,51 +55,9 @@ async def store(tenant: Tenant) -> Store:
     return made
 
 
-async def test_a_frozen_primary_is_followed_and_acknowledges_nothing_when_it_thaws(store: Store) -> None:
-    await survives_a_frozen_primary(store, 20, LEASE_WITHIN)
-
-
-async def test_a_frozen_replica_hardly_stops_the_writes_and_catches_up(store: Store) -> None:
-    async with written_to(store) as writer:
-        async with frozen(store, await replica_of(store)):
-            await acknowledges(writer, 300, 60)
-        await store.until_started(REPAIRED_WITHIN)
-    assert writer.gap() < LEASE_WITHIN
-
-
-async def test_all_frozen_at_once_go_on_when_they_thaw(store: Store) -> None:
-    async with written_to(store) as writer:
-        async with frozen(store, *await store.nodes()):
-            await asyncio.sleep(15)  # a lease and a half
-        await acknowledges(writer, 100, BACK_WITHIN)
-
-
-async def test_each_cut_off_for_a_while_comes_back_without_being_replaced(store: Store, local: LocalSide) -> None:
-    before = {node["host_uuid"] for node in await store.nodes()}
-    async with written_to(store) as writer:
-        for label in sorted(node["label"] for node in await store.nodes() if node["role"] == "replica"):
-            async with cut(local, *[node for node in await store.nodes() if node["label"] == label]):
-                await acknowledges(writer, 300, 60)
-            await store.until_started(REPAIRED_WITHIN)
-    assert {node["host_uuid"] for node in await store.nodes()} == before
-    assert writer.gap() < LEASE_WITHIN
-
-
-async def test_all_cut_off_at_once_go_on_when_they_are_back(store: Store, local: LocalSide) -> None:
-    async with written_to(store) as writer:
-        async with cut(local, *await store.nodes()):
-            await asyncio.sleep(15)  # a lease and a half
-        await acknowledges(writer, 100, REPAIRED_WITHIN)
-
-
-async def test_a_full_volume_of_the_primary_is_named_and_writes_go_on_when_there_is_room(
-    store: Store, local: LocalSide
-) -> None:
-    async with written_to(store) as writer:
-        primary = await store.primary()
-        async with full(local, primary):
-            await is_said(store, primary["label"], "volume", "full")
-        await acknowledges(writer, 100, BACK_WITHIN)
+class TestFaults(Faults):
+    gap_within = LEASE_WITHIN
+    frozen_for, away_for = 20, 15  # a lease and more
 
 
 async def test_a_replica_whose_place_in_the_log_is_gone_is_made_anew(store: Store, local: LocalSide) -> None:
