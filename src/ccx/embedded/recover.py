@@ -24,7 +24,7 @@ from ccx.embedded.layout import S3_PORT, Layout, remembered
 from ccx.embedded.object_store import BUCKET, ObjectStore
 from ccx.embedded.sandbox import Sandbox
 from ccx.errors import CcxError, Conflict, Invalid, NotFound, Transient
-from ccx.recovery.rebuild import Rebuilt, checked_major, rebuild
+from ccx.recovery.rebuild import Rebuilt, rebuild
 from ccx.secrets import KeyRing
 from ccx.settings import Settings
 from ccx.settings.load import parse
@@ -58,7 +58,7 @@ def recover(instance: str, keys: KeyRing, settings_file: Path | None, say: Calla
         folder.mkdir(mode=0o755, parents=True, exist_ok=True)
 
     def work(shelf: Shelf) -> Awaitable[Rebuilt]:
-        return rebuild(shelf, instance, keys, layout.var, data, say)
+        return rebuild(shelf, instance, keys, major(), layout.var, data, say)
 
     marker = layout.etc / RECOVERING
     layout.etc.mkdir(mode=0o750, parents=True, exist_ok=True)
@@ -73,7 +73,6 @@ def recover(instance: str, keys: KeyRing, settings_file: Path | None, say: Calla
             for folder in (layout.etc, data.parent, layout.var):
                 with suppress(OSError):  # where something else is in it, it stays
                     folder.rmdir()
-    checked_major(back.base, major())
     return _write(layout, keys, back)
 
 

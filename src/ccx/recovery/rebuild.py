@@ -84,15 +84,16 @@ async def find(store: Shelf, instance: str, ring: KeyRing) -> Found:
 
 
 async def rebuild(
-    store: Shelf, instance: str, ring: KeyRing, var: Path, data: Path, say: Callable[[str], None]
+    store: Shelf, instance: str, ring: KeyRing, brought: int, var: Path, data: Path, say: Callable[[str], None]
 ) -> Rebuilt:
     """Takes the claim, and writes the database's files to ``data``, which appears whole or not at all. Repeatable.
 
-    ``var`` is where the new claim is written down. Raises what :func:`find` does, and :class:`ccx.errors.Conflict`
-    when the control plane that had the claim goes on. A store that is silent raises: nobody may act by a claim that
-    nobody knows.
+    ``brought`` is the major version of PostgreSQL that there is for it, ``var`` where the new claim is written down.
+    Raises what :func:`find` does, and :class:`ccx.errors.Conflict` for a copy of another version, before anything is
+    changed, or when the control plane that had the claim goes on. A store that is silent raises: nobody may act by a
+    claim that nobody knows.
     """
-    await find(store, instance, ring)  # before anything is changed
+    _check_major((await find(store, instance, ring)).base, brought)
     own = await _claim(store, instance, var, say)
     found = await find(store, instance, ring)  # what came since, from one that has stopped by now
     say(f"base copy of {found.base.begun:%Y-%m-%d %H:%M:%S} UTC, log until {found.end:%H:%M:%S} UTC")
@@ -177,7 +178,7 @@ async def _log(store: Shelf, found: Found, into: Path) -> None:
         await asyncio.gather(*(write(key) for key in found.chunks[first : first + 256]))
 
 
-def checked_major(base: Base, brought: int) -> None:
+def _check_major(base: Base, brought: int) -> None:
     """Raises Conflict when this version brings another PostgreSQL than the copy's."""
     if base.major != brought:
         raise Conflict(

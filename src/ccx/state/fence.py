@@ -13,7 +13,7 @@ from enum import StrEnum
 import structlog
 
 from ccx import jobs
-from ccx.clouds.base import ServerState, Unavailable, Unconfirmed
+from ccx.clouds.base import ServerState
 from ccx.cmon.spec import ClusterSpec
 from ccx.errors import CcxError, Transient
 from ccx.runner.subject import Subject
@@ -87,7 +87,7 @@ async def _fence(subject: Subject, cluster: ClusterSpec, node: Node, votes: dict
             why = f"the control plane and {len(votes)} of its peers lost {node.label}; the cloud turned it off"
         else:
             why = f"the cloud reports that {node.label} is off"
-    except (Unconfirmed, Unavailable, CcxError) as error:
+    except (CcxError, Transient) as error:
         return Evidence(Outcome.UNCONFIRMED, f"{node.label} could not be confirmed to be off: {error}")
     try:
         led = await subject.engine.release_leader(cluster, node.label)

@@ -52,11 +52,11 @@ class Plane:
         async with self.engine.begin() as connection:
             await connection.execute(text(statement))
 
-    async def rebuilt(self, folder: Path) -> rebuild.Rebuilt:
+    async def rebuilt(self, folder: Path, *, brought: int = 18) -> rebuild.Rebuilt:
         """As ``ccx recover`` does on a new machine whose state is ``folder``."""
         folder.mkdir(exist_ok=True)
         said: list[str] = []
-        return await rebuild.rebuild(self.store, self.name, self.ring, folder, folder / "data", said.append)
+        return await rebuild.rebuild(self.store, self.name, self.ring, brought, folder, folder / "data", said.append)
 
 
 def settings_for(folder: Path, weed: SeaweedFs, **cloud: object) -> Settings:

@@ -32,13 +32,13 @@ async def test_a_damaged_object_is_named_and_nothing_looks_like_a_database(plane
     assert not (tmp_path / "new" / "data").exists()
 
 
-async def test_a_wrong_wrapping_key_and_a_missing_copy_are_named_before_anything_changes(
-    plane: Plane, tmp_path: Path
-) -> None:
+async def test_what_can_not_be_recovered_is_named_before_anything_changes(plane: Plane, tmp_path: Path) -> None:
     own = await claim.settle(plane.store, plane.name, plane.var, Own.load(plane.var))
     with pytest.raises(NotFound, match="no complete copy of instance"):
         await plane.rebuilt(tmp_path / "new")
     await plane.copy().step(b"")
+    with pytest.raises(Conflict, match="was made by PostgreSQL 18, this version of ccx brings 17"):
+        await plane.rebuilt(tmp_path / "new", brought=17)
     plane.ring = KeyRing({1: os.urandom(32)})
 
     with pytest.raises(Invalid, match="does not open the copy"):
