@@ -9,28 +9,16 @@ import pytest
 from agent.ccx_agent import mariadb_ship
 from agent.ccx_agent.mariadb_log import parse
 from agent.ccx_agent.mariadb_ship import Shipper
+from tests.unit.folder_store import folder_store
 from tests.unit.mysql_peer import Table, answering
 from tests.unit.test_mariadb_log import log_of
 
-PROGRAMS = {
-    "rclone": """case " $* " in
-    *" lsf "*) ls {store} ;;
-    *) for word; do :; done; cat >{store}/"${{word##*/}}" ;;
-esac
-""",
-    "zstd": 'for word; do :; done; exec cat "$word"\n',
-}
-
 
 class Node:
-    """A server that writes its log, and a store that is a folder."""
+    """A server that writes its log, and a store."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.store, self.socket = folder, folder / "store", folder / "s"
-        self.store.mkdir()
-        for name, script in PROGRAMS.items():
-            (folder / name).write_text("#!/bin/sh\n" + script.format(store=self.store))
-            (folder / name).chmod(0o755)
+    def __init__(self, folder: Path, store: Path) -> None:
+        self.folder, self.store, self.socket = folder, store, folder / "s"
         self.last = 0
         self.files = 0
         self.leads = True
@@ -66,15 +54,13 @@ class Node:
 
     def stored(self) -> list[tuple[int, int, int]]:
         """Terms, and what there is of them."""
-        parts = [part for path in self.store.iterdir() if (part := parse(path.name)) is not None]
+        parts = [part for path in self.store.glob("archive/abc/*") if (part := parse(path.name)) is not None]
         return sorted((part.term, part.start, part.last) for part in parts)
 
 
 @pytest.fixture
 def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
-    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "agent")
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    one = Node(tmp_path)
+    one = Node(tmp_path, folder_store(tmp_path, monkeypatch))
     with answering(one.socket, one.answer):
         yield one
 

@@ -10,25 +10,14 @@ from typing import Any
 import pytest
 from agent.ccx_agent import mariadb_verify
 from agent.ccx_agent.mariadb_log import Part
-
-RCLONE = """#!/bin/sh
-for word; do case "$word" in store:*) at="{store}/${{word#store:}}" ;; esac; done
-case " $* " in
-    *" lsf "*) cd "$at" 2>/dev/null || exit 3; find . -type f | sed 's,^./,,' ;;
-    *" --include "*) cat "$at"/*/manifest.json ;;
-    *) cat "$at" ;;
-esac
-"""
+from tests.unit.folder_store import folder_store
 
 
 class Kept:
-    """A store whose objects are files; nothing is packed or encrypted in it."""
+    """What a store has."""
 
-    def __init__(self, folder: Path) -> None:
-        self.store, self.folder = folder / "store", folder
-        for name, script in (("rclone", RCLONE.format(store=self.store)), ("zstd", "#!/bin/sh\nexec cat\n")):
-            (folder / name).write_text(script)
-            (folder / name).chmod(0o755)
+    def __init__(self, store: Path) -> None:
+        self.store = store
 
     def backup(self, name: str, behind: int, *, damaged: bool = False) -> None:
         at, data = self.store / "backup/abc" / name, f"data of {name}".encode()
@@ -50,14 +39,12 @@ class Kept:
 
     def verify(self, backup: str | None = None) -> dict[str, Any]:
         told = {"archive": "abc", "rclone": "rclone.conf"}
-        return mariadb_verify.verify(told, backup, self.folder / "far")
+        return mariadb_verify.verify(told, backup, self.store.with_name("far"))
 
 
 @pytest.fixture
 def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Kept:
-    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "agent")
-    return Kept(tmp_path)
+    return Kept(folder_store(tmp_path, monkeypatch))
 
 
 def test_the_log_behind_a_gap_is_read_for_the_backups_that_need_it(kept: Kept) -> None:
