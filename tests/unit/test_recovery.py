@@ -7,15 +7,19 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, generate_latest
 
 from ccx.embedded import bundle
 from ccx.errors import Invalid
 from ccx.recovery.copy import reached
 from ccx.recovery.places import Series, instances, series_of
+from ccx.recovery.sealing import Damaged, DataKey
 from ccx.recovery.status import CopyStatus
 from ccx.rest import exposition
 from ccx.secrets import KeyRing, export_recovery, import_recovery
+from ccx.secrets.keys import Unsealable
 
 
 def test_the_log_reaches_to_its_first_gap() -> None:
@@ -26,6 +30,47 @@ def test_the_log_reaches_to_its_first_gap() -> None:
     assert reached(chunks, 31) == 40
     assert reached(chunks, 30) is None
     assert reached([], 0) is None
+
+
+@given(st.lists(st.tuples(st.integers(0, 40), st.integers(1, 8)), max_size=12), st.integers(0, 40))
+def test_the_log_reaches_as_far_as_each_byte_is_there(chunks: list[tuple[int, int]], start: int) -> None:
+    """However often a stretch was put, and in whatever pieces."""
+    series = Series("one", 1)
+    there = {byte for first, length in chunks for byte in range(first, first + length)}
+    end = start
+    while end in there:
+        end += 1
+
+    assert reached([series.chunk(first, first + length) for first, length in chunks], start) == (
+        end if end > start else None
+    )
+
+
+@given(st.binary(max_size=200), st.booleans())
+def test_an_object_opens_in_its_own_place_and_in_no_other(data: bytes, compress: bool) -> None:
+    ring, series = KeyRing({1: b"w" * 32}), Series("one", 1)
+    key = DataKey.opened(DataKey.new().sealed(ring, series), ring, series)
+    sealed = key.seal("here", data, compress=compress)
+
+    assert key.open("here", sealed, compressed=compress) == data
+    for place, object_ in (("there", sealed), ("here", sealed[:-1] + bytes([sealed[-1] ^ 1])), ("here", b"")):
+        with pytest.raises(Damaged, match=place):
+            key.open(place, object_, compressed=compress)
+
+
+def test_a_data_key_opens_for_its_own_series_and_installation_only() -> None:
+    ring, series = KeyRing({1: b"w" * 32}), Series("one", 1)
+    sealed = DataKey.new().sealed(ring, series)
+
+    for text, opens, place in (
+        (sealed, KeyRing({1: b"x" * 32}), series),
+        (sealed, ring, Series("one", 2)),
+        (sealed, ring, Series("two", 1)),
+        (b"no key", ring, series),
+        (b"{}", ring, series),
+    ):
+        with pytest.raises(Unsealable):
+            DataKey.opened(text, opens, place)
 
 
 def test_generations_and_instances_are_known_by_their_keys() -> None:
