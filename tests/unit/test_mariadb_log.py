@@ -24,9 +24,11 @@ from agent.ccx_agent.mariadb_log import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+BEGAN = 1_790_000_000
+
 
 def part(term: int, start: int, last: int, branch: int = 0) -> Part:
-    return Part(term, start, last, 1_790_000_000 + last, "a" * 40, f"n{term}g1", "binlog.000007", branch)
+    return Part(term, start, last, BEGAN + last, "a" * 40, f"n{term}g1", "binlog.000007", branch)
 
 
 def walked(parts: list[Part], after: int, goal: int | None = None) -> list[tuple[int, int, int]]:
@@ -140,10 +142,13 @@ def test_after_any_failovers_exactly_the_history_that_holds_is_replayed(terms: l
 
 
 def log_of(path: Path, listed: Sequence[tuple[int, int, int]], written: Sequence[tuple[int, int, int]]) -> Path:
-    """A file as a server writes it: a format, the list of what was before, and transactions, as (domain, server, n)."""
+    """A file as a server writes it: a format, the list of what was before, and transactions, as (domain, server, n).
 
-    def event(kind: int, server: int, body: bytes) -> bytes:
-        return struct.pack("<IBIIIH", 1_790_000_000, kind, server, 19 + len(body), 0, 0) + body
+    Each is of the second after the one before it.
+    """
+
+    def event(kind: int, server: int, body: bytes, at: int = 0) -> bytes:
+        return struct.pack("<IBIIIH", BEGAN + at, kind, server, 19 + len(body), 0, 0) + body
 
     entries = b"".join(struct.pack("<IIQ", *one) for one in listed)
     events = [
@@ -152,7 +157,8 @@ def log_of(path: Path, listed: Sequence[tuple[int, int, int]], written: Sequence
         event(161, 1, b"\0" * 8),
     ]
     for domain, server, sequence in written:
-        events += [event(162, server, struct.pack("<QIB", sequence, domain, 0)), event(16, server, b"\0" * 8)]
+        body = struct.pack("<QIB", sequence, domain, 0)
+        events += [event(162, server, body, sequence), event(16, server, b"\0" * 8, sequence)]
     path.write_bytes(b"\xfebin" + b"".join(events))
     return path
 
