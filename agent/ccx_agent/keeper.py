@@ -171,6 +171,7 @@ class Keeper:
                 if member.get("frozen")
             },
             hand_to=hand.get("to", "") if hand and time.time() - hand["at"] < HANDING else "",
+            handed=hand.get("received", 0),
         )
 
     def _renewed(self, lease: str) -> bool:
@@ -221,6 +222,8 @@ class Keeper:
 
     def hand_over(self, to: str) -> str:
         """Gives the leadership to another, which has everything then. Empty, or why not."""
+        from ccx_agent.mysql_gtid import in_term
+
         with self._lock:
             entries = self._etcd.everything(self._prefix)
             seen = self._seen(entries)
@@ -232,7 +235,10 @@ class Keeper:
             if not self._renewed(entries["leader"].lease):
                 return f"{self.me} does not lead any more"
             self.server.hold()
-            stated = json.dumps({"to": to, "at": time.time()})
+            held = in_term(self.server.look().server, seen.term)
+            if not held.running:
+                return f"{self.me} does not answer"
+            stated = json.dumps({"to": to, "at": time.time(), "received": held.received})
             gone = self._change({"leader": entries["leader"].revision}, {"hand": (stated, "0")}, ["leader"])
         self._wake.set()
         return "" if gone else f"{self.me} does not lead any more"

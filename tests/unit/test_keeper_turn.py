@@ -17,7 +17,7 @@ from tests.unit.etcd_memory import Memory
 from tests.unit.mysql_peer import Table, answering
 
 NODES = {"n1g1": "10.0.0.1", "n2g1": "10.0.0.2", "n3g1": "10.0.0.3"}
-LEADER, TERM, HAND = (f"/ccx/abc/{key}" for key in ("leader", "term", "hand"))
+LEADER = "/ccx/abc/leader"
 
 
 class Node:
@@ -125,7 +125,9 @@ def test_the_leadership_is_handed_to_a_replica_with_the_server_held_and_to_nobod
     assert leads.writable
     assert leads.keeper.hand_over("n2g1") == ""
     assert not leads.writable
-    assert (LEADER in leads.etcd.kept, HAND in leads.etcd.kept) == (False, True)
+    assert LEADER not in leads.etcd.kept
+    hand = json.loads(leads.etcd.everything("/ccx/abc/")["hand"].value)
+    assert (hand["to"], hand["received"]) == ("n2g1", 5), "of two, it may lead only with all of that"
     assert leads.keeper.hand_over("n2g1") == "n1g1 does not lead"
 
 
