@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ccx.cmon.backup import Origin, Repository
+from ccx.errors import Invalid
 from ccx.runner import branches
 from ccx.runner.services import Services
 from ccx.secrets import new_password
@@ -22,6 +23,13 @@ LATEST, AT_ONCE = "latest", "backup"
 """How far to recover, instead of a time: as the log goes; no further than the backup itself."""
 
 _CIPHER_LENGTH = 48
+
+
+def cloud_of(services: Services, datastore: Datastore) -> CloudConfig:
+    """Where it lives. Raises Invalid for a cloud that is no longer in the settings."""
+    if (cloud := services.settings.cloud(datastore.cloud)) is None:
+        raise Invalid(f"the cloud {datastore.cloud} is no longer there", remedy="Put it back into the settings")
+    return cloud
 
 
 def scope(datastore_id: UUID) -> str:

@@ -9,7 +9,6 @@ from ccx.runner.services import Services
 from ccx.runner.steps.backups import engine_of
 from ccx.runner.subject import Subject
 from ccx.runner.targets import Plan
-from ccx.storage import ObjectStore
 from ccx.storage.opened import open_store
 from ccx.stores.models import Datastore
 
@@ -19,7 +18,7 @@ _PATIENCE_S = 5
 async def check_there(services: Services, datastore: Datastore, plan: Plan) -> None:
     """Raises Invalid where the store lacks the backup, and what the store says where it can't be asked."""
     name, label = archive_name(datastore.short_id, plan.backup.branch), plan.backup.label
-    store = _open(services, datastore)
+    store = open_store(repositories.cloud_of(services, datastore), services.settings, patience=_PATIENCE_S)
     try:
         last = engine_of(Subject(services, datastore)).written_last
         manifest = f"{repositories.prefix(datastore)}backup/{name}/{label}/{last}"
@@ -31,10 +30,3 @@ async def check_there(services: Services, datastore: Datastore, plan: Plan) -> N
             )
     finally:
         await store.close()
-
-
-def _open(services: Services, datastore: Datastore) -> ObjectStore:
-    cloud = services.settings.cloud(datastore.cloud)
-    if cloud is None:
-        raise Invalid(f"the cloud {datastore.cloud} is no longer there", remedy="Put it back into the settings")
-    return open_store(cloud, services.settings, patience=_PATIENCE_S)

@@ -11,9 +11,9 @@ from ccx import pki
 from ccx.clouds.base import Cloud, Tags
 from ccx.cmon.engines.base import Engine
 from ccx.cmon.spec import ClusterSecrets, ClusterSpec, NodeSpec
-from ccx.errors import Transient
+from ccx.errors import Invalid, Transient
 from ccx.runner.branches import archive_name
-from ccx.runner.repositories import origin, repository
+from ccx.runner.repositories import cloud_of, origin, repository
 from ccx.runner.services import Services
 from ccx.settings import InstanceType
 from ccx.stores import datastores, nodes
@@ -53,9 +53,10 @@ class Subject:
 
     @property
     def instance_type(self) -> InstanceType:
-        cloud = self.services.settings.cloud(self.datastore.cloud)
-        assert cloud is not None, f"the settings no longer have the cloud {self.datastore.cloud}"
-        return next(t for t in cloud.instance_types if t.code == self.datastore.instance_size)
+        code, sizes = self.datastore.instance_size, cloud_of(self.services, self.datastore).instance_types
+        if (found := next((one for one in sizes if one.code == code), None)) is None:
+            raise Invalid(f"the size {code} is no longer there", remedy="Put it back into the settings")
+        return found
 
     @property
     def size_parameters(self) -> dict[str, str] | None:
@@ -68,9 +69,7 @@ class Subject:
     @property
     def image(self) -> str:
         """What its nodes start from, as the cloud is set now: ``stock``, or what the engine has its packages in."""
-        cloud = self.services.settings.cloud(self.datastore.cloud)
-        assert cloud is not None, f"the settings no longer have the cloud {self.datastore.cloud}"
-        return "stock" if cloud.stock else self.engine.image
+        return "stock" if cloud_of(self.services, self.datastore).stock else self.engine.image
 
     @property
     def firewall_name(self) -> str:

@@ -60,10 +60,7 @@ def usable(datastore: Datastore, backups: Sequence[Backup]) -> list[Backup]:
 
 async def _archived(services: Services, datastore: Datastore) -> datetime:
     """When the newest part of its log came into the store."""
-    cloud = services.settings.cloud(datastore.cloud)
-    if cloud is None:
-        raise Invalid(f"the cloud {datastore.cloud} is no longer there", remedy="Put it back into the settings")
-    store = open_store(cloud, services.settings, patience=_PATIENCE_S)
+    store = open_store(repositories.cloud_of(services, datastore), services.settings, patience=_PATIENCE_S)
     try:
         found = await store.list(f"{repositories.prefix(datastore)}archive/")
     finally:

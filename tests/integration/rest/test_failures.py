@@ -93,3 +93,19 @@ async def test_a_node_that_is_replaced_just_now_is_503_and_may_be_asked_again(us
     assert (answer.status_code, answer.json()["code"]) == (503, 503)
     assert answer.headers["retry-after"]
     assert node.label in answer.json()["err"]
+
+
+@pytest.mark.usefixtures("running")
+@pytest.mark.parametrize(("lacks", "what"), [("cloud", "the cloud gone"), ("instance_size", "the size gone")])
+async def test_what_the_settings_no_longer_have_is_named_with_what_to_do(
+    user: Api, services: Services, lacks: str, what: str
+) -> None:
+    uuid = UUID(await user.started())
+    async with services.sessions.begin() as tx:
+        setattr(await datastores.get(tx, uuid), lacks, "gone")
+    answer = await user.get(f"/userdb/api/v1/users/{uuid}")
+    told = {"code": 422, "err": f"{what} is no longer there", "field": None, "remedy": "Put it back into the settings"}
+    assert (answer.status_code, answer.json()) == (422, told)
+    if lacks == "cloud":
+        for path in (f"/{uuid}", f"/{uuid}/restore", f"/{uuid}/drill"):
+            assert (await user.post(f"/backup/api/v1/backups{path}", {})).json() == told

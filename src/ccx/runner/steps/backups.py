@@ -53,9 +53,7 @@ def engine_of(subject: Subject) -> BacksUp:
 def check(services: Services, subject: Subject) -> None:
     """Raises Invalid or NotFound for a datastore that can't be backed up as things are."""
     engine_of(subject)
-    cloud = services.settings.cloud(subject.datastore.cloud)
-    assert cloud is not None, f"the settings no longer have the cloud {subject.datastore.cloud}"
-    location_of(cloud)
+    location_of(repositories.cloud_of(services, subject.datastore))
 
 
 def grant(services: Services, datastore_id: str) -> Action:
@@ -67,9 +65,7 @@ def grant(services: Services, datastore_id: str) -> Action:
         async with services.sessions() as tx:
             if await repositories.repository(tx, services, datastore) is not None:
                 return
-        cloud = services.settings.cloud(datastore.cloud)
-        assert cloud is not None
-        async with open_access(cloud, services.settings) as access:
+        async with open_access(repositories.cloud_of(services, datastore), services.settings) as access:
             keys = await access.grant(repositories.user(services, datastore), repositories.prefix(datastore))
         async with services.sessions.begin() as tx:
             await repositories.keep(tx, services, datastore, keys)
@@ -85,9 +81,7 @@ def revoke(subject: Subject) -> Action:
         async with services.sessions() as tx:
             if await repositories.repository(tx, services, datastore) is None:
                 return
-        cloud = services.settings.cloud(datastore.cloud)
-        assert cloud is not None
-        async with open_access(cloud, services.settings) as access:
+        async with open_access(repositories.cloud_of(services, datastore), services.settings) as access:
             await access.revoke(repositories.user(services, datastore))
         async with services.sessions.begin() as tx:
             await repositories.forget_keys(tx, services, datastore)

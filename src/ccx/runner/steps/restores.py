@@ -17,7 +17,6 @@ from ccx.runner.steps import servers
 from ccx.runner.steps.backups import engine_of
 from ccx.runner.steps.servers import Action
 from ccx.runner.subject import Subject
-from ccx.settings import CloudConfig
 from ccx.storage.opened import has_store, open_access
 from ccx.stores import backups
 from ccx.stores.models import Node, NodeStatus, Status
@@ -79,7 +78,7 @@ def grant(services: Services, datastore_id: str) -> Action:
         subject = await Subject.load(services, datastore_id)
         source = await _source(subject)
         name = repositories.origin_user(services, subject.datastore)
-        async with open_access(_cloud(source), services.settings) as access:
+        async with open_access(repositories.cloud_of(services, source.datastore), services.settings) as access:
             keys = await access.grant(name, repositories.prefix(source.datastore), read_only=True)
         own = repositories.origin_scope(subject.datastore.id)
         async with services.sessions.begin() as tx:
@@ -94,7 +93,7 @@ def revoke(services: Services, datastore_id: str) -> Action:
 
     async def action(step: Step) -> None:
         subject = await Subject.load(services, datastore_id)
-        cloud = _cloud(await _source(subject))
+        cloud = repositories.cloud_of(services, (await _source(subject)).datastore)
         if has_store(cloud):  # one that is gone for good was taken out of the settings
             async with open_access(cloud, services.settings) as access:
                 await access.revoke(repositories.origin_user(services, subject.datastore))
@@ -160,9 +159,3 @@ def _made(subject: Subject) -> list[Node]:
 async def _source(subject: Subject) -> Subject:
     assert subject.datastore.origin is not None
     return await Subject.load(subject.services, subject.datastore.origin["datastore"])
-
-
-def _cloud(source: Subject) -> CloudConfig:
-    cloud = source.services.settings.cloud(source.datastore.cloud)
-    assert cloud is not None, f"the settings no longer have the cloud {source.datastore.cloud}"
-    return cloud
