@@ -57,10 +57,14 @@ async def find(store: Shelf, instance: str, ring: KeyRing) -> Found:
         for manifest in sorted(
             (k for k in keys if k.startswith(series.bases) and k.endswith("/manifest")), reverse=True
         ):
-            base = Base.read(await store.get(manifest))
+            try:
+                base = Base.read(await store.get(manifest))
+            except (ValueError, TypeError):  # damaged: an earlier one may do
+                continue
+            parts = {series.part(base.label, number) for number in range(base.parts)}
             log = sorted(key for key in keys if key.startswith(series.log))
             end = reached(log, base.start)
-            if end is None or end < base.end:
+            if end is None or end < base.end or not parts <= objects.keys():
                 continue
             chunks = [key for key in log if base.start < span(key)[1] <= end]
             try:

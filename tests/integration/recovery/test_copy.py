@@ -11,7 +11,7 @@ import pytest
 from tests.integration.recovery.plane import Plane, rows_in, settings_for
 from tests.seaweedfs import SeaweedFs
 
-from ccx.recovery import claim, copy
+from ccx.recovery import claim, copy, rebuild
 from ccx.recovery.claim import Own
 from ccx.recovery.database import SLOT
 from ccx.recovery.places import Series, instance_prefix
@@ -127,8 +127,16 @@ async def test_the_last_two_bases_stay_with_their_log(
     left = [one.key for one in await plane.store.list(series.bases)]
     assert {key.split("/")[4] for key in left} == {"20260103T000000Z", "20260104T000000Z"}
     assert copied.base is not None
-    # The newest is lost: the one before it serves, with all of the log.
-    await plane.store.delete(series.manifest("20260104T000000Z"))
+    # The newest is lost, in whichever way: the one before it serves, with all of the log.
+    newest = series.manifest("20260104T000000Z")
+    whole = await plane.store.get(newest)
+    await plane.store.put(newest, b"damaged")
+    assert (await rebuild.find(plane.store, plane.name, plane.ring)).base.label == "20260103T000000Z"
+    await plane.store.put(newest, whole)
+    assert (await rebuild.find(plane.store, plane.name, plane.ring)).base.label == "20260104T000000Z"
+    await plane.store.delete(series.part("20260104T000000Z", 0))
+    assert (await rebuild.find(plane.store, plane.name, plane.ring)).base.label == "20260103T000000Z"
+    await plane.store.delete(newest)
     await plane.rebuilt(tmp_path / "new")
     assert rows_in(tmp_path / "new" / "data", plane) == [0, 1, 2, 3]
 
