@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from functools import partial
 
 import httpx
@@ -26,6 +28,8 @@ from ccx.cmon.spec import ClusterSpec, ClusterView
 from ccx.errors import Invalid, Transient
 from ccx.settings import Settings
 
+_BEGINS_WITHIN_S = 15.0
+"""What a server takes to begin a group; clients of the API give up after 30 seconds."""
 _PROMISES = {
     1: "1: no high availability, a group of its own; if the node is lost, a backup is what is left",
     3: "3: highly available; every member has every write, survives 1 lost at once",
@@ -127,6 +131,10 @@ class GaleraEngine(BackedUpEngine):
         deciding.check(await self.remains(cluster), label)
         args = {"file": str(BOOTSTRAP_FILE), "unit": FLAVOUR.unit}
         await channel.call(cluster.node(label), "galera-bootstrap", args, token=token, timeout=60)
+        # As long as it does not serve, a second decision could be for another node: two groups would begin.
+        with suppress(TimeoutError, Transient):
+            async with asyncio.timeout(_BEGINS_WITHIN_S):
+                await membership.until_serving(self._clients.of(cluster), cluster, label, None)
 
     async def release_leader(self, cluster: ClusterSpec, dead: str) -> bool:
         """The others need no word of ours: they give it up by themselves, and one of them takes its place."""

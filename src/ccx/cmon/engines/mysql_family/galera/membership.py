@@ -31,7 +31,7 @@ async def join(
     await channel.call(node, "write-files", {"files": [told.to_json()]}, token=token)
     units = [FLAVOUR.unit, KEEPER_UNIT]
     await channel.call(node, "services", {"enable": units, "start": units, "wait": False}, token=token, timeout=60)
-    await _until_serving(http, cluster, label, progress)
+    await until_serving(http, cluster, label, progress)
 
 
 async def tell(channel: NodeChannel, cluster: ClusterSpec, labels: Iterable[str], token: int) -> None:
@@ -51,9 +51,10 @@ async def tell(channel: NodeChannel, cluster: ClusterSpec, labels: Iterable[str]
     await asyncio.gather(*map(one, labels))
 
 
-async def _until_serving(
+async def until_serving(
     http: httpx.AsyncClient, cluster: ClusterSpec, label: str, progress: Progress | None
 ) -> None:  # fmt: skip
+    """Returns when that member belongs to a group with the majority. Raises Transient when its keeper stays silent."""
     loop = asyncio.get_running_loop()
     heard, reported = loop.time(), ""
     while True:
