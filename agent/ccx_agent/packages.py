@@ -199,10 +199,10 @@ def _install(
 ) -> None:
     """Runs apt-get, and hands on how far it is: fetching is the first half, unpacking and setting up the second."""
     reader, writer = os.pipe()
-    with open(reader) as status:
+    with open(reader) as status, tempfile.TemporaryFile("w+", errors="replace") as said:
         process = subprocess.Popen(
             ["apt-get", "-o", f"APT::Status-Fd={writer}", *command], pass_fds=(writer,), cwd="/", env=environment,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=said,
         )  # fmt: skip
         os.close(writer)
         try:
@@ -216,13 +216,14 @@ def _install(
                     last = done
                     what = f"fetching {len(command)} packages" if kind == "dlstatus" else note or name
                     progress({"done": done, "total": 100, "unit": "%", "note": what})
-            _, complaint = process.communicate()
+            process.wait()
         except BaseException:
             process.kill()
             process.wait()
             raise
-    if process.returncode:
-        raise _complaint(complaint, sources, "packages can't be installed from it")
+        if process.returncode:
+            said.seek(0)
+            raise _complaint(said.read(), sources, "packages can't be installed from it")
 
 
 def _environment() -> dict[str, str]:

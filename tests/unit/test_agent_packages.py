@@ -219,3 +219,17 @@ def test_apts_complaint_is_told_with_the_contracts_name_of_the_repository(said: 
     assert complaint.err.startswith(f"repository {named} (http://")
     assert wrong in complaint.err
     assert complaint.remedy
+
+
+def test_however_much_apt_complains_it_is_followed_to_its_end_and_its_last_words_are_told(tmp_path: Path) -> None:
+    apt = tmp_path / "apt-get"
+    apt.write_text(
+        "#!/bin/sh\nhead -c 200000 /dev/zero | tr '\\0' '\\n' >&2\n"
+        "echo pmstatus:patroni:100:Installed >/proc/self/fd/${2#*=}\n"
+        "echo 'E: Sub-process /usr/bin/dpkg returned an error code (1)' >&2\nexit 100\n"
+    )
+    apt.chmod(0o755)
+    told: list[dict[str, Any]] = []
+    with pytest.raises(AgentError, match="Sub-process /usr/bin/dpkg returned an error code"):
+        verb._install(["install"], [BASE], told.append, {"PATH": f"{tmp_path}:/usr/bin:/bin"})
+    assert told[-1]["done"] == 100
