@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import structlog
@@ -13,7 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from ccx.clouds.base import Cloud, ServerState, Unavailable
+from ccx.clouds.base import Cloud, ServerState
 from ccx.errors import CcxError, Transient
 from ccx.runner.services import Services
 from ccx.state import expiring, forgetting, kept, observing
@@ -54,15 +55,16 @@ class StateWorker:
             await asyncio.sleep(retry)
 
     async def _lead(self, leadership: AsyncConnection) -> None:
-        """Until one of its tasks fails, as :meth:`_keep_watchers` does when the lock's connection breaks."""
+        """Until :meth:`_keep_watchers` fails, as it does when the lock's connection breaks."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._keep_watchers(leadership))
-            group.create_task(self._listen())
-            group.create_task(self._observe())
-            group.create_task(self._forget())
-            group.create_task(self._expire())
+            if self._nats is not None:
+                group.create_task(_for_ever(1.0, "listen", self._listen, self._nats))
+            group.create_task(_for_ever(0.0, "observe", self._observe))
+            group.create_task(_for_ever(forgetting.EVERY, "forget", self._forget))
+            group.create_task(_for_ever(expiring.EVERY, "expire", expiring.expire, self._services))
             for cloud in self._services.clouds.values():
-                group.create_task(self._follow(cloud))
+                group.create_task(_for_ever(1.0, f"follow {cloud.code}", self._follow, cloud))
 
     async def _keep_watchers(self, leadership: AsyncConnection) -> None:
         """A watcher for each datastore that is to be watched, no other. Ends when the lock's connection breaks."""
@@ -73,7 +75,9 @@ class StateWorker:
             for ended in [key for key, (_, task) in self._watchers.items() if task.done()]:
                 # A defect of ours: a datastore that nobody watches would neither be fenced nor repaired.
                 _, task = self._watchers.pop(ended)
-                log.error("a watcher failed", datastore=str(ended), exc_info=task.exception())
+                log.error(
+                    "a watcher failed", datastore=str(ended), exc_info=None if task.cancelled() else task.exception()
+                )
             for gone in self._watchers.keys() - wanted:
                 self._watchers.pop(gone)[1].cancel()
             for new in wanted - self._watchers.keys():
@@ -84,10 +88,8 @@ class StateWorker:
                 async with asyncio.timeout(5):
                     await self._changed.wait()
 
-    async def _listen(self) -> None:
+    async def _listen(self, nats: Client) -> None:
         """Events of datastores wake their watchers at once."""
-        if self._nats is None:
-            return
 
         async def heard(message: Msg) -> None:
             self._changed.set()
@@ -96,7 +98,7 @@ class StateWorker:
             if watcher is not None and what != "status":
                 watcher[0].look()
 
-        subscription = await self._nats.subscribe("ccx.datastore.>", cb=heard)
+        subscription = await nats.subscribe("ccx.datastore.>", cb=heard)
         try:
             await asyncio.Event().wait()
         finally:
@@ -104,39 +106,25 @@ class StateWorker:
 
     async def _observe(self) -> None:
         """Keeps what the kernels saw, before machines that saw it are gone."""
-        while True:
-            await asyncio.sleep(observing.EVERY)
-            with contextlib.suppress(CcxError, Transient):
-                for blind in await observing.read(self._services):
-                    log.debug("can't see what it connects to", source=blind.source, reason=blind.why)
+        await asyncio.sleep(observing.EVERY)
+        for blind in await observing.read(self._services):
+            log.debug("can't see what it connects to", source=blind.source, reason=blind.why)
 
     async def _forget(self) -> None:
         """Once an hour, and at the start: whoever leads does it."""
-        while True:
-            if dropped := await forgetting.forget(self._services):
-                log.info("forgot ended jobs", jobs=dropped)
-            if ordered := await kept.confirm_overdue(self._services):
-                log.info("confirmed restores whose time is over", datastores=ordered)
-            await asyncio.sleep(forgetting.EVERY)
-
-    async def _expire(self) -> None:
-        while True:
-            await expiring.expire(self._services)
-            await asyncio.sleep(expiring.EVERY)
+        if dropped := await forgetting.forget(self._services):
+            log.info("forgot ended jobs", jobs=dropped)
+        if ordered := await kept.confirm_overdue(self._services):
+            log.info("confirmed restores whose time is over", datastores=ordered)
 
     async def _follow(self, cloud: Cloud) -> None:
         """A machine that the cloud reports as stopped needs no probe to be believed lost."""
-        while True:
-            try:
-                async for event in cloud.events():
-                    for watcher, _ in list(self._watchers.values()):
-                        if watcher.has_server(event.server):
-                            if event.state is ServerState.STOPPED:
-                                watcher.server_stopped(event.server)
-                            watcher.look()
-            except (Unavailable, CcxError, Transient, TimeoutError) as error:
-                log.warning("the cloud's events stopped", cloud=cloud.code, reason=str(error))
-            await asyncio.sleep(1)
+        async for event in cloud.events():
+            for watcher, _ in list(self._watchers.values()):
+                if watcher.has_server(event.server):
+                    if event.state is ServerState.STOPPED:
+                        watcher.server_stopped(event.server)
+                    watcher.look()
 
     async def _stop_watchers(self) -> None:
         tasks = [task for _, task in self._watchers.values()]
@@ -144,3 +132,15 @@ class StateWorker:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _for_ever(pause: float, what: str, work: Callable[..., Awaitable[object]], *args: object) -> None:
+    """Does it again and again. Whatever is wrong with it must not end what watches datastores, nor the process."""
+    while True:
+        try:
+            await work(*args)
+        except (CcxError, Transient, SQLAlchemyError, OSError) as error:
+            log.warning("tried again later", what=what, reason=str(error))
+        except Exception:
+            log.exception("tried again later", what=what)
+        await asyncio.sleep(pause)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncSession
 from tests.cloud_conformance import eventually
 from tests.integration.conftest import Database
 from tests.integration.saga.cases import Saga, new_saga
@@ -28,10 +29,10 @@ from ccx.errors import Transient
 from ccx.jobs import Runner
 from ccx.runner.services import Services
 from ccx.runner.subject import Subject
-from ccx.state import forgetting, watcher
+from ccx.state import expiring, forgetting, watcher
 from ccx.state.worker import StateWorker
-from ccx.stores import nodes
-from ccx.stores.models import Audit, Outbox, Status
+from ccx.stores import datastores, nodes
+from ccx.stores.models import Audit, Datastore, Outbox, Status
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +191,33 @@ async def test_a_datastore_whose_watcher_failed_is_watched_again(
             await leading
 
 
+async def test_a_chore_that_fails_takes_nobody_with_it(
+    installation: SagaInstallation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saga = await _started(installation, 1)
+    done = asyncio.Event()
+
+    async def fail(_: Services) -> int:
+        raise KeyError("a defect")
+
+    async def follow(_: Services) -> int:
+        done.set()
+        raise OSError("the database went away")
+
+    monkeypatch.setattr(forgetting, "forget", fail)
+    monkeypatch.setattr(expiring, "expire", follow)
+    before = (await saga.datastore()).observed_at
+    leading = asyncio.create_task(StateWorker(installation.services, installation.engine).run(retry=60))
+    try:
+        await done.wait()
+        await eventually(lambda: _observed_after(saga, before), 30)
+        assert not leading.done()
+    finally:
+        leading.cancel()
+        with suppress(asyncio.CancelledError):
+            await leading
+
+
 async def test_who_loses_the_lead_leaves_it_to_whoever_asks_next(
     installation: SagaInstallation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,13 +225,15 @@ async def test_who_loses_the_lead_leaves_it_to_whoever_asks_next(
     await _started(installation, 1)
     worker, failed = StateWorker(installation.services, installation.engine), asyncio.Event()
 
-    async def fail(_: Services) -> int:
-        while not worker._watchers:  # until then its lock's connection is busy
-            await asyncio.sleep(0.01)
-        failed.set()
-        raise OSError("a defect")
+    watched = datastores.watched
 
-    monkeypatch.setattr(forgetting, "forget", fail)
+    async def fail(tx: AsyncSession) -> Sequence[Datastore]:
+        if not worker._watchers:
+            return await watched(tx)
+        failed.set()
+        raise OSError("the database went away")
+
+    monkeypatch.setattr(datastores, "watched", fail)
     leading = asyncio.create_task(worker.run(retry=60))
     another = make_engine(installation.engine.url.render_as_string(hide_password=False))
     try:
