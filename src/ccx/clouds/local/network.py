@@ -25,31 +25,31 @@ NODE_LINK = "host0"
 async def ensure_router(place: Place) -> None:
     """Makes the router and its link to the host, without touching what nodes use."""
     space = place.router_namespace
-    if await _ensure_namespace(space):
-        await ip("link set lo up", f"addr add {place.router}/32 dev lo", namespace=space)
-        await _sysctl(
-            space,
-            "net.ipv6.conf.all.disable_ipv6=1",
-            "net.ipv6.conf.default.disable_ipv6=1",
-            "net.ipv4.ip_forward=1",
-            "net.ipv4.conf.all.rp_filter=1",
-            "net.ipv4.conf.default.proxy_arp=1",
-            "net.ipv4.conf.all.send_redirects=0",
-            "net.ipv4.conf.default.send_redirects=0",
-            "net.ipv4.icmp_ratelimit=0",
-        )  # fmt: skip
+    await _ensure_namespace(space)
+    await ip("link set lo up", f"addr replace {place.router}/32 dev lo", namespace=space)
+    await _sysctl(
+        space,
+        "net.ipv6.conf.all.disable_ipv6=1",
+        "net.ipv6.conf.default.disable_ipv6=1",
+        "net.ipv4.ip_forward=1",
+        "net.ipv4.conf.all.rp_filter=1",
+        "net.ipv4.conf.default.proxy_arp=1",
+        "net.ipv4.conf.all.send_redirects=0",
+        "net.ipv4.conf.default.send_redirects=0",
+        "net.ipv4.icmp_ratelimit=0",
+    )  # fmt: skip
     if place.host_link not in await _links() or _HOST_LINK not in await _links(space):
         await _drop_link(place.host_link)
-        await ip(
-            f"link add {place.host_link} type veth peer name {_HOST_LINK} netns {space}",
-            f"link set {place.host_link} alias {place.alias.replace(' ', '-')} up",
-            f"addr replace {place.host}/32 dev {place.host_link}",
-            f"route replace {place.subnet} via {place.router} dev {place.host_link} onlink src {place.host}",
-        )
-        await ip(
-            f"link set {_HOST_LINK} up", f"route replace {place.host}/32 dev {_HOST_LINK}", namespace=space
-        )  # fmt: skip
-        await _no_proxy_delay(space, _HOST_LINK)
+        await ip(f"link add {place.host_link} type veth peer name {_HOST_LINK} netns {space}")
+    await ip(
+        f"link set {place.host_link} alias {place.alias.replace(' ', '-')} up",
+        f"addr replace {place.host}/32 dev {place.host_link}",
+        f"route replace {place.subnet} via {place.router} dev {place.host_link} onlink src {place.host}",
+    )
+    await ip(
+        f"link set {_HOST_LINK} up", f"route replace {place.host}/32 dev {_HOST_LINK}", namespace=space
+    )  # fmt: skip
+    await _no_proxy_delay(space, _HOST_LINK)
 
 
 async def ensure_mirror(place: Place) -> None:
@@ -65,10 +65,9 @@ async def attach_control_plane(place: Place) -> None:
     """
     await ensure_router(place)
     space, inner = place.router_namespace, place.control_namespace
-    if CONTROL_INSIDE in await _links(inner) and _CONTROL_LINK in await _links(space):
-        return
-    await detach_control_plane(place)
-    await ip(f"link add {_CONTROL_LINK} type veth peer name {CONTROL_INSIDE} netns {inner}", namespace=space)
+    if CONTROL_INSIDE not in await _links(inner) or _CONTROL_LINK not in await _links(space):
+        await detach_control_plane(place)
+        await ip(f"link add {_CONTROL_LINK} type veth peer name {CONTROL_INSIDE} netns {inner}", namespace=space)
     await ip(
         f"link set {_CONTROL_LINK} up", f"route replace {place.control}/32 dev {_CONTROL_LINK}", namespace=space
     )  # fmt: skip
@@ -90,10 +89,11 @@ async def detach_control_plane(place: Place) -> None:
 async def ensure_node(place: Place, slot: int) -> None:
     """The namespace that a node boots into, with its link ``host0``; its address is set by the node itself."""
     space, inner, link = place.router_namespace, place.node_namespace(slot), node_link(slot)
-    if await _ensure_namespace(inner):
+    await _ensure_namespace(inner)
+    if NODE_LINK not in await _links(inner) or link not in await _links(space):
+        # The link comes last: where it is, the rest is too, however an earlier try ended.
         await _sysctl(inner, "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1")
         await ip("link set lo up", namespace=inner)
-    if NODE_LINK not in await _links(inner) or link not in await _links(space):
         await _drop_link(link, space)
         await ip(f"link add {link} type veth peer name {NODE_LINK} netns {inner}", namespace=space)
         await _no_proxy_delay(space, link)
@@ -125,15 +125,14 @@ async def remove_all(place: Place) -> None:
     await _remove_namespace(place.router_namespace)
 
 
-async def _ensure_namespace(name: str) -> bool:
-    """True when it was made now. A file without a namespace behind it, which a crash can leave, is replaced."""
+async def _ensure_namespace(name: str) -> None:
+    """A file without a namespace behind it, which a crash can leave, is replaced."""
     file = NAMESPACES / name
     if file.exists():
         if _is_mounted(file):
-            return False
+            return
         file.unlink()
     await run("ip", "netns", "add", name)
-    return True
 
 
 async def _remove_namespace(name: str) -> None:
