@@ -15,6 +15,8 @@ from ccx.clouds.local.place import Place
 from ccx.errors import Invalid
 
 TABLE = "ip ccx_cloud"
+COUNTERS = ("cut", "other")
+"""Of what no firewall denied."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,7 @@ def render(picture: Picture) -> str:
         }
         lines += _map(direction.value, jumps)
     lines += [
-        "counter cut {}", "counter other {}",
+        *(f"counter {name} {{}}" for name in COUNTERS),
         "chain forward {",
         "type filter hook forward priority filter; policy drop;",
         "ip daddr @off ip protocol tcp reject with tcp reset",

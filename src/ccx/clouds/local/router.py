@@ -34,9 +34,10 @@ class Router:
     async def apply(self) -> None:
         """Puts the records into force, as a whole. Returns when they are. Raises ToolFailed."""
         async with self._lock:
-            await self._keep_counts()
+            counts = await self._counts()
             picture = self._picture()
             await inside(self._place.router_namespace, "nft", "-f", "-", stdin=firewall.render(picture))
+            self._keep(counts)
             self._applied = list(picture.firewalls)
 
     async def denied(self) -> dict[str, int]:
@@ -63,10 +64,10 @@ class Router:
             ],
         )
 
-    async def _keep_counts(self) -> None:
-        """The counters begin again with every new set of rules."""
-        for name, count in (await self._counts()).items():
-            if count:
+    def _keep(self, counts: dict[str, int]) -> None:
+        """The counters began again with the new set of rules. Of a firewall that is gone nothing is kept."""
+        for name, count in counts.items():
+            if count and (name in self._records.firewalls or name in firewall.COUNTERS):
                 self._records.denied[name] = self._records.denied.get(name, 0) + count
 
     async def _counts(self) -> dict[str, int]:
