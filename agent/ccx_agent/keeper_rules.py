@@ -164,7 +164,7 @@ def _standing(server: Server, seen: Seen, term: Term) -> Action:
         return Action(Do.WAIT, f"nobody has what {term.leader} began with")
     if best != seen.me:
         return Action(Do.WAIT, f"{best} has received most")
-    if len(seen.nodes) < 3 and server.received < seen.handed:
+    if len(seen.nodes) < 3 and seen.hand_to == seen.me and server.received < seen.handed:
         # A primary of two goes on without its replica, and acknowledges alone.
         return Action(Do.WAIT, f"{term.leader} has acknowledged writes that are not here")
     return Action(Do.STAND, "has received everything that was acknowledged")

@@ -94,6 +94,8 @@ def test_of_two_nodes_none_takes_over_by_itself_but_when_it_is_asked_to() -> Non
     lacks = decide(REPLICA, seen("n2g1", nodes=two, frozen=frozen, hand_to="n2g1", handed=121))
     assert (lacks.do, "acknowledged writes that are not here" in lacks.why) == (Do.WAIT, True)
     assert decide(Server(received=121, applied=121), seen("n1g1", nodes=two, handed=121)).do is Do.STAND, "again"
+    left = {"n2g1": NODES["n2g1"]}
+    assert decide(REPLICA, seen("n2g1", nodes=left, frozen=frozen, handed=121)).do is Do.STAND, "the other was given up"
 
 
 def test_the_leadership_is_handed_to_whom_it_was_meant_for() -> None:
