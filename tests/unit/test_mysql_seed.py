@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from agent.ccx_agent import mysql_prepare
 from agent.ccx_agent.mysql_seed import BEHIND, give_up
+
+SERVER = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
 
 
 @pytest.fixture
@@ -29,3 +32,30 @@ def test_all_of_it_goes_and_only_what_may_be_its_own_is_kept_apart(
     assert not Path(told["data"]).exists()
     assert list(Path(told["binlogs"]).iterdir()) == []
     assert [path.read_text() for path in Path(told["errant"]).glob("*.sql")] == kept
+
+
+@pytest.mark.parametrize(
+    ("mark", "shown"),
+    [
+        (f"{SERVER}:9-10", [f"--include-gtids={SERVER}:9-10"]),
+        ("", []),  # nobody knows which they are: all
+        (BEHIND, []),
+        (None, []),
+    ],
+)
+def test_of_mysqls_logs_what_the_keeper_found_to_be_nobody_elses_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: str | None, shown: list[str]
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "agent")
+    if mark is not None:
+        (tmp_path / "rebuild").write_text(mark)
+    assert mysql_prepare._only_errant(tmp_path / "rebuild") == shown
+
+
+def test_nobody_but_replicas_has_a_password_in_mysqls_first_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "agent")
+    said = list(mysql_prepare._first_users({"user": "ccx_replication", "password": "it's"}))
+    assert [words for words in said if "identified with" in words] == [
+        "create user 'ccx_replication'@'%' identified with caching_sha2_password by 'it''s' require x509"
+    ]
+    assert "set plugin = 'auth_socket', authentication_string = '' where user in ('root', 'mysql')" in said[2]
