@@ -12,7 +12,7 @@ from ccx import jobs
 from ccx.db import utc_now
 from ccx.errors import Conflict, Invalid
 from ccx.jobs import schedules
-from ccx.rest.deps import AnyDatastore, Context, OwnedDatastore, Transaction
+from ccx.rest.deps import AnyDatastore, Context, OwnedDatastore, Transaction, check_serves
 from ccx.rest.job_labels import VERIFY
 from ccx.rest.routing import OwnerRoute
 from ccx.rest.routing import router as make_router
@@ -24,7 +24,7 @@ from ccx.runner.steps import proof
 from ccx.runner.subject import Subject
 from ccx.settings import Settings
 from ccx.stores import backups
-from ccx.stores.models import Datastore, Status
+from ccx.stores.models import Datastore
 
 router = make_router(OwnerRoute, "/api/backup/api/v1", "backups")
 
@@ -89,10 +89,7 @@ async def verify_backups(datastore: OwnedDatastore, tx: Transaction, services: C
     _, total = await backups.of(tx, datastore.id, limit=1)
     if not total:
         raise Conflict(f"there is no backup of {datastore.name}", remedy="Make one: ccx backup create")
-    if datastore.status not in (Status.STARTED, Status.DEGRADED):
-        raise Conflict(
-            f"the datastore is {datastore.status}", remedy="Its nodes read the backups: prove one by ccx backup drill"
-        )
+    await check_serves(tx, datastore, remedy="Its nodes read the backups: prove one by ccx backup drill")
     key, owner = str(datastore.id), (datastore.owner_type, datastore.owner_id)
     args = {"datastore_id": key}
     job = await jobs.enqueue(tx, "verify_backups", key=key, args=args, owner=owner, label=VERIFY, dedup=True)

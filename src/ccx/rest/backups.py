@@ -11,7 +11,7 @@ from ccx import jobs
 from ccx.cmon.backup import Kind
 from ccx.errors import Conflict
 from ccx.rest import names
-from ccx.rest.deps import ActingFor, AnyDatastore, Context, OwnedDatastore, Paging, Transaction
+from ccx.rest.deps import ActingFor, AnyDatastore, Context, OwnedDatastore, Paging, Transaction, check_serves
 from ccx.rest.job_labels import BACKUP, REMOVE
 from ccx.rest.routing import OwnerRoute
 from ccx.rest.routing import router as make_router
@@ -148,8 +148,7 @@ async def delete_backups(datastore: AnyDatastore, tx: Transaction, confirm: AnyT
 async def create_backup(datastore: OwnedDatastore, wish: NewBackup, tx: Transaction, services: Context) -> Begun:
     """Begins a backup; its job tells how far it is. The first one of a datastore is full, whatever is asked for."""
     backups.check(services, Subject(services, datastore))
-    if datastore.status not in (Status.STARTED, Status.DEGRADED):
-        raise Conflict(f"the datastore is {datastore.status}", remedy="Back it up when it is STARTED")
+    await check_serves(tx, datastore)
     key, owner = str(datastore.id), (datastore.owner_type, datastore.owner_id)
     args = {"datastore_id": key, "kind": wish.backup_type.value}
     return Begun(job_id=str(await jobs.enqueue(tx, "backup_datastore", key=key, args=args, owner=owner, label=BACKUP)))

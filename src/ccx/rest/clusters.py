@@ -7,18 +7,16 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from ccx import jobs
-from ccx.errors import Conflict
 from ccx.rest import cluster_changes, names
 from ccx.rest.cluster_changes import Changes
 from ccx.rest.cluster_orders import Order, place
-from ccx.rest.deps import ActingFor, Context, OwnedDatastore, Transaction
+from ccx.rest.deps import ActingFor, Context, OwnedDatastore, Transaction, check_serves
 from ccx.rest.job_labels import CERTIFICATES, DEPLOY, DESTROY
 from ccx.rest.routing import OwnerRoute
 from ccx.rest.routing import router as make_router
 from ccx.rest.schema import AnyText, Done
 from ccx.runner.steps import backups
 from ccx.stores import datastores
-from ccx.stores.models import Status
 
 router = make_router(OwnerRoute, "/api/prov/api/v2", "clusters")
 
@@ -54,14 +52,8 @@ async def change_cluster(datastore: OwnedDatastore, changes: Changes, tx: Transa
 @router.post("/cluster/{datastore_id}/certificates", status_code=202)
 async def rotate_certificates(datastore: OwnedDatastore, tx: Transaction) -> Rotating:
     """Gives all nodes new certificates of the same CA while they serve. Repeating it while it runs changes nothing."""
+    await check_serves(tx, datastore)
     key = str(datastore.id)
-    if datastore.status not in (Status.STARTED, Status.DEGRADED):
-        running = await jobs.active(tx, key)
-        raise Conflict(
-            f"the datastore is {datastore.status.value}",
-            remedy="Wait until it is STARTED: ccx datastore show",
-            detail={"job_id": str(running.id)} if running else None,
-        )
     owner = (datastore.owner_type, datastore.owner_id)
     job_id = await jobs.enqueue(
         tx, "rotate_certificates", key=key, args={"datastore_id": key}, owner=owner, label=CERTIFICATES, dedup=True

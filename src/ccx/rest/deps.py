@@ -8,9 +8,10 @@ from uuid import UUID
 from fastapi import Depends, Query, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from ccx import jobs
 from ccx.auth import Identity
 from ccx.auth.identity import Owner
-from ccx.errors import NotFound
+from ccx.errors import Conflict, NotFound
 from ccx.rest.context import context_of
 from ccx.runner.services import Services
 from ccx.settings import Settings
@@ -76,6 +77,17 @@ async def _owned_datastore(datastore: AnyDatastore) -> Datastore:
 
 OwnedDatastore = Annotated[Datastore, Depends(_owned_datastore)]
 """As :data:`AnyDatastore`, and not deleted."""
+
+
+async def check_serves(
+    tx: AsyncSession, datastore: Datastore, remedy: str = "Wait until it is STARTED: ccx datastore show"
+) -> None:
+    """Raises Conflict, with the job that runs, for a datastore that is neither STARTED nor DEGRADED."""
+    if datastore.status in (Status.STARTED, Status.DEGRADED):
+        return
+    running = await jobs.active(tx, str(datastore.id))
+    detail = {"job_id": str(running.id)} if running else None
+    raise Conflict(f"the datastore is {datastore.status.value}", remedy=remedy, detail=detail)
 
 
 class Page:

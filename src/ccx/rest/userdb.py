@@ -11,15 +11,15 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ccx import jobs
 from ccx.cmon.engines.base import Engine
 from ccx.cmon.spec import ClusterSpec, DatabaseInfo, DatabaseUser
-from ccx.errors import Conflict, Invalid, NotFound
+from ccx.errors import Invalid, NotFound
 from ccx.rest import names
-from ccx.rest.deps import Context, OwnedDatastore, Transaction
+from ccx.rest.deps import Context, OwnedDatastore, Transaction, check_serves
 from ccx.rest.routing import OwnerRoute
 from ccx.rest.routing import router as make_router
 from ccx.rest.schema import AnyText, Body, Done, Text
 from ccx.runner.services import Services
 from ccx.runner.subject import Subject
-from ccx.stores.models import Datastore, Status
+from ccx.stores.models import Datastore
 
 router = make_router(OwnerRoute, "/api/userdb/api/v1", "database users")
 
@@ -165,15 +165,8 @@ class _Target:
 
 async def _reach(tx: AsyncSession, services: Services, datastore: Datastore) -> _Target:
     """The datastore's cluster; ends the transaction. Raises Conflict unless the datastore serves."""
-    key = str(datastore.id)
-    if datastore.status not in (Status.STARTED, Status.DEGRADED):
-        running = await jobs.active(tx, key)
-        raise Conflict(
-            f"the datastore is {datastore.status.value}, so its users and databases can't be reached",
-            remedy="Wait until it is STARTED: ccx datastore show",
-            detail={"job_id": str(running.id)} if running else None,
-        )
-    token = await jobs.last_token(tx, key)
+    await check_serves(tx, datastore)
+    token = await jobs.last_token(tx, str(datastore.id))
     await tx.commit()
     subject = Subject(services, datastore)
     return _Target(subject.engine, await subject.cluster(), token)

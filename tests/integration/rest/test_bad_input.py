@@ -6,10 +6,10 @@ import json
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from ccx.clouds.simulated.control import Control
-from ccx.jobs.models import JobRow
+from ccx.jobs.models import JobRow, JobStatus
 from ccx.runner.services import Services
 from ccx.stores.models import Datastore
 
@@ -227,12 +227,26 @@ async def test_a_rule_is_allowed_once_and_removed_once(user: Api) -> None:
     assert (await user.delete(f"/firewall/api/v1/firewall/{uuid}", rule)).status_code == 404
 
 
-async def test_users_of_a_datastore_that_is_not_there_yet_are_409_with_its_job(user: Api) -> None:
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/userdb/api/v1/user/{}", {"database_username": "app", "database_password": "long enough"}),
+        ("/userdb/api/v1/database/{}", {"database_name": "app"}),
+        ("/prov/api/v2/cluster/{}/certificates", {}),
+        ("/prov/api/v2/cluster/{}/reads", {"current": True}),
+    ],
+)
+async def test_what_needs_a_datastore_that_serves_is_409_with_its_job(
+    user: Api, services: Services, path: str, body: dict[str, Any]
+) -> None:
     uuid = await user.create()
-    body = {"database_username": "app", "database_password": "long enough"}
-    answer = await user.post(f"/userdb/api/v1/user/{uuid}", body)
-    assert answer.status_code == 409
-    assert "CREATING" in answer.json()["err"]
+    async with services.sessions.begin() as tx:
+        job = await tx.scalar(
+            update(JobRow).where(JobRow.key == uuid).values(status=JobStatus.RUNNING).returning(JobRow.id)
+        )
+    answer = (await user.post(path.format(uuid), body)).json()
+    assert (answer["code"], answer["err"], answer["job_id"]) == (409, "the datastore is CREATING_CLUSTER", str(job))
+    assert answer["remedy"]
 
 
 @pytest.mark.parametrize(
@@ -256,13 +270,3 @@ async def test_a_bad_database_user_names_its_field(user: Api, body: dict[str, st
     answer = await user.post(f"/userdb/api/v1/user/{uuid}", {**good, **body})
     assert (answer.status_code, answer.json()["field"]) == (422, field)
     assert (body.get("database_password") or "long enough") not in answer.text
-
-
-@pytest.mark.usefixtures("running")
-async def test_a_user_of_a_database_that_is_not_there_is_not_made(user: Api) -> None:
-    uuid = await user.started()
-    body = {"database_username": "app", "database_password": "long enough", "database_name": "nowhere"}
-    answer = await user.post(f"/userdb/api/v1/user/{uuid}", body)
-    assert (answer.status_code, answer.json()["field"]) == (404, "database_name")
-    assert answer.json()["remedy"]
-    assert "app" not in (await user.get(f"/userdb/api/v1/users/{uuid}")).text

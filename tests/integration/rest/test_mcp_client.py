@@ -153,6 +153,15 @@ async def test_users_and_databases_are_made_listed_and_dropped(mcp: Mcp) -> None
     assert "orders" not in [d["database_name"] for d in await mcp.call("GET", f"/userdb/api/v1/databases/{uuid}")]
 
 
+async def test_a_user_of_a_database_that_is_not_there_is_not_made(user: Api) -> None:
+    uuid = await user.started()
+    body = {"database_username": "app", "database_password": "long enough", "database_name": "nowhere"}
+    answer = await user.post(f"/userdb/api/v1/user/{uuid}", body)
+    assert (answer.status_code, answer.json()["field"]) == (404, "database_name")
+    assert answer.json()["remedy"]
+    assert "app" not in (await user.get(f"/userdb/api/v1/users/{uuid}")).text
+
+
 async def test_client_credentials_act_for_the_same_owner_as_the_password(http: httpx.AsyncClient, user: Api) -> None:
     uuid = await user.create()
     made = (await user.post("/auth/oauth2/clients", {"name": "mcp"})).json()
