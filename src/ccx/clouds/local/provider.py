@@ -142,6 +142,8 @@ class Provider:
             await self._store.save()
             if there.wanted is Wanted.RUNNING and self._machine(spec.name).state is ServerState.STOPPED:
                 await self._boot(spec.name)
+            else:
+                await self.router.settle()
             return self._server(spec.name)
 
     async def get_server(self, name: str) -> Server | None:
@@ -171,6 +173,8 @@ class Provider:
             await self._store.save()
             if self._machine(name).state is ServerState.STOPPED:
                 await self._boot(name)
+            else:
+                await self.router.settle()
 
     async def put_firewall(self, wanted: Firewall, tags: Tags) -> None:
         async with self._claimed(f"firewall {wanted.name}", tags):

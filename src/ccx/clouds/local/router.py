@@ -23,6 +23,7 @@ class Router:
         self._runs = runs
         self._lock = asyncio.Lock()
         self._applied: list[Firewall] = []
+        self._stale = True
         self.cut: set[str] = set()
         """Servers whose network a test has cut."""
 
@@ -34,11 +35,18 @@ class Router:
     async def apply(self) -> None:
         """Puts the records into force, as a whole. Returns when they are. Raises ToolFailed."""
         async with self._lock:
+            self._stale = True
             counts = await self._counts()
             picture = self._picture()
             await inside(self._place.router_namespace, "nft", "-f", "-", stdin=firewall.render(picture))
             self._keep(counts)
             self._applied = list(picture.firewalls)
+            self._stale = False
+
+    async def settle(self) -> None:
+        """As :meth:`apply`, where that failed: who repeats his call must not find a machine that no rule knows."""
+        if self._stale:
+            await self.apply()
 
     async def denied(self) -> dict[str, int]:
         """Packets dropped so far, by firewall; ``cut`` for faults and ``other`` for what no firewall speaks of."""
