@@ -43,7 +43,9 @@ async def check(tx: AsyncSession, login: str, address: str) -> None:
 
 async def failed(tx: AsyncSession, login: str, address: str) -> None:
     """Counts a failure, and drops the counts that no longer matter."""
-    await tx.execute(delete(LoginFailure).where(LoginFailure.since <= utc_now() - WINDOW))
+    # Those that nobody counts at this moment: log-ins that fail side by side must not wait for one another in a circle.
+    over = select(LoginFailure.subject).where(LoginFailure.since <= utc_now() - WINDOW)
+    await tx.execute(delete(LoginFailure).where(LoginFailure.subject.in_(over.with_for_update(skip_locked=True))))
     for subject in sorted(_limits(login, address)):
         await _count(tx, subject)
 

@@ -108,6 +108,16 @@ async def test_a_try_that_was_let_in_before_the_limit_was_reached_is_told_nothin
     assert all(one.result(1) for one in busy)
 
 
+async def test_a_failure_is_counted_while_others_are(services: Services) -> None:
+    async with services.sessions.begin() as tx:
+        await throttle.failed(tx, "first@example.net", "192.0.2.8")
+        await tx.execute(text("update auth.login_failure set since = since - interval '16 minutes'"))
+    async with services.sessions.begin() as first:
+        await first.execute(text("select * from auth.login_failure for update"))
+        async with asyncio.timeout(5), services.sessions.begin() as second:
+            await throttle.failed(second, "second@example.net", "192.0.2.9")
+
+
 async def test_the_wait_ends_with_its_window(user: Api, anonymous: Api, services: Services) -> None:
     for _ in range(throttle.PER_LOGIN):
         await anonymous.post("/v2/auth/login", {"login": user.login, "password": "wrong password"})
