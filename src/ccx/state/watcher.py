@@ -83,6 +83,13 @@ class Watcher:
 
     async def run(self) -> None:
         """Compares every ``state_interval``, and at once when told to; probes the nodes in between."""
+        try:
+            await self._watch()
+        finally:
+            if self._archive_asking is not None:
+                self._archive_asking.cancel()  # another may lead by now, and order what is missing
+
+    async def _watch(self) -> None:
         clock = asyncio.get_running_loop().time
         next_look = 0.0
         while True:
