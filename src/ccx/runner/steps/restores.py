@@ -10,6 +10,7 @@ import structlog
 
 from ccx.cmon.node_channel import NodeUnreachable, Progress
 from ccx.cmon.spec import ClusterSpec
+from ccx.errors import Transient
 from ccx.jobs import Step
 from ccx.runner import repositories
 from ccx.runner.services import Services
@@ -22,6 +23,9 @@ from ccx.stores import backups
 from ccx.stores.models import Node, NodeStatus, Status
 
 _MARKED_WITHIN_S, _LAST_WITHIN_S = 90, 15
+_FAILS_OVER_WITHIN_S = 30
+"""For which a datastore without a primary is waited for: what the next one has shall be restored too."""
+_LOOK_EVERY_S = 1.0
 _COPIES = "copying the backup"
 """What engines call the part of a restore whose length is known."""
 
@@ -29,12 +33,10 @@ log = structlog.get_logger()
 
 
 def mark(services: Services, datastore_id: str) -> Action:
-    """Has the other datastore, if it serves, archive its log up to now. If it can't, what is in the store is all."""
+    """Has the other datastore, if it is there, archive its log up to now. If it can't, what is in the store is all."""
 
     async def action(step: Step) -> None:
-        source = await _source(await Subject.load(services, datastore_id))
-        if source.datastore.status in (Status.STARTED, Status.DEGRADED):
-            await _mark(source, _MARKED_WITHIN_S, step.token)
+        await _mark_up_to_now(await _source(await Subject.load(services, datastore_id)), step.token)
 
     return action
 
@@ -43,9 +45,7 @@ def mark_own(services: Services, datastore_id: str) -> Action:
     """The same of the datastore itself, before it is restored in place."""
 
     async def action(step: Step) -> None:
-        subject = await Subject.load(services, datastore_id)
-        if subject.datastore.status in (Status.STARTED, Status.DEGRADED):
-            await _mark(subject, _MARKED_WITHIN_S, step.token)
+        await _mark_up_to_now(await Subject.load(services, datastore_id), step.token)
 
     return action
 
@@ -59,14 +59,27 @@ def last_mark(subject: Subject) -> Action:
     return action
 
 
-async def _mark(subject: Subject, within: float, token: int) -> None:
-    services = subject.services
+async def _mark_up_to_now(subject: Subject, token: int) -> None:
+    if subject.datastore.status in (Status.STARTED, Status.DEGRADED, Status.FAILURE, Status.UNKNOWN):
+        await _mark(subject, _MARKED_WITHIN_S, token, fails_over_within=_FAILS_OVER_WITHIN_S)
+
+
+async def _mark(subject: Subject, within: float, token: int, fails_over_within: float = 0) -> None:
+    services, clock = subject.services, asyncio.get_running_loop().time
+    until = clock() + fails_over_within
     try:
         async with asyncio.timeout(within):
             async with services.sessions() as tx:
                 if await repositories.repository(tx, services, subject.datastore) is None:
                     return
-            await engine_of(subject).archive_now(services.channel, await subject.cluster(), token)
+            while True:
+                try:
+                    await engine_of(subject).archive_now(services.channel, await subject.cluster(), token)
+                    return
+                except Transient:
+                    if clock() > until:
+                        raise
+                await asyncio.sleep(_LOOK_EVERY_S)
     except Exception as error:  # whatever it is, a datastore can be deleted, and restored as far as the store has it
         log.warning("the log's end is not archived", datastore=subject.datastore.short_id, reason=str(error))
 

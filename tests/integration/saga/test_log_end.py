@@ -1,0 +1,75 @@
+"""A restore to the newest moment, ordered while nobody leads the datastore that it is made from."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from tests.integration.conftest import Database
+from tests.integration.saga.cases import CASES, Saga
+from tests.integration.saga.cases.saga import new_saga
+from tests.integration.saga.installation import SagaInstallation, saga_installation
+from tests.integration.saga.logs import log_plainly
+from tests.integration.saga.simulated import simulated_cloud
+from tests.seaweedfs import seaweedfs
+
+from ccx.cmon.engines.simulated import SimulatedEngine
+from ccx.cmon.node_channel import NodeChannel
+from ccx.cmon.spec import ClusterSpec
+from ccx.errors import Transient
+from ccx.jobs import Runner
+from ccx.stores import datastores
+from ccx.stores.models import Status
+
+
+class FailingOver(SimulatedEngine):
+    """Has no primary to end the log, for a while."""
+
+    in_vain = 0
+    ended: tuple[str, ...] = ()
+    """Whose log was."""
+
+    async def archive_now(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
+        if self.in_vain < 2:
+            self.in_vain += 1
+            raise Transient(f"{cluster.short_id} has no primary now")
+        await super().archive_now(channel, cluster, token)
+        self.ended += (cluster.short_id,)
+
+
+@pytest.fixture
+async def installation(database: Database) -> AsyncIterator[SagaInstallation]:
+    log_plainly()
+    with TemporaryDirectory(prefix="ccx-end-") as directory:
+        async with (
+            simulated_cloud(lease=0.2) as cloud,
+            seaweedfs(Path(directory) / "store") as store,
+            saga_installation(Path(directory), cloud.socket, database.dsn, store) as made,
+        ):
+            yield made
+
+
+async def test_what_the_next_primary_has_is_restored_too(installation: SagaInstallation) -> None:
+    engine = FailingOver(installation.services.channel)
+    services = replace(installation.services, engine=lambda vendor, topology="": engine)
+    runner = Runner(installation.engine, services, lease=10, heartbeat=2, poll=0.2)
+    running = asyncio.create_task(runner.run())
+    try:
+        case = CASES["restore_datastore"]
+        saga = await new_saga(installation, case.size)
+        await case.prepare(saga)
+        source: Saga = saga.notes["source"]
+        async with services.sessions.begin() as tx:
+            datastores.set_status(tx, await datastores.get(tx, source.datastore_id), Status.FAILURE, "no primary")
+        await saga.done("restore_datastore", label=saga.args["label"])
+        await case.check_done(saga)
+        await saga.idle()
+    finally:
+        runner.stop()
+        await running
+    assert engine.in_vain == 2
+    assert engine.ended[:1] == (source.short_id,)
