@@ -17,25 +17,29 @@ from tests.integration.saga.logs import log_plainly
 from tests.integration.saga.simulated import simulated_cloud
 from tests.seaweedfs import seaweedfs
 
+from ccx import jobs
 from ccx.cmon.engines.simulated import SimulatedEngine
 from ccx.cmon.node_channel import NodeChannel
 from ccx.cmon.spec import ClusterSpec
 from ccx.errors import Transient
-from ccx.jobs import Runner
+from ccx.jobs import Runner, StepRecord
+from ccx.runner.steps import restores
 from ccx.stores import datastores
 from ccx.stores.models import Status
 
 
 class FailingOver(SimulatedEngine):
-    """Has no primary to end the log, for a while."""
+    """Has no primary to end the log, ``in_vain`` times."""
 
-    in_vain = 0
-    ended: tuple[str, ...] = ()
-    """Whose log was."""
+    def __init__(self, channel: NodeChannel, in_vain: int) -> None:
+        super().__init__(channel)
+        self.in_vain = in_vain
+        self.ended: tuple[str, ...] = ()
+        """Whose log was."""
 
     async def archive_now(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
-        if self.in_vain < 2:
-            self.in_vain += 1
+        if self.in_vain:
+            self.in_vain -= 1
             raise Transient(f"{cluster.short_id} has no primary now")
         await super().archive_now(channel, cluster, token)
         self.ended += (cluster.short_id,)
@@ -54,7 +58,24 @@ async def installation(database: Database) -> AsyncIterator[SagaInstallation]:
 
 
 async def test_what_the_next_primary_has_is_restored_too(installation: SagaInstallation) -> None:
-    engine = FailingOver(installation.services.channel)
+    engine = FailingOver(installation.services.channel, in_vain=2)
+    source, end = await _restored(installation, engine)
+    assert engine.in_vain == 0
+    assert engine.ended[:1] == (source.short_id,)
+    assert end.progress is None
+
+
+async def test_where_nobody_leads_any_more_what_is_stored_is_restored_and_that_is_said(
+    installation: SagaInstallation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restores, "_FAILS_OVER_WITHIN_S", 0)
+    _, end = await _restored(installation, FailingOver(installation.services.channel, in_vain=1_000))
+    assert end.progress is not None
+    assert end.progress["note"] == "not stored: what is in the store is all that can be restored"
+
+
+async def _restored(installation: SagaInstallation, engine: FailingOver) -> tuple[Saga, StepRecord]:
+    """What was restored, ordered while its primary is lost; and the step that was to have the end of its log stored."""
     services = replace(installation.services, engine=lambda vendor, topology="": engine)
     runner = Runner(installation.engine, services, lease=10, heartbeat=2, poll=0.2)
     running = asyncio.create_task(runner.run())
@@ -71,5 +92,8 @@ async def test_what_the_next_primary_has_is_restored_too(installation: SagaInsta
     finally:
         runner.stop()
         await running
-    assert engine.in_vain == 2
-    assert engine.ended[:1] == (source.short_id,)
+    async with services.sessions() as tx:
+        done, _ = await jobs.history(tx, str(saga.datastore_id))
+        (restore,) = [job for job in done if job.kind == "restore_datastore"]
+        (end,) = [step for step in await jobs.steps(tx, restore.id) if step.name == "end of the log"]
+    return source, end

@@ -36,7 +36,7 @@ def mark(services: Services, datastore_id: str) -> Action:
     """Has the other datastore, if it is there, archive its log up to now. If it can't, what is in the store is all."""
 
     async def action(step: Step) -> None:
-        await _mark_up_to_now(await _source(await Subject.load(services, datastore_id)), step.token)
+        await _mark_up_to_now(await _source(await Subject.load(services, datastore_id)), step)
 
     return action
 
@@ -45,7 +45,7 @@ def mark_own(services: Services, datastore_id: str) -> Action:
     """The same of the datastore itself, before it is restored in place."""
 
     async def action(step: Step) -> None:
-        await _mark_up_to_now(await Subject.load(services, datastore_id), step.token)
+        await _mark_up_to_now(await Subject.load(services, datastore_id), step)
 
     return action
 
@@ -54,17 +54,17 @@ def last_mark(subject: Subject) -> Action:
     """Before the datastore goes: what was committed last shall be in its backups, if that takes but a moment."""
 
     async def action(step: Step) -> None:
-        await _mark(subject, _LAST_WITHIN_S, step.token)
+        await _mark(subject, _LAST_WITHIN_S, step)
 
     return action
 
 
-async def _mark_up_to_now(subject: Subject, token: int) -> None:
+async def _mark_up_to_now(subject: Subject, step: Step) -> None:
     if subject.datastore.status in (Status.STARTED, Status.DEGRADED, Status.FAILURE, Status.UNKNOWN):
-        await _mark(subject, _MARKED_WITHIN_S, token, fails_over_within=_FAILS_OVER_WITHIN_S)
+        await _mark(subject, _MARKED_WITHIN_S, step, fails_over_within=_FAILS_OVER_WITHIN_S)
 
 
-async def _mark(subject: Subject, within: float, token: int, fails_over_within: float = 0) -> None:
+async def _mark(subject: Subject, within: float, step: Step, fails_over_within: float = 0) -> None:
     services, clock = subject.services, asyncio.get_running_loop().time
     until = clock() + fails_over_within
     try:
@@ -74,14 +74,16 @@ async def _mark(subject: Subject, within: float, token: int, fails_over_within: 
                     return
             while True:
                 try:
-                    await engine_of(subject).archive_now(services.channel, await subject.cluster(), token)
+                    await engine_of(subject).archive_now(services.channel, await subject.cluster(), step.token)
                     return
                 except Transient:
                     if clock() > until:
                         raise
                 await asyncio.sleep(_LOOK_EVERY_S)
     except Exception as error:  # whatever it is, a datastore can be deleted, and restored as far as the store has it
-        log.warning("the log's end is not archived", datastore=subject.datastore.short_id, reason=str(error))
+        reason = str(error) or type(error).__name__
+        log.warning("the log's end is not archived", datastore=subject.datastore.short_id, reason=reason)
+        await step.progress(0, note="not stored: what is in the store is all that can be restored")
 
 
 def grant(services: Services, datastore_id: str) -> Action:
