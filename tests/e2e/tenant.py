@@ -154,7 +154,13 @@ class Store:
         return found
 
     async def primary(self) -> dict[str, Any]:
-        return next(node for node in await self.nodes() if node["role"] == "primary")
+        """By the control plane's word, which may come a moment after writes go on."""
+
+        async def leads() -> dict[str, Any] | None:
+            return next((node for node in await self.nodes() if node["role"] == "primary"), None)
+
+        found: dict[str, Any] = await eventually(leads, 30, what="a node is primary")
+        return found
 
     async def allow(self, source: str) -> None:
         await self.call("POST", "firewall/api/v1/firewall", {"source": source})
