@@ -343,16 +343,35 @@ def test_users_and_databases_are_deleted_by_name(api: Recorded) -> None:
     api.on("DELETE", f"/userdb/api/v1/user/{ORDERS}")
     api.on("DELETE", f"/userdb/api/v1/database/{ORDERS}")
     assert run(["user", "delete", "orders", "app"]) == Exit.OK
-    assert run(["database", "delete", "orders", "shop"]) == Exit.OK
+    assert run(["database", "delete", "orders", "shop", "--yes"]) == Exit.OK
     deleted = [r.body for r in api.requests if r.method == "DELETE"]
     assert deleted == [{"database_username": "app", "database_host": "%"}, {"database_name": "shop"}]
+
+
+@pytest.mark.parametrize(
+    ("there", "code"), [(Terminal("shop\n"), Exit.OK), (Terminal("orders\n"), Exit.USAGE), (io.StringIO(), Exit.USAGE)]
+)
+def test_a_database_goes_only_when_its_name_is_typed(
+    api: Recorded, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], there: io.StringIO, code: Exit
+) -> None:
+    monkeypatch.setattr("sys.stdin", there)
+    api.on("DELETE", f"/userdb/api/v1/database/{ORDERS}")
+    assert run(["database", "delete", "orders", "shop"]) == code
+    assert len(api.asked("DELETE", f"/userdb/api/v1/database/{ORDERS}")) == (code is Exit.OK)
+    assert ("Nothing was deleted" in (said := capsys.readouterr().err)) == (code is not Exit.OK and there.isatty()), (
+        said
+    )
 
 
 @pytest.mark.parametrize(
     ("command", "path", "told"),
     [
         (["user", "delete", "orders", "app"], f"/userdb/api/v1/user/{ORDERS}", {"user_name": "app"}),
-        (["database", "delete", "orders", "shop"], f"/userdb/api/v1/database/{ORDERS}", {"database_name": "shop"}),
+        (
+            ["database", "delete", "orders", "shop", "--yes"],
+            f"/userdb/api/v1/database/{ORDERS}",
+            {"database_name": "shop"},
+        ),
         (["token", "revoke", "ccxAbc"], "/auth/oauth2/clients/ccxAbc", {"client_id": "ccxAbc"}),
     ],
 )

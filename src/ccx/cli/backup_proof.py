@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from ccx.cli import output, progress, resolve
+from ccx.cli.confirming import typed
 from ccx.cli.datastore import Timeout, Wait, Wanted
 from ccx.cli.exits import Exit
 from ccx.cli.options import DEFAULT, Common
@@ -152,8 +153,8 @@ def delete(
     with common.api() as api:
         uuid = source(api, datastore)
         name = next((one["datastore_name"] for one in every(api, ALL) if one["datastore_uuid"] == uuid), datastore)
-        typed = confirm or asked(name, [destroyed(api, uuid)])
-        removed = api.call("DELETE", path(uuid), params={"confirm": typed})
+        given = confirm or asked(name, [destroyed(api, uuid)])
+        removed = api.call("DELETE", path(uuid), params={"confirm": given})
     output.record(removed, [("removed", "removed_at")], common.output)
 
 
@@ -178,8 +179,7 @@ def asked(name: str, warnings: list[str]) -> str:
         )
     for warning in warnings:
         output.say(warning)
-    print("Type its name to go on: ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip()
+    return typed()
 
 
 def source(api: Any, wanted: str) -> str:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from ccx.cli import output, resolve
+from ccx.cli.confirming import typed
 from ccx.cli.options import DEFAULT, Common, Output
 from ccx.errors import Invalid
 
@@ -46,8 +47,8 @@ def bootstrap(
         where, name = f"/prov/api/v2/cluster/{found['uuid']}/bootstrap", found["cluster_name"]
         remains = api.get(where)
         if node:
-            typed = confirm or _asked(name, node, remains)
-            api.post(where, {"node": node, "confirm": typed})
+            given = confirm or _asked(name, node, remains)
+            api.post(where, {"node": node, "confirm": given})
     if node and common.output is Output.TABLE:
         output.say(f"{name} goes on with the data of {node}")
     else:
@@ -63,5 +64,4 @@ def _asked(name: str, node: str, remains: list[dict[str, Any]]) -> str:
         )
     output.rows(remains, _COLUMNS, Output.TABLE, empty=_NONE)
     output.say(f"{name} goes on with the data of {node}. What only other nodes have is given up.")
-    print("Type its name to go on: ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip()
+    return typed()

@@ -7,6 +7,7 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from ccx.cli import output, resolve
+from ccx.cli.confirming import Yes, confirm
 from ccx.cli.datastore import Wanted
 from ccx.cli.options import DEFAULT, Common
 
@@ -53,14 +54,18 @@ def create(datastore: Wanted, name: Name, /, *, common: Common = DEFAULT) -> Non
 
 
 @app.command
-def delete(datastore: Wanted, name: Name, /, *, common: Common = DEFAULT) -> None:
+def delete(datastore: Wanted, name: Name, /, *, yes: Yes = False, common: Common = DEFAULT) -> None:
     """Delete a database and all that is in it.
 
     Try:
       ccx database delete orders invoices
+      ccx database delete orders invoices --yes
     """
     with common.api() as api:
-        api.delete(_path(resolve.identity(api, datastore)), {"database_name": name})
+        uuid = resolve.identity(api, datastore)
+        if not yes:
+            confirm("database", name)
+        api.delete(_path(uuid), {"database_name": name})
     output.done(f"database {name} is deleted", {"database_name": name}, common.output)
 
 

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from ccx.cli import bootstrap, output, progress, reads, resolve
+from ccx.cli import bootstrap, confirming, output, progress, reads, resolve
+from ccx.cli.confirming import Yes
 from ccx.cli.connection import Format, Role
 from ccx.cli.options import DEFAULT, Common, Output
 from ccx.errors import Invalid
@@ -162,7 +163,7 @@ def delete(
     datastore: Wanted,
     /,
     *,
-    yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative=(), help="Don't ask for the name.")] = False,
+    yes: Yes = False,
     delete_backups: Annotated[
         bool, Parameter(negative=(), help="Its backups too; without, they stay for their retention.")
     ] = False,
@@ -188,7 +189,7 @@ def delete(
             lost = [f"This deletes {name} and all its data.", backup_proof.destroyed(api, uuid)]
             doomed = {"delete_backups": "true", "confirm": confirm or backup_proof.asked(name, lost)}
         elif not yes:
-            _confirm(name)
+            confirming.confirm("datastore", name)
         api.call("DELETE", f"{_CLUSTER}/{uuid}", params=doomed)
         if wait:
             _follow(api, uuid, "JOB_TYPE_DESTROY_DATASTORE", timeout, gone_is_done=True)
@@ -319,15 +320,6 @@ def _change(datastore: str, body: Mapping[str, Any], common: Common) -> None:
         found = api.get(f"{resolve.STORES}/{uuid}")
     _without_password(found)
     output.record(found, _FIELDS, common.output)
-
-
-def _confirm(name: str) -> None:
-    if not sys.stdin.isatty():
-        raise Invalid("deleting needs a confirmation", field="yes", remedy="Run it on a terminal, or give --yes")
-    output.say(f"This deletes {name} and all its data.")
-    print("Type its name to go on: ", end="", file=sys.stderr, flush=True)
-    if sys.stdin.readline().strip() != name:
-        raise Invalid("that is not its name", field="datastore", remedy="Nothing was deleted")
 
 
 def _without_password(store: Any) -> None:

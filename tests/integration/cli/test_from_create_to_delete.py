@@ -71,8 +71,8 @@ async def test_databases_and_users_come_and_go(ada: Person, orders: str) -> None
     assert "app" in [u["user_name"] for u in listed.json]
     assert made["password"] not in listed.out
     assert (await ada.ccx("user", "delete", "orders", "app")).code == Exit.OK
-    assert (await ada.ccx("database", "delete", "orders", "shop")).code == Exit.OK
-    assert (await ada.ccx("database", "delete", "orders", "shop")).code == Exit.NOT_FOUND
+    assert (await ada.ccx("database", "delete", "orders", "shop", "--yes")).code == Exit.OK
+    assert (await ada.ccx("database", "delete", "orders", "shop", "--yes")).code == Exit.NOT_FOUND
 
 
 async def test_a_connection_string_names_all_nodes_and_a_ca_that_is_there(ada: Person, orders: str) -> None:
