@@ -63,22 +63,27 @@ class Postgres:
         self._bin = programs
         self._data = layout.var / "postgresql" / "data"
         self._log = layout.logs / "postgresql.log"
+        self._pid = 0
+        """Of the server that was started last."""
 
     async def start(self) -> asyncio.subprocess.Process:
         if not (self._data / "PG_VERSION").exists():
             await self._initialise()
         await self._refuse_another_major()
         self._configure()
-        return await self._sandbox.start(
+        process = await self._sandbox.start(
             [str(self._bin / "postgres"), "-D", str(self._data)], log=self._log, death_signal=self.stop_signal
         )
+        self._pid = process.pid
+        return process
 
     async def ready(self) -> bool:
         try:
             lines = (self._data / "postmaster.pid").read_text().splitlines()
         except FileNotFoundError:
             return False
-        return len(lines) > 7 and lines[7].strip() == "ready"
+        # What a server says that was killed stays there until the next one says something.
+        return len(lines) > 7 and lines[0] == str(self._pid) and lines[7].strip() == "ready"
 
     async def when_ready(self) -> None:
         """Makes roles and database where they are missing."""
