@@ -14,6 +14,8 @@ BEHIND = "behind"
 _ASK_S = 1.0
 _KEPT = 3
 """Files of what only this node had."""
+_SHOWN = 256 * 2**20
+"""Bytes of its newest logs that are looked through for that, and two at least: with each start begins another."""
 
 
 def leader(told: dict[str, Any]) -> tuple[str, str]:
@@ -40,13 +42,23 @@ def give_up(told: dict[str, Any], show: list[str]) -> None:
     if data.exists() and not behind:
         errant = Path(told["errant"])
         errant.mkdir(exist_ok=True)
-        if logs := sorted(str(path) for path in binlogs.glob("binlog.*[0-9]")):
+        if logs := _newest(binlogs):
             with (errant / f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}.sql").open("w") as kept:
-                subprocess.run([*show, *logs[-2:]], stdout=kept, check=False, cwd="/")
+                subprocess.run([*show, *map(str, logs)], stdout=kept, check=False, cwd="/")
         for old in sorted(errant.glob("*.sql"))[:-_KEPT]:
             old.unlink()
     shutil.rmtree(data, ignore_errors=True)
     clear(binlogs)
+
+
+def _newest(binlogs: Path) -> list[Path]:
+    """Oldest first."""
+    found: list[Path] = []
+    for log in sorted(binlogs.glob("binlog.*[0-9]"), reverse=True):
+        if len(found) >= 2 and sum(path.stat().st_size for path in (log, *found)) > _SHOWN:
+            break
+        found.insert(0, log)
+    return found
 
 
 def clear(logs: Path) -> None:

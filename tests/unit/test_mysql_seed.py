@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agent.ccx_agent import mysql_prepare
+from agent.ccx_agent import mysql_prepare, mysql_seed
 from agent.ccx_agent.mysql_seed import BEHIND, give_up
 
 SERVER = "3e11fa47-71ca-11e1-9e33-c80aa9429562"
@@ -32,6 +32,19 @@ def test_all_of_it_goes_and_only_what_may_be_its_own_is_kept_apart(
     assert not Path(told["data"]).exists()
     assert list(Path(told["binlogs"]).iterdir()) == []
     assert [path.read_text() for path in Path(told["errant"]).glob("*.sql")] == kept
+
+
+@pytest.mark.parametrize(
+    ("limit", "kept"), [(1_000, "in binlog.000001\nabcd"), (3, "bcd"), (0, "cd")], ids=["all", "some", "two"]
+)
+def test_it_is_looked_for_in_the_newest_logs_however_often_the_server_began_another(
+    told: dict[str, Any], monkeypatch: pytest.MonkeyPatch, limit: int, kept: str
+) -> None:
+    monkeypatch.setattr(mysql_seed, "_SHOWN", limit)
+    for number, text in enumerate("abcd", 2):
+        (Path(told["binlogs"]) / f"binlog.{number:06d}").write_text(text)
+    give_up(told, ["cat"])
+    assert [path.read_text() for path in Path(told["errant"]).glob("*.sql")] == [kept]
 
 
 @pytest.mark.parametrize(
