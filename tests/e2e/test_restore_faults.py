@@ -35,14 +35,21 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 @pytest.fixture(scope="module")
 async def source(tenant: Tenant, local: LocalSide, folder: Path) -> Store:
-    """One node with a backup, and a log of many segments behind it, with a row in each."""
+    """One node with a backup, and a log of many segments behind it, with a row in each.
+
+    And with more than PostgreSQL reads ahead of what it replays (``wal_decode_buffer_size``) in a few of them: of empty
+    ones it would fetch dozens that a restore does not need.
+    """
     store = await tenant.create("source", 1)
+    # None by schedule meanwhile: what the log is needed for depends on which backup is the newest.
+    await store.call("PUT", "backup/api/v1/policies", {"full": "", "incremental": "", "verify": "", "drill": ""})
     [primary] = await store.parameters(folder)
-    await execute(primary, "create table kept (n int)")
+    await execute(primary, "create table kept (n int); create table filler (n int, text text)")
     await backed_up(store)
     init = str(await local.init_of(primary["hostaddr"]))
     for n in range(SEGMENTS):
         await execute(primary, f"insert into kept values ({n})")
+        await execute(primary, f"insert into filler select {n}, repeat('x', 1000) from generate_series(1, 200)")
         await run("nsenter", "-t", init, "-a", "sh", "-c", SWITCH)
     return store
 
