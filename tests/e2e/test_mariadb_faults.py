@@ -70,6 +70,8 @@ async def test_a_replica_whose_place_in_the_log_is_gone_is_made_anew(store: Stor
             purged = "set global slave_connections_needed_for_purge = 0; purge binary logs before now()"
             await eventually(lambda: purges(local, primary, purged), 30, every=1, what="the log's beginning is gone")
         await store.until_started(REPAIRED_WITHIN)
+        # As before: by it the server keeps what a replica needs that is just being made.
+        await root_asks(local, primary, "set global slave_connections_needed_for_purge = 2")
         journal = await inside(local, behind, "journalctl -u ccx-keeper --no-pager -o cat")
         assert "rebuild: " in journal
     (now,) = [node for node in await store.nodes() if node["host_uuid"] == behind["host_uuid"]]
