@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -72,17 +72,12 @@ async def test_what_stays_as_it_is_about_a_lost_primary_is_audited_once(
     servers = [node.server for node in nodes.members(await saga.datastore())]
     engine = Counting(installation.services.channel)
     services = replace(installation.services, engine=lambda vendor, topology="": engine)
-    watching = asyncio.create_task(watcher.Watcher(services, saga.datastore_id).run())
-    try:
+    async with at_work(watcher.Watcher(services, saga.datastore_id)):
         await eventually(lambda: _probed(engine), 10)
         for server in servers:
             await installation.control.kill(server)
         await eventually(lambda: _tried_in_vain(engine, 4), 30)
         assert await _fencings(saga) == ["unconfirmed"]
-    finally:
-        watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
 
 
 async def test_a_primary_that_died_before_anybody_watched_is_missed_all_the_same(
@@ -94,13 +89,8 @@ async def test_a_primary_that_died_before_anybody_watched_is_missed_all_the_same
         await installation.control.kill(node.server)
     engine = Counting(installation.services.channel)
     services = replace(installation.services, engine=lambda vendor, topology="": engine)
-    watching = asyncio.create_task(watcher.Watcher(services, saga.datastore_id).run())
-    try:
+    async with at_work(watcher.Watcher(services, saga.datastore_id)):
         await eventually(lambda: _tried_in_vain(engine, 1), 15)
-    finally:
-        watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
 
 
 class OutOfSight(SimulatedEngine):
@@ -129,15 +119,10 @@ async def test_a_primary_that_only_the_control_plane_cant_reach_is_never_said_to
     engine = OutOfSight(installation.services.channel)
     services = replace(installation.services, engine=lambda vendor, topology="": engine)
     engine.away = True  # the first thing that is done is to compare, before any probe
-    watching = asyncio.create_task(watcher.Watcher(services, saga.datastore_id).run())
-    try:
+    async with at_work(watcher.Watcher(services, saga.datastore_id)):
         await eventually(lambda: _is(saga, Status.DEGRADED), 30)
         engine.away = False
         await eventually(lambda: _is(saga, Status.STARTED), 30)
-    finally:
-        watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
     assert (await _statuses(saga))[-2:] == ["DEGRADED", "STARTED"]
     assert Status.FAILURE.value not in await _statuses(saga)
 
@@ -151,7 +136,6 @@ async def test_a_failover_is_followed_while_the_cloud_says_nothing(
     first, *_ = nodes.members(await saga.datastore())
     await installation.control.add_fault(Fault(call="get_server", error="Unavailable", times=None))
     await installation.control.freeze(first.server)
-    watching = asyncio.create_task(watcher.Watcher(installation.services, saga.datastore_id).run())
 
     async def followed() -> bool:
         datastore = await saga.datastore()
@@ -159,12 +143,10 @@ async def test_a_failover_is_followed_while_the_cloud_says_nothing(
         return led is not None and led.label != first.label and datastore.status is Status.DEGRADED
 
     try:
-        await eventually(followed, 20)
+        async with at_work(watcher.Watcher(installation.services, saga.datastore_id)):
+            await eventually(followed, 20)
     finally:
         await installation.control.clear_faults()
-        watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
 
 
 async def test_a_datastore_whose_watcher_failed_is_watched_again(
@@ -182,13 +164,8 @@ async def test_a_datastore_whose_watcher_failed_is_watched_again(
 
     monkeypatch.setattr(watcher.Watcher, "_load", fail_once)
     before = (await saga.datastore()).observed_at
-    leading = asyncio.create_task(StateWorker(installation.services, installation.engine).run())
-    try:
+    async with at_work(StateWorker(installation.services, installation.engine)):
         await eventually(lambda: _observed_after(saga, before), 30)
-    finally:
-        leading.cancel()
-        with suppress(asyncio.CancelledError):
-            await leading
 
 
 async def test_a_chore_that_fails_takes_nobody_with_it(
@@ -249,6 +226,18 @@ async def test_who_loses_the_lead_leaves_it_to_whoever_asks_next(
         await another.dispose()
         with suppress(asyncio.CancelledError):
             await leading
+
+
+@asynccontextmanager
+async def at_work(who: watcher.Watcher | StateWorker) -> AsyncIterator[None]:
+    """Meanwhile it runs."""
+    working = asyncio.create_task(who.run())
+    try:
+        yield
+    finally:
+        working.cancel()
+        with suppress(asyncio.CancelledError):
+            await working
 
 
 async def _observed_after(saga: Saga, before: datetime | None) -> bool:
