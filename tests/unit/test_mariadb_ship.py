@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from agent.ccx_agent import mariadb_ship
-from agent.ccx_agent.mariadb_log import parse
+from agent.ccx_agent.log_parts import parse
 from agent.ccx_agent.mariadb_ship import Shipper
 from tests.unit.folder_store import folder_store
 from tests.unit.mysql_peer import Table, answering
