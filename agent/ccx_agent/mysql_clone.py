@@ -47,7 +47,9 @@ class Clone:
             with _telling(clone, tell), Connection(told["socket"], "mysql", _LOOK_S) as connection:
                 connection.query(f"clone local data directory = {quoted(str(clone))}", _CLONED_S)
         except ServerRefused as error:
-            raise NoCopy(f"the server makes no copy of its data: {error}") from None
+            full = "No space left" in str(error)
+            why = "no room for a copy on the node's volume" if full else "the server makes no copy of its data"
+            raise NoCopy(f"{why}: {error}") from None
         program = {"server": told["program"], "server_file": told["server"]}
         try:
             with momentary(program, clone, work / "s", _nothing_of_the_real_one(work)) as connection:
