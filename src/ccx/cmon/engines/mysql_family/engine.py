@@ -29,6 +29,7 @@ class FamilyEngine(ABC):
     speaks = "mysql"
     reserved_users = tenants.RESERVED_USERS
     reserved_databases = tenants.RESERVED_DATABASES
+    reserved_beginnings: tuple[str, ...] = ()
     verbs: ClassVar[str]
     """What the agent's verbs for this server begin with."""
     seen_by: ClassVar[tuple[int, ...]]
