@@ -23,6 +23,8 @@ from typing import Any
 
 _PATIENCE = 20.0
 """Seconds for nodes that were not in the last group, before the others begin without them."""
+_STARTS = 120.0
+"""Seconds for a node that starts, before one that a person chose begins beside it."""
 _POLL = 0.2
 _TURN_S = 60.0
 """Seconds for a donor that gives another node a copy."""
@@ -31,7 +33,7 @@ _RECOVERED = re.compile(r"Recovered position:\s*([0-9a-f-]{36}):(-?\d+)")
 
 def main(path: str) -> None:
     from ccx_agent.galera_peers import peer, reports
-    from ccx_agent.galera_rules import Begin, begin
+    from ccx_agent.galera_rules import Begin, begin, begin_chosen
     from ccx_agent.keeper_web import client_context
 
     told = json.loads(Path(path).read_text())
@@ -41,16 +43,19 @@ def main(path: str) -> None:
         told = json.loads(Path(path).read_text())
         context = client_context(told["tls"])
         found = reports(told, context)
+        peers, waited = {label: peer(report) for label, report in found.items()}, time.monotonic() - began
         start = begin(
-            told["label"], own, tuple(told["nodes"]), {label: peer(report) for label, report in found.items()},
-            founding=_founding(told), patient=time.monotonic() - began > _PATIENCE,
-        )  # fmt: skip
+            told["label"], own, tuple(told["nodes"]), peers, founding=_founding(told), patient=waited > _PATIENCE
+        )
         if forced.exists() and (own.known or start.do is not Begin.WAIT):
-            # Good for one start: found by a later one, it would decide what nobody was asked about.
-            forced.unlink()
-            if start.do is Begin.WAIT:
-                print("bootstrap: a person said so", flush=True)
+            chosen = begin_chosen(start, peers, patient=waited > _STARTS)
+            if chosen is None or chosen.do is Begin.BOOTSTRAP:
+                # Good for one start: found by a later one, it would decide what nobody was asked about.
+                forced.unlink()
+            if chosen is not None and chosen.do is Begin.BOOTSTRAP:
+                print(f"bootstrap: {chosen.why}", flush=True)
                 return _bootstrap(told, _branched(own), waiting)
+            start = chosen or start
         if start.do is Begin.WAIT:
             _wait(waiting, own, start.why)
             time.sleep(_POLL)

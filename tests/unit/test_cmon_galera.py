@@ -223,6 +223,15 @@ def test_a_server_that_runs_without_a_group_has_evidence_too() -> None:
         decided("n2g1", {"n1g1": alone, "n2g1": waits(6)})
 
 
+def test_a_group_that_began_by_itself_in_the_same_moment_is_no_decision() -> None:
+    serves = {"serves": True, "running": True, "history": HISTORY}
+    with pytest.raises(Conflict, match="n1g1 went on without a decision in the same moment, and n2g1 joins") as refused:
+        deciding.check_begun({"n1g1": serves, "n2g1": waits(12)}, "n2g1", HISTORY)
+    assert refused.value.remedy
+    deciding.check_begun({"n1g1": waits(12), "n2g1": {**serves, "history": OTHER}}, "n2g1", HISTORY)
+    deciding.check_begun({"n1g1": waits(12), "n2g1": waits(12)}, "n2g1", HISTORY)
+
+
 @pytest.mark.parametrize(
     ("label", "told", "why"),
     [

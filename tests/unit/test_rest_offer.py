@@ -121,10 +121,23 @@ def test_a_datastores_name_that_is_taken_is_short_printable_and_not_reserved(nam
 @given(st.text(max_size=80))
 def test_an_identifier_that_is_taken_needs_no_quoting(name: str) -> None:
     with contextlib.suppress(Invalid):
-        names.check_identifier(name, names.RESERVED_USERS, "name")
+        names.check_identifier(name, names.RESERVED_USERS, ("sim_",), "name")
         assert name.replace("_", "a").isalnum()
+        assert not name.lower().startswith("sim_")
         assert name.isascii()
         assert not name[0].isdigit()
+
+
+@pytest.mark.parametrize(
+    ("vendor", "topology", "taken"),
+    [
+        ("postgres", "", False), ("mariadb", "replication", True), ("mariadb", "galera", True), ("percona", "", True),
+    ],
+)  # fmt: skip
+def test_a_name_is_refused_by_the_vendor_whose_own_it_looks_like(vendor: str, topology: str, taken: bool) -> None:
+    beginnings = get(vendor, SETTINGS, topology).reserved_beginnings
+    with contextlib.nullcontext() if taken else pytest.raises(Invalid, match="'pg_stats' is reserved"):
+        names.check_identifier("pg_stats", frozenset(), beginnings, "name")
 
 
 @pytest.mark.parametrize("name", ["orders", "Orders 2", "a", "x" * 63, "a.b_c-d"])

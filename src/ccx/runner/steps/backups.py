@@ -22,7 +22,7 @@ from ccx.jobs import Step, TransactionBody, schedules
 from ccx.runner import branches, repositories, windows
 from ccx.runner.policies import policy
 from ccx.runner.readers import is_read
-from ccx.runner.retention import removable
+from ccx.runner.retention import expiring
 from ccx.runner.services import Services
 from ccx.runner.steps.servers import Action
 from ccx.runner.subject import Subject
@@ -175,7 +175,8 @@ def expire(services: Services, datastore_id: str) -> Action:
                 known, _ = await stored.of(tx, subject.datastore.id)
                 # One of a restore in place, too, which may be waiting for this very backup to be over.
                 read = branches.state(subject.datastore) == branches.PREPARING or await is_read(tx, subject.datastore)
-            gone = removable(_kept(there, known), utc_now(), kept.keep_days, kept.keep_full)
+            own = _kept(there, known)
+            gone = expiring(subject.datastore, own, known, utc_now(), kept.keep_days, kept.keep_full)
             if gone and not read:
                 await engine.expire(services.channel, spec, gone, step.token)
             await _drop_unfinished(services, subject)

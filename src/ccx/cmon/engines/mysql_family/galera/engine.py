@@ -128,13 +128,16 @@ class GaleraEngine(NumberedEngine):
         return deciding.remains(cluster, await self._reports(cluster, patiently=True))
 
     async def bootstrap(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
-        deciding.check(await self.remains(cluster), label)
+        found = await self.remains(cluster)
+        deciding.check(found, label)
         args = {"file": str(BOOTSTRAP_FILE), "unit": FLAVOUR.unit}
         await channel.call(cluster.node(label), "galera-bootstrap", args, token=token, timeout=60)
         # As long as it does not serve, a second decision could be for another node: two groups would begin.
         with suppress(TimeoutError, Transient):
             async with asyncio.timeout(_BEGINS_WITHIN_S):
                 await membership.until_serving(self._clients.of(cluster), cluster, label, None)
+        history = next(one.history for one in found if one.label == label)
+        deciding.check_begun(await self._reports(cluster), label, history)
 
     async def release_leader(self, cluster: ClusterSpec, dead: str) -> bool:
         """The others need no word of ours: they give it up by themselves, and one of them takes its place."""
