@@ -92,7 +92,7 @@ def _stream(
 ) -> tuple[str, int]:  # fmt: skip
     """Digest and length of what was stored, before it was encrypted."""
     from ccx_agent import notes
-    from ccx_agent.mariadb_store import end, finish, pour
+    from ccx_agent.mariadb_store import WIDE, end, finish, pour
 
     size, total = one["size"], one["size"] * tool.passes
 
@@ -103,8 +103,12 @@ def _stream(
     digest, stored, at = hashlib.sha256(), 0, 0.0
     upload = store.upload(f"{folder(told)}/{data_of(one)}", int(size * _KNOWN_MARGIN))
     with (work / "said").open("wb") as said:
-        copying = subprocess.Popen(tool.command(told, parent, work), stdout=subprocess.PIPE, stderr=said, cwd="/")
-    packing = subprocess.Popen(["zstd", "-q", "-1", "-T2", "-c"], stdin=copying.stdout, stdout=subprocess.PIPE, cwd="/")
+        copying = subprocess.Popen(
+            tool.command(told, parent, work), stdout=subprocess.PIPE, stderr=said, cwd="/", pipesize=WIDE
+        )
+    packing = subprocess.Popen(
+        ["zstd", "-q", "-1", "-T2", "-c"], stdin=copying.stdout, stdout=subprocess.PIPE, cwd="/", pipesize=WIDE
+    )
     assert copying.stdout is not None
     assert packing.stdout is not None
     copying.stdout.close()
