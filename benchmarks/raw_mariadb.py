@@ -21,11 +21,12 @@ from tests.e2e.mariadb_writer import Parameters, select
 from ccx.clouds.local.place import Place
 from ccx.cmon.engines.mysql_family import config as replicas
 from ccx.cmon.engines.mysql_family import membership
-from ccx.cmon.engines.mysql_family.galera import config as galera
+from ccx.cmon.engines.mysql_family.galera.config import tls_files
 from ccx.cmon.engines.mysql_family.galera.layout import GROUP
 from ccx.cmon.engines.mysql_family.layout import CONFIGURATION, KEEPER_UNIT, MYSQL, REPLICATION_USER, VOLUME
 from ccx.cmon.engines.mysql_family.mariadb.engine import MariaDbEngine
 from ccx.cmon.engines.mysql_family.mariadb.flavour import MARIADB
+from ccx.cmon.engines.mysql_family.mariadb.galera import config as galera
 from ccx.cmon.etcd.layout import DATA, ETCD_CLIENT, ETCD_UNIT
 from ccx.cmon.manager.clients import Clients
 from ccx.cmon.node_file import NodeFile
@@ -88,7 +89,7 @@ class GaleraByHand(_MariaDb):
             arguments = f"--wsrep-cluster-address=gcomm://{','.join(n.address for n in cluster.nodes)}"
             script = _BEGIN + _until_listens(first, GROUP) + _START
         return [
-            *galera.tls_files(cluster, label), NodeFile(replicas.SERVER_FILE, galera.server_text(cluster, node)),
+            *tls_files(cluster, label), NodeFile(replicas.SERVER_FILE, galera.server_text(cluster, node)),
             *_unit_and_script(arguments, script),
         ]  # fmt: skip
 

@@ -14,8 +14,11 @@ from tests.unit.cluster_specs import cluster
 
 from ccx.cmon.engines import get
 from ccx.cmon.engines.mysql_family import tuning as family
-from ccx.cmon.engines.mysql_family.galera import config, deciding, tuning
+from ccx.cmon.engines.mysql_family.galera import config as shared
+from ccx.cmon.engines.mysql_family.galera import deciding, tuning
 from ccx.cmon.engines.mysql_family.galera.view import to_view
+from ccx.cmon.engines.mysql_family.mariadb.galera import config
+from ccx.cmon.engines.mysql_family.mariadb.galera.flavour import GALERA
 from ccx.cmon.spec import ClusterSpec, Role
 from ccx.errors import CcxError, Conflict, Invalid
 from ccx.network import Status
@@ -90,7 +93,7 @@ def test_only_files_that_nobody_else_can_read_hold_secrets() -> None:
 
 def test_who_joins_is_told_so_and_every_member_knows_where_all_are() -> None:
     found = spec(*THREE)
-    told = [json.loads(config.keeper_file(found, found.nodes[0], joining=j).content) for j in (False, True)]
+    told = [json.loads(shared.keeper_file(GALERA, found, found.nodes[0], joining=j).content) for j in (False, True)]
     assert [t["joining"] for t in told] == [False, True]
     assert told[0]["nodes"] == {"n1g1": "192.0.2.1", "n2g1": "192.0.2.2", "n3g1": "192.0.2.3"}
 

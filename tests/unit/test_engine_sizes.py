@@ -10,8 +10,8 @@ from tests.unit.cluster_specs import cluster
 
 from ccx.cmon.engines import get
 from ccx.cmon.engines.mysql_family import config as family
-from ccx.cmon.engines.mysql_family.galera import config as galera
 from ccx.cmon.engines.mysql_family.mariadb.flavour import MARIADB
+from ccx.cmon.engines.mysql_family.mariadb.galera import config as galera
 from ccx.cmon.engines.postgres import config as postgres
 from ccx.cmon.spec import ClusterSpec
 from ccx.settings import Paths, Settings

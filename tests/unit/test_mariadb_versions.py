@@ -11,8 +11,8 @@ from tests.unit.test_network_plan import SETTINGS
 
 from ccx.cmon.engines import get
 from ccx.cmon.engines.mysql_family import config
-from ccx.cmon.engines.mysql_family.galera import config as galera
 from ccx.cmon.engines.mysql_family.mariadb.flavour import MARIADB as FLAVOUR
+from ccx.cmon.engines.mysql_family.mariadb.galera import config as galera
 from ccx.errors import Invalid
 from ccx.network.mirror.sources import node_packages, node_sources
 from ccx.rest import offer
