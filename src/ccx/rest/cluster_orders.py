@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ccx.auth.identity import Owner
 from ccx.cmon.engines.base import BakesSome, Engine
 from ccx.errors import CcxError, Invalid
-from ccx.network.mirror.sources import node_packages
+from ccx.network.mirror.sources import has_packages
 from ccx.rest import capacity, names, offer
 from ccx.rest.schema import AnyText, Body, Text
 from ccx.runner.services import Services
@@ -133,7 +133,7 @@ def _check_software(engine: Engine, database: Database, version: str, cloud: Clo
             f"no image that is made here holds {database.name} {version}", field="general.db_version",
             remedy=f"Ask your operator to have nodes install it: clouds.{cloud.code}.image=stock",
         )  # fmt: skip
-    if cloud.stock and not node_packages(database.code, version):
+    if cloud.stock and not any(has_packages(database.code, version, topology) for topology in engine.topologies):
         raise Invalid(
             f"no repository that nodes install from has {database.name} {version}", field="general.db_version",
             remedy="Choose another version",
