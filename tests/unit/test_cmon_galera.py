@@ -98,11 +98,12 @@ def test_who_joins_is_told_so_and_every_member_knows_where_all_are() -> None:
     assert told[0]["nodes"] == {"n1g1": "192.0.2.1", "n2g1": "192.0.2.2", "n3g1": "192.0.2.3"}
 
 
+@pytest.mark.parametrize("vendor", ["mariadb", "percona"])
 @pytest.mark.parametrize(
     ("size", "why"), [(0, "even"), (2, "can't tell"), (4, "even"), (6, "even"), (7, "every write")]
 )
-def test_counts_that_give_nothing_are_refused_with_the_reason(size: int, why: str) -> None:
-    engine = get("mariadb", SETTINGS, "galera")
+def test_counts_that_give_nothing_are_refused_with_the_reason(vendor: str, size: int, why: str) -> None:
+    engine = get(vendor, SETTINGS, "galera")
     assert ["no high availability" in engine.promise(n) for n in (1, 3, 5)] == [True, False, False]
     with pytest.raises(Invalid, match=why):
         engine.promise(size)

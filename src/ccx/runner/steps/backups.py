@@ -46,7 +46,8 @@ def engine_of(subject: Subject) -> BacksUp:
     """The datastore's engine, if it can back up. Raises Invalid."""
     engine = subject.engine
     if not isinstance(engine, BacksUp):
-        raise Invalid(f"{subject.datastore.vendor} can't be backed up yet", remedy="Copy its data with its own tools")
+        what = f"{subject.datastore.vendor} with {subject.datastore.cluster_type}"
+        raise Invalid(f"{what} can't be backed up", remedy="Copy its data with its own tools")
     return engine
 
 
