@@ -288,12 +288,32 @@ def test_the_servers_own_databases_are_nobody_elses(name: str) -> None:
         tenants.check_database(name)
 
 
-def test_settings_put_it_on_offer_by_naming_it_as_the_documentation_does() -> None:
-    page = Path(__file__).parents[2] / "docs" / "operate" / "vendors.md"
-    (named,) = (line for line in page.read_text().splitlines() if "only where settings name the topology" in line)
-    text = named.split("`")[1]
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "operate"
+
+
+def named_in_vendors() -> str:
+    lines = (DOCUMENTATION / "vendors.md").read_text().splitlines()
+    (named,) = (line for line in lines if "only where settings name the topology" in line)
+    return named.split("`")[1]
+
+
+def named_in_percona() -> str:
+    return (DOCUMENTATION / "percona.md").read_text().partition("```yaml\n")[2].partition("```")[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "promised"),
+    [
+        (named_in_vendors(), {"galera": [1, 3, 5]}),
+        (named_in_percona(), {"replication": [1, 2, 3], "galera": [1, 3, 5]}),
+    ],
+    ids=["vendors.md", "percona.md"],
+)
+def test_settings_put_it_on_offer_by_naming_it_as_the_documentation_does(
+    text: str, promised: dict[str, list[int]]
+) -> None:
     found = parse(f"{text}\n", Path("ccx.yaml"), "test", {}).database("percona")
     assert found is not None
     made = {kind.code: sorted(offer.promises(found, get("percona", SETTINGS, kind.code))) for kind in found.types}
-    assert made == {"galera": [1, 3, 5]}
+    assert made == promised
     assert found.versions == ("8.0", "8.4")
