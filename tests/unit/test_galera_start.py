@@ -48,8 +48,8 @@ echo '{says}' >&2
     def called(self) -> list[str]:
         return (self.folder / "called").read_text().split()
 
-    def becomes(self, statement: str) -> None:
-        """Runs it in a process of its own, which the server takes the place of."""
+    def becomes(self, statement: str) -> str:
+        """Runs it in a process of its own, which the server takes the place of; what it says."""
         program = f"""
 import json, sys
 from pathlib import Path
@@ -60,7 +60,11 @@ told = json.loads(sys.stdin.read())
 waiting = Path(told["waiting_file"])
 {statement}
 """
-        subprocess.run([sys.executable, "-I", "-c", program], input=json.dumps(self.told), text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-I", "-c", program], input=json.dumps(self.told), text=True, check=True,
+            stdout=subprocess.PIPE,
+        )  # fmt: skip
+        return done.stdout
 
 
 @pytest.mark.parametrize("speech", ["mariadb", "mysql"])
@@ -109,7 +113,8 @@ def test_who_joins_xtradb_cluster_has_galera_copy_a_member_that_takes_no_writes_
     node.data.mkdir()
     (node.data / "ibdata1").write_text("of another history")
     (node.logs / "binlog.000004").write_text("its own")
-    node.becomes(f"galera_start._join(told, Position(), {GROUP!r}, None, waiting)")
+    said = node.becomes(f"galera_start._join(told, Position(), {GROUP!r}, None, waiting)")
+    assert "no copy of" not in said, "no keeper is asked for one"
     assert list(node.data.iterdir()) == []
     assert (tmp_path / "errant/binlog.000004").read_text() == "its own"
     assert "--wsrep-sst-donor=n3g1" in node.called, "not the one that takes the writes"
