@@ -36,7 +36,7 @@ from ccx.network.mirror.sources import node_packages, node_sources
 from ccx.network.plan import plan
 from ccx.rest import offer
 from ccx.rest.cluster_orders import _check_software
-from ccx.runner.steps import backups
+from ccx.runner.steps import backups, packages
 from ccx.settings import Paths, Settings
 from ccx.settings.load import parse
 from ccx.settings.model import CloudConfig, Mirrors
@@ -169,6 +169,18 @@ def test_no_node_is_told_of_the_repositories_of_both_servers_though_both_are_on_
     assert not {"percona-server-server", "etcd-server"} & installed["galera"]
     assert "percona-xtradb-cluster-server" not in installed["replication"]
     assert server in told_of["replication"]
+
+
+@pytest.mark.parametrize(("topology", "server"), [("galera", "xtradb-cluster"), ("replication", "server")])
+def test_a_datastores_nodes_install_the_server_of_its_own_topology(topology: str, server: str) -> None:
+    datastore = SimpleNamespace(vendor="percona", version="8.4", cluster_type=topology)
+    of_it: Any = SimpleNamespace(engine=get("percona", SETTINGS, topology), datastore=datastore)
+    asked = packages.request(SETTINGS, of_it)
+    assert [name for name in asked["packages"] if name.endswith("-server") and name.startswith("percona")] == [
+        f"percona-{server}-server"
+    ]
+    rows = {source["name"] for source in asked["sources"]}
+    assert ("packages.pxc-84-lts" in rows, "packages.ps-84-lts" in rows) == (topology == "galera", topology != "galera")
 
 
 def test_nothing_of_its_packages_starts_by_itself_or_is_confined_to_debians_folders() -> None:

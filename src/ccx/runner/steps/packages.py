@@ -47,8 +47,8 @@ def install(services: Services, datastore_id: str, node_id: UUID) -> Action:
 
 def request(settings: Settings, subject: Subject) -> dict[str, Any]:
     """What the node's agent is told. Reads the key's file."""
-    software, (topology,) = subject.engine.software, subject.engine.topologies
-    which = subject.datastore.vendor, subject.datastore.version, topology
+    software, datastore = subject.engine.software, subject.datastore
+    which = datastore.vendor, datastore.version, datastore.cluster_type
     return {
         "packages": list(node_packages(*which)),
         "sources": [source.to_json() for source in node_sources(settings, *which)],
