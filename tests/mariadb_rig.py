@@ -1,4 +1,4 @@
-"""A real MariaDB for tests: the programs of a node's image in a folder of their own, without the rest of a node."""
+"""A real MariaDB or MySQL for tests: the programs of a node's image in a folder of their own, without its rest."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pymysql
+from agent.ccx_agent.mariadb_log import MariaDbLog
+from agent.ccx_agent.mysql_gtid import GtidSet
+from agent.ccx_agent.mysql_log import MySqlLog
 from tests.seaweedfs import SeaweedFs
+from tests.unit.cluster_specs import cluster
 
 from ccx.clouds.local.image import ensure_image
 from ccx.cmon.backup import Repository
 from ccx.cmon.backup.rclone import configuration
+from ccx.cmon.engines.mysql_family.percona import config
 from ccx.errors import CcxError
 
 AGENT = Path(__file__).resolve().parents[1] / "agent" / "ccx_agent"
@@ -39,6 +44,15 @@ class Rig:
     name: str
     archive: str = "abc"
 
+    image: ClassVar[str] = "baked-mariadb"
+    program: ClassVar[str] = "/usr/sbin/mariadbd"
+    client: ClassVar[tuple[str, ...]] = ("mariadb", "--no-defaults", "--skip-ssl-verify-server-cert", "--user=mysql")
+    data: ClassVar[str] = "data.xbstream.zst"
+    """What the copy is called in the store."""
+    increments: ClassVar[bool] = True
+    semi_sync: ClassVar[str] = "rpl_semi_sync_master"
+    """What the variables of who waits for replicas begin with."""
+
     @property
     def home(self) -> Path:
         return self.root / "srv" / self.name
@@ -49,7 +63,7 @@ class Rig:
         return {
             "archive": self.archive, "label": "n1g1", "rclone": "/srv/rclone.conf", "ca": "/srv/ca.crt",
             "server": f"{home}/my.cnf", "socket": f"{home}/run/s", "data": f"{home}/data", "binlogs": f"{home}/binlog",
-            "work": f"{home}/work", "run": f"{home}/run", "mariadbd": "/usr/sbin/mariadbd",
+            "work": f"{home}/work", "run": f"{home}/run", "mariadbd": self.program,
             "replication_user": "ccx_replication", "keeper": None, "retries": 4, **more,
         }  # fmt: skip
 
@@ -83,7 +97,7 @@ class Rig:
         """The server; ready."""
         with (self.home / "server.log").open("ab") as log:
             process = subprocess.Popen(
-                self.command("/usr/sbin/mariadbd", f"--defaults-file=/srv/{self.name}/my.cnf"), stdout=log, stderr=log
+                self.command(self.program, f"--defaults-file=/srv/{self.name}/my.cnf"), stdout=log, stderr=log
             )
         deadline = time.monotonic() + _READY_WITHIN_S
         while True:
@@ -139,7 +153,7 @@ class Rig:
 
     def archive_up_to(self, position: str, within: float = 30) -> None:
         """Returns when everything up to that transaction is in the store."""
-        number = int(position.rsplit("-", 1)[1])
+        number = self.number(position)
         (self.home / "work" / "wanted").write_text(str(number))
         deadline = time.monotonic() + within
         while self.shipped().get("stored", 0) < number:
@@ -161,14 +175,50 @@ class Rig:
         return found
 
     def sql(self, statement: str) -> str:
-        return self.run(
-            "mariadb", "--no-defaults", f"--socket=/srv/{self.name}/run/s", "--skip-ssl-verify-server-cert",
-            "--user=mysql", "-N", "-B", "-e", statement,
-        ).strip()  # fmt: skip
+        return self.run(*self.asking(statement)).strip()
+
+    def asking(self, statement: str) -> tuple[str, ...]:
+        return (*self.client, f"--socket=/srv/{self.name}/run/s", "-N", "-B", "-e", statement)
 
     def position(self) -> str:
-        """The last transaction of its log."""
+        """Up to where its history goes."""
         return self.sql("select @@gtid_binlog_pos")
+
+    def number(self, position: str) -> int:
+        """Of the last transaction in it."""
+        return int(position.rsplit("-", 1)[1])
+
+    def last(self, position: str) -> str:
+        """The last transaction in it, by its name; one server wrote all of them."""
+        return position
+
+    def restored_to(self) -> str:
+        """Up to where the history goes of a server that was just restored."""
+        return self.sql("select @@gtid_slave_pos")
+
+    def numbers(self, last: int) -> str:
+        """Statement that makes rows of ``n`` from one on."""
+        return f"select seq as n from seq_1_to_{last}"
+
+    def copied_up_to(self, last: int) -> None:
+        """As a replica that was made of a copy: it is told where it is."""
+        self.sql(f"set global gtid_slave_pos = '0-10001-{last}'")
+        self.sql(f"set session gtid_seq_no = {last + 1}; create database shop")
+
+    def never(self, gtid: str) -> dict[str, tuple[str, str]]:
+        """Transactions that never were, and that are not there yet, and what is said of each."""
+        domain, _, number = gtid.split("-")
+        return {
+            "never": (f"{domain}-77-{number}", f"that number is {gtid}"),
+            "not-yet": (f"{domain}-10001-{int(number) + 1000}", "the log ends at"),
+        }
+
+    def heads(self) -> list[int | None]:
+        """Behind which transaction each file of its log begins."""
+        return [MariaDbLog().head(file) for file in self.logs()]
+
+    def logs(self) -> list[Path]:
+        return sorted((self.home / "binlog").glob("binlog.*[0-9]"))
 
     def connect(self, database: str | None = None) -> pymysql.Connection[Any]:
         """As a tenant."""
@@ -194,6 +244,77 @@ class Rig:
         path.write_text(text)
         path.chmod(mode)
         self.run("chown", "mysql:mysql", f"/srv/{name}", user="root")
+
+
+class MySqlRig(Rig):
+    """In place of Percona Server, by its real configuration but for what needs the rest of a node."""
+
+    image = "baked-mysql"
+    program = "/usr/sbin/mysqld"
+    client = ("mysql", "--no-defaults", "--user=mysql")
+    data = "data.tar.zst"
+    increments = False
+    semi_sync = "rpl_semi_sync_source"
+
+    def told(self, **more: Any) -> dict[str, Any]:
+        replicas = {"user": "ccx_replication", "password": "it's a \\ secret"}
+        return super().told(speech="mysql", program=self.program, replication=replicas, **more)
+
+    def lay_out(self, **settings: str) -> None:
+        for folder in ("run", "binlog", "work"):
+            (self.home / folder).mkdir(parents=True)
+        home, spec = f"/srv/{self.name}", cluster("n1g1")
+        elsewhere = {
+            "datadir": f"{home}/data", "socket": f"{home}/run/s", "pid_file": f"{home}/run/pid",
+            "bind_address": "127.0.0.1", "log_bin": f"{home}/binlog/binlog", "relay_log": f"{home}/binlog/relay",
+            "skip_networking": "ON", "super_read_only": "OFF", "innodb_buffer_pool_size": "64M", **settings,
+        }  # fmt: skip
+        left_out = {*elsewhere, "ssl_ca", "ssl_cert", "ssl_key"}
+        text = config.server_text(spec, spec.nodes[0])
+        kept = [line for line in text.splitlines() if line.split(" ")[0] not in left_out]
+        self._give(f"{self.name}/my.cnf", "\n".join([*kept, *(f"{k} = {v}" for k, v in elsewhere.items()), ""]))
+        self.run("chown", "-R", "mysql:mysql", home, user="root")
+
+    def initialise(self) -> None:
+        """As before a new cluster's first server starts."""
+        home = f"/srv/{self.name}"
+        told = self.told(server=self.program, server_file=f"{home}/my.cnf", joining=False, rebuild_file=f"{home}/again")
+        self._give(f"{self.name}/prepare.json", json.dumps(told))
+        self.run(*self.agent("mysql_prepare.py", f"{home}/prepare.json")[3:])
+
+    def position(self) -> str:
+        return "".join(self.sql("select @@global.gtid_executed").replace("\\n", "").split())
+
+    def number(self, position: str) -> int:
+        return len(GtidSet.parse(position))
+
+    def last(self, position: str) -> str:
+        server, _, spans = position.partition(":")
+        return f"{server}:{spans.rpartition('-')[2]}"
+
+    def restored_to(self) -> str:
+        return self.position()
+
+    def numbers(self, last: int) -> str:
+        counted = f"with recursive s (n) as (select 1 union all select n + 1 from s where n < {last})"
+        return f"{counted} select /*+ set_var(cte_max_recursion_depth = {last + 1}) */ n from s"
+
+    def copied_up_to(self, last: int) -> None:
+        """It has what its log never had."""
+        self.sql("reset binary logs and gtids")
+        self.sql(f"set global gtid_purged = '00000000-0000-0000-0000-000000000001:1-{last}'; create database shop")
+
+    def never(self, gtid: str) -> dict[str, tuple[str, str]]:
+        server, _, number = gtid.rpartition(":")
+        others = {
+            "never": f"00000000-0000-0000-0000-000000000077:{number}",
+            "not-yet": f"{server}:{int(number) + 1000}",
+        }
+        return {name: (one, f"there is no transaction {one} in the log") for name, one in others.items()}
+
+    def heads(self) -> list[int | None]:
+        gone = GtidSet.parse(self.sql("select @@global.gtid_purged").replace("\\n", ""))
+        return [MySqlLog(gone).head(file) for file in self.logs()]
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""Backups of MariaDB: the verbs. What works for long is a unit of its own, as the server's user; keys are in files."""
+"""Backups of MariaDB, and of MySQL and Percona Server: the verbs. They, files and units are called after the first.
+
+What works for long is a unit of its own, as the server's user; keys are in files.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,17 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from . import notes, task
+from .backed import backed, log_of
+from .binlog import Unreadable
+from .copying import ends_behind, tool_here
 from .data import MOUNT, prepare_data
 from .errors import AgentError
 from .files import write_files
-from .mariadb_copy import FULL, MANIFEST, ends_behind, folder, manifests
-from .mariadb_log import Unreadable, begins_behind, needless, number, parse, transactions
+from .log_parts import needless, parse
+from .mariadb_copy import FULL, MANIFEST, folder, manifests
 from .mariadb_ship import Shipper, plain
 from .mariadb_store import Store, StoreFailed
-from .mariadb_tenants import server
+from .mysql_wire import Connection, ServerRefused, ServerSilent
 from .process import output
 from .verb import LOG, SIDE, Args, Progress, Verb, text, texts
 from .verb import number as amount
@@ -34,6 +40,7 @@ _SHARE = ("-p", "User=mysql", "-p", "CPUWeight=20", "-p", "IOWeight=20", "-p", "
 """What a backup gets of the node: all that nobody else wants, and a fifth of the usual where others do."""
 _LOOK_EVERY_S = 0.2
 _SILENT_S = 30.0
+_ANSWERS_S = 10.0
 _NAME = re.compile(r"[a-z0-9-]{1,60}")
 
 _Result = TypeVar("_Result")
@@ -104,7 +111,8 @@ def ship_rest(_args: Args, _progress: Progress) -> dict[str, object]:
         raise AgentError("this node did not send its log when its server ended", "what it has is on its volume")
 
     def act(_store: Store, told: dict[str, Any]) -> dict[str, object]:
-        shipper = Shipper(told, lambda: (shown["term"], shown["behind"]))
+        at_its_end = {**told, "before": shown.get("before", "")}
+        shipper = Shipper(at_its_end, lambda: (shown["term"], shown["behind"]))
         shipper.rest()
         return {"stored": shipper.stored}
 
@@ -153,6 +161,9 @@ def clear(args: Args, _progress: Progress) -> dict[str, object]:
     task.clean(f"backup-{name}")
     for left in (f"made-{name}", f"far-{name}"):
         (WORK / left).unlink(missing_ok=True)
+    if (work := WORK / f"copy-{name}").exists():  # it was broken off
+        told = _told()
+        tool_here(told).forget(told, work)
     if args.get("healed"):
         (WORK / "given-up").unlink(missing_ok=True)
     return {}
@@ -187,7 +198,8 @@ def expire(args: Args, _progress: Progress) -> dict[str, object]:
 
 def mark(_args: Args, _progress: Progress) -> dict[str, object]:
     """Asks for all that is committed now to be stored at once; :func:`marked` waits for it."""
-    wanted = number(_position(), _told().get("domain"))
+    told = _told()
+    wanted = log_of(told).number(_position(told))
     notes.write(WORK / "wanted", wanted)
     return {"wanted": wanted}
 
@@ -229,17 +241,19 @@ def _given_up() -> list[str]:
 
 
 def position(_args: Args, _progress: Progress) -> dict[str, object]:
-    return {"gtid": _position()}
+    told = _told()
+    gtid = _position(told)
+    return {"gtid": gtid, "number": log_of(told).number(gtid)}
 
 
 def transaction(args: Args, _progress: Progress) -> dict[str, object]:
     """The ``gtid`` of the log's transaction with that ``number``; empty: it is not in the log here."""
     wanted, told = int(amount(args, "number", 0)), _told()
-    domain = told.get("domain")
+    log = log_of(told)
     for file in sorted(Path(told["binlogs"]).glob("binlog.*[0-9]"), reverse=True):  # each has an index beside it
         try:
-            if begins_behind(file, domain) < wanted:
-                found = (one.gtid for one in transactions(file, domain) if one.number == wanted)
+            if (behind := log.head(file) or 0) < wanted:
+                found = (one.gtid for one in log.transactions(file, behind) if one.number == wanted)
                 return {"gtid": next(found, "")}
         except (Unreadable, FileNotFoundError):
             continue  # it is just being begun, or was removed
@@ -300,9 +314,13 @@ def _read(path: Path) -> dict[str, Any]:
     return notes.read(path) or {}
 
 
-def _position() -> str:
-    with server(10) as connection:
-        return connection.query("select @@gtid_binlog_pos as pos")[0]["pos"]
+def _position(told: dict[str, Any]) -> str:
+    """Up to where the server's history goes."""
+    try:
+        with Connection(told["socket"], "root", _ANSWERS_S) as connection:
+            return "".join(connection.query(backed(told).looks)[0]["pos"].split())
+    except (ServerSilent, ServerRefused) as error:
+        raise AgentError(str(error), "see the journal of the database server") from None
 
 
 VERBS = {

@@ -1,89 +1,23 @@
-"""Whether what MariaDB serves is whole, and how many rows it has: at a place in its history that is known exactly."""
+"""Whether what MariaDB serves is whole, and how many rows it has."""
 
 from __future__ import annotations
 
-import time
-
-from .errors import AgentError
-from .mariadb_tenants import SYSTEM, server
-from .mysql_wire import ServerRefused, name, quoted
-from .verb import Args, Progress, Verb, number, texts
-
-_CHECK_S = 6 * 3600.0
-_TOOK_TOO_LONG = 1969
-_TABLES = f"""select table_schema as db, table_name as tab, engine,
- coalesce(data_length + index_length, 0) as size from information_schema.tables
- where table_type = 'BASE TABLE' and table_schema not in ({", ".join(map(quoted, SYSTEM))})
- order by table_schema, table_name"""  # noqa: S608
-_FINE = ("status", "note")
-"""Kinds of words about a table that is whole; a status may still say that it is not."""
+from .mariadb_tenants import server
+from .mysql_check import Checks
+from .mysql_wire import Connection, quoted
 
 
-def verify(_args: Args, progress: Progress) -> dict[str, object]:
-    """Has every table checked, each page of it. Fails, naming those that are not whole."""
-    wrong, done = [], 0
-    with server(_CHECK_S) as connection:
-        tables = connection.query(_TABLES)
-        for table in tables:
-            where = f"{name(table['db'])}.{name(table['tab'])}"
-            said = connection.query(f"check table {where} extended")
-            for line in said:
-                if line["Msg_type"] not in _FINE or (line["Msg_type"] == "status" and line["Msg_text"] != "OK"):
-                    wrong.append(f"{table['db']}.{table['tab']}: {line['Msg_text'][:200]}")
-            done += 1
-            progress({"checked": done, "of": len(tables)})
-    if wrong:
-        raise AgentError("tables are not whole: " + "; ".join(wrong[:5]), "restore another backup")
-    size = sum(int(table["size"]) for table in tables)
-    return {"databases": len({table["db"] for table in tables}), "tables": len(tables), "bytes": size}
+def _snapshot(connection: Connection) -> str:
+    """The server says where in its log the snapshot is, and which transaction is the last one there."""
+    connection.query("start transaction with consistent snapshot")
+    shown = {r["Variable_name"]: r["Value"] for r in connection.query("show status like 'binlog_snapshot_%'")}
+    at = quoted(shown["Binlog_snapshot_file"]), int(shown["Binlog_snapshot_position"])
+    return connection.query(f"select binlog_gtid_pos({at[0]}, {at[1]}) as pos")[0]["pos"]
 
 
-def count(args: Args, progress: Progress) -> dict[str, object]:
-    """``rows`` of each table, all as of the transaction ``point``, which the log says to the number.
-
-    It counts for so many ``seconds``, and then leaves the rest out. ``exact``: all are as of then: tables that know no
-    transactions are not.
-    """
-    deadline = time.monotonic() + number(args, "seconds", 10)
-    rows: dict[str, int] = {}
-    with server(_CHECK_S) as connection:
-        tables = connection.query(_TABLES)
-        connection.query("start transaction with consistent snapshot")
-        shown = {r["Variable_name"]: r["Value"] for r in connection.query("show status like 'binlog_snapshot_%'")}
-        at = quoted(shown["Binlog_snapshot_file"]), int(shown["Binlog_snapshot_position"])
-        point = connection.query(f"select binlog_gtid_pos({at[0]}, {at[1]}) as pos")[0]["pos"]
-        for table in tables:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                break
-            where = f"{name(table['db'])}.{name(table['tab'])}"
-            statement = f"set statement max_statement_time = {left:.3f} for select count(*) as n from {where}"  # noqa: S608
-            try:
-                rows[f"{table['db']}.{table['tab']}"] = int(connection.query(statement)[0]["n"])
-            except ServerRefused as error:
-                if error.number == _TOOK_TOO_LONG:
-                    break
-                continue  # it was changed or dropped since
-            progress({"counted": len(rows), "of": len(tables)})
-        connection.query("rollback")
-    exact = all(table["engine"] == "InnoDB" for table in tables)
-    return {"point": point, "exact": exact, "rows": rows}
-
-
-def recount(args: Args, _progress: Progress) -> dict[str, object]:
-    """``rows`` of the ``tables`` that are there, ``database.table`` each."""
-    wanted = set(texts(args, "tables"))
-    rows = {}
-    with server(_CHECK_S) as connection:
-        for table in connection.query(_TABLES):
-            if (called := f"{table['db']}.{table['tab']}") in wanted:
-                where = f"{name(table['db'])}.{name(table['tab'])}"
-                rows[called] = int(connection.query(f"select count(*) as n from {where}")[0]["n"])  # noqa: S608
-    return {"rows": rows}
-
-
-VERBS = {
-    "mariadb-verify": Verb(verify, mutates=False),
-    "mariadb-count": Verb(count, mutates=False),
-    "mariadb-recount": Verb(recount, mutates=False),
-}
+VERBS = Checks(
+    server=server,
+    snapshot=_snapshot,
+    within="set statement max_statement_time = {seconds} for select count(*) as n from {table}",
+    took_too_long=1969,
+).verbs("mariadb")

@@ -1,7 +1,7 @@
-"""Makes one backup of MariaDB on this node: ``python3 -I mariadb_copy.py CONFIGURATION NAME KIND``.
+"""Makes one backup on this node, of any server of the family: ``python3 -I mariadb_copy.py CONFIGURATION NAME KIND``.
 
-mariadb-backup's stream is compressed, summed, encrypted and stored as it comes; nothing of it touches the disk. What it
-is stands in a manifest that is written last: without one there is no backup.
+The tool's copy is compressed, summed, encrypted and stored as it comes. What it is stands in a manifest that is written
+last: without one there is no backup.
 """
 
 from __future__ import annotations
@@ -14,15 +14,17 @@ import secrets
 import shutil
 import subprocess
 import sys
+import threading
 import time
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 FULL, INCREMENTAL = "full", "incremental"
 DATA, MANIFEST = "data.xbstream.zst", "manifest.json"
+"""The former is called otherwise where the manifest says so."""
 _TELL_EVERY_S = 1.0
-_GTID = re.compile(r"GTID of the last change '([^']*)'")
 _KNOWN_MARGIN = 1.2
 """So much more than the data its copy may take: the log of what changes meanwhile is in it."""
 
@@ -42,41 +44,41 @@ def manifests(store: Any, told: dict[str, Any]) -> list[dict[str, Any]]:
     return sorted(found, key=lambda one: (one["ended"], one["id"]))
 
 
-def ends_behind(one: dict[str, Any]) -> int:
-    """The last transaction that is in a backup, by its manifest."""
-    from ccx_agent.mariadb_log import number
-
-    return number(one["gtid"], one.get("domain"))
+def data_of(one: dict[str, Any]) -> str:
+    """Where in the store its copy is, below the folder of all."""
+    return f"{one['id']}/{one.get('data', DATA)}"
 
 
 def make(told: dict[str, Any], name: str, kind: str, told_far: Path) -> dict[str, Any]:
     """The manifest of the backup ``name``, made now or found. ``told_far``: the file that says how far it is."""
+    from ccx_agent.copying import tool_here
     from ccx_agent.mariadb_store import Store
 
-    store = Store(told)
+    store, tool = Store(told), tool_here(told)
     known = manifests(store, told)
     if (made := next((one for one in known if one["name"] == name), None)) is not None:
         return made
-    _tidy(store, told, known)
     data = Path(told["data"])
     lineage, size = _lineage(data), _size(data)
     newest = known[-1] if known else None
     # A page's place in the redo log means something on the server that wrote it, and on no copy of it.
-    parent = newest if kind == INCREMENTAL and newest is not None and newest["lineage"] == lineage else None
+    goes_on = newest is not None and newest["lineage"] == lineage and newest.get("tool", tool.name) == tool.name
+    parent = newest if kind == INCREMENTAL and tool.increments and goes_on else None
     began = time.time()
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(began))
     one = {
         "id": f"{stamp}-{INCREMENTAL if parent else FULL}", "name": name, "kind": INCREMENTAL if parent else FULL,
         "parent": parent["id"] if parent else None, "started": began, "size": size, "lineage": lineage,
-        "node": told["label"], "domain": told.get("domain"),
+        "node": told["label"], "domain": told.get("domain"), "speech": told.get("speech", "mariadb"),
+        "tool": tool.name, "data": tool.data,
     }  # fmt: skip
     work = Path(told["work"]) / f"copy-{name}"
-    shutil.rmtree(work, ignore_errors=True)
+    tool.forget(told, work)
     work.mkdir(mode=0o700, parents=True)
     try:
-        with _apart(told):
-            digest, stored = _stream(store, told, one, parent, work, told_far)
-        one |= {"sha256": digest, "stored": stored, **_notes(work)}
+        with _apart(told), _tidying(store, told, {one["id"], *(made["id"] for made in known)}):
+            digest, stored = _stream(store, tool, told, one, parent, work, told_far)
+        one |= {"sha256": digest, "stored": stored, **tool.notes(work)}
     finally:
         shutil.rmtree(work, ignore_errors=True)
     one["ended"] = time.time()
@@ -85,22 +87,28 @@ def make(told: dict[str, Any], name: str, kind: str, told_far: Path) -> dict[str
 
 
 def _stream(
-    store: Any, told: dict[str, Any], one: dict[str, Any], parent: dict[str, Any] | None, work: Path, told_far: Path
-) -> tuple[str, int]:
+    store: Any, tool: Any, told: dict[str, Any], one: dict[str, Any], parent: dict[str, Any] | None, work: Path,
+    told_far: Path,
+) -> tuple[str, int]:  # fmt: skip
     """Digest and length of what was stored, before it was encrypted."""
     from ccx_agent import notes
-    from ccx_agent.mariadb_store import end, finish, pour
+    from ccx_agent.mariadb_store import WIDE, end, finish, pour
 
-    command = [
-        "mariadb-backup", f"--defaults-file={told['server']}", "--backup", "--stream=xbstream", "--user=mysql",
-        f"--socket={told['socket']}", f"--target-dir={work}/target", f"--extra-lsndir={work}",
-        *([f"--incremental-lsn={parent['to_lsn']}"] if parent else []),
-    ]  # fmt: skip
+    size, total = one["size"], one["size"] * tool.passes
+
+    def tell(done: int) -> None:
+        notes.write(told_far, {"done": min(done, total), "total": total})
+
+    tool.begin(told, size, work, lambda done: tell(min(done, size)))
     digest, stored, at = hashlib.sha256(), 0, 0.0
-    upload = store.upload(f"{folder(told)}/{one['id']}/{DATA}", int(one["size"] * _KNOWN_MARGIN))
+    upload = store.upload(f"{folder(told)}/{data_of(one)}", int(size * _KNOWN_MARGIN))
     with (work / "said").open("wb") as said:
-        copying = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=said, cwd="/")
-    packing = subprocess.Popen(["zstd", "-q", "-1", "-T2", "-c"], stdin=copying.stdout, stdout=subprocess.PIPE, cwd="/")
+        copying = subprocess.Popen(
+            tool.command(told, parent, work), stdout=subprocess.PIPE, stderr=said, cwd="/", pipesize=WIDE
+        )
+    packing = subprocess.Popen(
+        ["zstd", "-q", "-1", "-T2", "-c"], stdin=copying.stdout, stdout=subprocess.PIPE, cwd="/", pipesize=WIDE
+    )
     assert copying.stdout is not None
     assert packing.stdout is not None
     copying.stdout.close()
@@ -111,7 +119,7 @@ def _stream(
         stored += len(piece)
         if time.monotonic() - at > _TELL_EVERY_S:
             at = time.monotonic()
-            notes.write(told_far, {"done": min(_read_by(copying.pid), one["size"]), "total": one["size"]})
+            tell(total - size + min(_read_by(copying.pid), size))
 
     whole = False
     try:
@@ -119,7 +127,7 @@ def _stream(
             taken = pour(packing.stdout, upload, each)
         whole = taken and packing.wait() == 0 and copying.wait() == 0
         if taken and not whole:
-            raise NoBackup(_last(work / "said"))
+            raise NoBackup(_last(work / "said") or f"{tool.name} failed without a word")
     finally:
         if not whole:
             copying.kill()
@@ -128,7 +136,7 @@ def _stream(
         copying.wait()
         packing.wait()
     finish(upload)
-    notes.write(told_far, {"done": one["size"], "total": one["size"]})
+    tell(total)
     return digest.hexdigest(), stored
 
 
@@ -139,11 +147,22 @@ def _apart(told: dict[str, Any]) -> AbstractContextManager[None]:
     return apart(told["socket"], Path(told["apart"])) if told.get("apart") else nullcontext()
 
 
-def _tidy(store: Any, told: dict[str, Any], known: list[dict[str, Any]]) -> None:
-    """Removes what a backup left behind that was never finished. No other one runs: they take turns."""
-    complete = {one["id"] for one in known}
-    there = store.names(folder(told))
-    store.delete(folder(told), [name for name in there if name.split("/", 1)[0] not in complete])
+@contextmanager
+def _tidying(store: Any, told: dict[str, Any], kept: set[str]) -> Iterator[None]:
+    """Meanwhile removes what a backup left behind that was never finished. No other one runs: they take turns."""
+    from ccx_agent.mariadb_store import StoreFailed
+
+    def tidy() -> None:
+        with suppress(StoreFailed):  # the next one removes it
+            there = store.names(folder(told))
+            store.delete(folder(told), [name for name in there if name.split("/", 1)[0] not in kept])
+
+    beside = threading.Thread(target=tidy)
+    beside.start()
+    try:
+        yield
+    finally:
+        beside.join()
 
 
 def _lineage(data: Path) -> str:
@@ -164,24 +183,6 @@ def _size(data: Path) -> int:
     return size
 
 
-def _notes(work: Path) -> dict[str, Any]:
-    """Where in the redo log and in the history the copy ends, by mariadb-backup's own notes."""
-    points = dict(
-        line.split(" = ", 1) for line in _either(work, "checkpoints").read_text().splitlines() if " = " in line
-    )
-    about = _either(work, "info").read_text()
-    found = _GTID.search(about)
-    version = re.search(r"^server_version = (.+)$", about, re.MULTILINE)
-    return {
-        "from_lsn": points["from_lsn"], "to_lsn": points["to_lsn"], "gtid": found[1] if found else "",
-        "version": version[1] if version else "",
-    }  # fmt: skip
-
-
-def _either(work: Path, what: str) -> Path:
-    return next(path for path in (work / f"mariadb_backup_{what}", work / f"xtrabackup_{what}") if path.exists())
-
-
 def _read_by(process: int) -> int:
     try:
         found = re.search(r"rchar: (\d+)", Path(f"/proc/{process}/io").read_text())
@@ -193,17 +194,18 @@ def _read_by(process: int) -> int:
 def _last(said: Path) -> str:
     lines = [line for line in said.read_text(errors="replace").splitlines() if line.strip()]
     blamed = [line for line in lines if "rror" in line or "failed" in line]
-    return (blamed or lines or ["mariadb-backup failed without a word"])[-1][-500:]
+    return (blamed or lines or [""])[-1][-500:]
 
 
 def main(path: str, name: str, kind: str) -> int:
+    from ccx_agent.copying import NoCopy
     from ccx_agent.mariadb_store import StoreFailed
     from ccx_agent.mysql_wire import ServerRefused, ServerSilent
 
     told = json.loads(Path(path).read_text())
     try:
         made = make(told, name, kind, Path(told["work"]) / f"far-{name}")
-    except (NoBackup, StoreFailed, ServerRefused, ServerSilent) as error:
+    except (NoBackup, NoCopy, StoreFailed, ServerRefused, ServerSilent) as error:
         print(f"ERROR: {error}", file=sys.stderr)
         return 1
     (Path(told["work"]) / f"made-{name}").write_text(json.dumps(made))

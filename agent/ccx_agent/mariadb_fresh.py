@@ -1,4 +1,7 @@
-"""Where a MariaDB server's first data come from: nothing, another cluster's backup, or a server that runs."""
+"""Where a server's first data come from: nothing, another cluster's backup, or a server that runs.
+
+What is said here of backups holds for MySQL and Percona Server too; the rest is MariaDB's.
+"""
 
 from __future__ import annotations
 
@@ -36,13 +39,16 @@ def origin() -> dict[str, Any]:
 def make(fresh: Path) -> None:
     """The data of a new cluster's first node, in ``fresh``, which is not there yet."""
     if found := origin():
-        _restore(found, fresh)
+        restored(found, fresh)
     else:
         _initialise(fresh)
 
 
-def _restore(told: dict[str, Any], fresh: Path) -> None:
-    """Once: what did not come up would not come up the next time either. It says how far it is, and why it failed."""
+def restored(told: dict[str, Any], fresh: Path) -> None:
+    """Out of a backup. Once: what did not come up would not come up the next time either.
+
+    It says how far it is, and why it failed.
+    """
     from ccx_agent import notes
     from ccx_agent.mariadb_restore import restore
 

@@ -14,11 +14,13 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .backed import Log
 
 _STARTS_S, _ENDS_S = 120.0, 600.0
 _SAID = 500
-_PACKET = "1G"
 
 Tell = Callable[[str, int], None]
 """What is being done, and how many bytes of it are."""
@@ -34,6 +36,7 @@ def restore(told: dict[str, Any], fresh: Path, tell: Tell) -> str:
     ``told``: the store, ``logs`` (which names follow each other in it), ``backup``, and how far: ``to`` (seconds since
     1970), ``through`` or ``before`` (a transaction), ``at_once``, or none of them: as far as the log goes.
     """
+    from ccx_agent.backed import log_of
     from ccx_agent.mariadb_copy import manifests
     from ccx_agent.mariadb_store import Store
 
@@ -42,10 +45,12 @@ def restore(told: dict[str, Any], fresh: Path, tell: Tell) -> str:
     chain = _chain(known, told["backup"])
     _check_version(chain[-1], told["mariadbd"])
     _unpack_all(store, told, chain, fresh, tell)
-    after, domain = chain[-1]["gtid"], chain[-1].get("domain")
+    # The log is read as it was written, whatever is told of this node's.
+    after, log = chain[-1]["gtid"], log_of(chain[-1])
     with _Server(told, fresh) as server:
-        last = after if told.get("at_once") else _replay(store, told, after, domain, server, tell)
-        server.state(last)
+        server.agree(after)
+        last = after if told.get("at_once") else _replay(store, told, after, log, server, tell)
+        server.settle(last)
     return last
 
 
@@ -79,32 +84,44 @@ def _version(words: str) -> tuple[int, ...]:
 
 
 def _unpack_all(store: Any, told: dict[str, Any], chain: list[dict[str, Any]], fresh: Path, tell: Tell) -> None:
+    from ccx_agent.copying import tool_of
+
     done = 0
     for one in chain:
+        tool = tool_of(one)
         into = fresh if one is chain[0] else fresh.with_name(fresh.name + ".increment")
         shutil.rmtree(into, ignore_errors=True)
         into.mkdir(mode=0o700)
-        done = _unpack(store, told, one, into, done, tell)
-        increment = [] if into == fresh else [f"--incremental-dir={into}"]
-        _run(["mariadb-backup", "--prepare", f"--target-dir={fresh}", *increment], f"preparing {one['id']}")
-        if increment:
-            shutil.rmtree(into)
+        unpacks, increment = tool.unpack(into), into if into != fresh else None
+        prepares = tool.prepare(fresh, increment, last=one is chain[-1])
+        for program in (unpacks, prepares):
+            if program and shutil.which(program[0]) is None:
+                raise NoRestore(f"the backup {one['id']} was made by {tool.name}, and this node has no {program[0]}")
+        done = _unpack(store, told, one, unpacks, done, tell)
+        if prepares:
+            _run(prepares, f"preparing {one['id']}")
+        if increment is not None:
+            shutil.rmtree(increment)
 
 
-def _unpack(store: Any, told: dict[str, Any], one: dict[str, Any], into: Path, done: int, tell: Tell) -> int:
-    from ccx_agent.mariadb_copy import DATA
-    from ccx_agent.mariadb_store import Damaged, finish
+def _unpack(
+    store: Any, told: dict[str, Any], one: dict[str, Any], unpacks: list[str], done: int, tell: Tell
+) -> int:  # fmt: skip
+    from ccx_agent.mariadb_copy import data_of
+    from ccx_agent.mariadb_store import WIDE, Damaged, finish
 
     digest, at = hashlib.sha256(), 0.0
-    download = store.download(f"backup/{told['logs'][0]}/{one['id']}/{DATA}")
-    opening = subprocess.Popen(["zstd", "-q", "-d", "-c"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/")
-    unpacking = subprocess.Popen(["mbstream", "-x", "-C", str(into)], stdin=opening.stdout, cwd="/")
+    download = store.download(f"backup/{told['logs'][0]}/{data_of(one)}")
+    opening = subprocess.Popen(
+        ["zstd", "-q", "-d", "-c"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/", pipesize=WIDE
+    )
+    unpacking = subprocess.Popen(unpacks, stdin=opening.stdout, cwd="/")
     assert download.stdout is not None
     assert opening.stdin is not None
     assert opening.stdout is not None
     opening.stdout.close()
     try:
-        while piece := download.stdout.read(1 << 20):
+        while piece := download.stdout.read(WIDE):
             digest.update(piece)
             done += len(piece)
             opening.stdin.write(piece)
@@ -127,27 +144,28 @@ def _unpack(store: Any, told: dict[str, Any], one: dict[str, Any], into: Path, d
     return done
 
 
-def _replay(store: Any, told: dict[str, Any], after: str, domain: int | None, server: _Server, tell: Tell) -> str:
-    from ccx_agent.mariadb_log import gap, number, parse, route, transactions
+def _replay(store: Any, told: dict[str, Any], after: str, log: Log, server: _Server, tell: Tell) -> str:
+    from ccx_agent.log_parts import gap, parse, route
     from ccx_agent.mariadb_ship import plain
 
     parts = [
         part for branch, name in enumerate(told["logs"]) for key in store.names(f"archive/{name}")
         if (part := parse(plain(key), branch)) is not None
     ]  # fmt: skip
-    goal, before = _goal(told, domain), told.get("before", "")
-    deadline = int(told["to"]) if told.get("to") is not None else None
-    begin, last, done = number(after, domain), after, 0
-    if before and number(before, domain) <= begin:
+    through, before = told.get("through", ""), told.get("before", "")
+    goal = log.number(through) if through else log.place(before) if before else None
+    deadline = log.too_late(told["to"]) if told.get("to") is not None else None
+    begin, last, done = log.number(after), after, 0
+    if before and log.has(after, before):
         raise NoRestore(f"the backup ends with {after}: what was before {before} begins with an older one")
-    log = Path(told["work"]) / "replayed"
+    file, at = Path(told["work"]) / "replayed", begin
     for piece in route(parts, begin, goal):
-        _fetch(store, told, piece.part, log)
+        _fetch(store, told, piece.part, file)
         first, stop = None, None
-        for one in transactions(log, domain):
+        for one in log.transactions(file, piece.part.start):
             if one.number <= piece.after:
                 continue
-            if before and one.number == number(before, domain):
+            if before and (one.gtid == before or one.number == goal):
                 _check_same(one.gtid, before)
                 stop = one.offset
                 break
@@ -155,26 +173,21 @@ def _replay(store: Any, told: dict[str, Any], after: str, domain: int | None, se
                 stop = one.offset
                 break
             first = one.offset if first is None else first
-            last = one.gtid
+            last, at = one.gtid, one.number
         if first is not None:
             tell(f"replaying the log: {last}", done)
-            server.replay(log, first, stop)
-            done += log.stat().st_size
-        log.unlink()
-        if stop is not None and number(last, domain) < piece.to and (before or deadline is not None):
+            server.replay(file, first, stop)
+            done += file.stat().st_size
+        file.unlink()
+        if stop is not None and at < piece.to and (before or deadline is not None):
             return last
-    if goal is not None and number(last, domain) < goal:
+    if before and goal is None:
+        raise NoRestore(f"there is no transaction {before} in the log, which ends at {last}")
+    if goal is not None and at < goal:
         raise NoRestore(f"the log ends at {last}, before transaction {before or goal}")
     if goal is None and gap(parts, begin):
         raise NoRestore(f"the log has a gap behind {last}")
     return last
-
-
-def _goal(told: dict[str, Any], domain: int | None) -> int | None:
-    from ccx_agent.mariadb_log import number
-
-    wanted = told.get("through") or told.get("before")
-    return number(wanted, domain) if wanted else None
 
 
 def _check_same(found: str, wanted: str) -> None:
@@ -209,15 +222,15 @@ class _Server:
     """A server on the data, which nobody but us reaches."""
 
     def __init__(self, told: dict[str, Any], data: Path) -> None:
+        from ccx_agent.backed import backed
+
         self._told = told
         self._socket = f"{told['run']}/restore.sock"
         self._said = Path(told["work"]) / "restore.log"
+        self._backed = backed(told)
         self._command = [
             told["mariadbd"], f"--defaults-file={told['server']}", f"--datadir={data}", f"--socket={self._socket}",
-            f"--pid-file={told['run']}/restore.pid", "--skip-networking", "--read-only=0", "--skip-slave-start",
-            "--innodb-flush-log-at-trx-commit=0", "--sync-binlog=0", f"--max-allowed-packet={_PACKET}",
-            # A member's configuration would have it look for its group.
-            "--loose-wsrep-on=OFF", "--loose-wsrep-provider=none",
+            f"--pid-file={told['run']}/restore.pid", *self._backed.stands_alone,
         ]  # fmt: skip
 
     def __enter__(self) -> _Server:
@@ -255,14 +268,13 @@ class _Server:
 
     def replay(self, log: Path, first: int, stop: int | None) -> None:
         """From one place of the file to another. Positions, not transactions: so nothing is left to be understood."""
-        read = ["mariadb-binlog", "--no-defaults", f"--start-position={first}"]
+        read = [*self._backed.reads_log, f"--start-position={first}"]
         reading = subprocess.Popen(
             [*read, *([f"--stop-position={stop}"] if stop is not None else []), str(log)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/",
         )  # fmt: skip
         done = subprocess.run(
-            ["mariadb", "--no-defaults", f"--socket={self._socket}", "--user=mysql", "--binary-mode",
-             f"--max-allowed-packet={_PACKET}", "--init-command=set session sql_log_bin = 0"],
+            [*self._backed.takes_log, f"--socket={self._socket}"],
             stdin=reading.stdout, capture_output=True, check=False, cwd="/",
         )  # fmt: skip
         assert reading.stdout is not None
@@ -273,17 +285,16 @@ class _Server:
             words = (done.stderr or said).decode(errors="replace").strip()[-_SAID:]
             raise NoRestore(f"the log can't be replayed: {words}")
 
-    def state(self, gtid: str) -> None:
-        """Says in the history where it is, so that it goes on from there; forgets the other cluster's replicas."""
-        from ccx_agent.mysql_wire import quoted
+    def agree(self, gtid: str) -> None:
+        """The copy goes up to there."""
+        from ccx_agent.mysql_wire import Connection
 
-        who = quoted(self._told["replication_user"])
-        statements = ["set session sql_log_bin = 0", f"drop user if exists {who}@'%'"]
-        if gtid:
-            where = quoted(gtid)
-            statements += ["reset master", f"set global gtid_binlog_state = {where}",
-                           f"set global gtid_slave_pos = {where}"]  # fmt: skip
-        self._ask(statements)
+        with Connection(self._socket, "mysql", _STARTS_S) as connection:
+            self._backed.agrees(connection.query, gtid)
+
+    def settle(self, gtid: str) -> None:
+        """It is restored up to there, and goes on from there."""
+        self._ask(self._backed.settles(self._told, gtid))
 
     def _ask(self, statements: list[str]) -> None:
         from ccx_agent.mysql_wire import Connection

@@ -1,5 +1,7 @@
 """Sends the binary log to the store: ``python3 -I mariadb_ship.py CONFIGURATION``, one on each node, all the time.
 
+Of MariaDB, and of MySQL and Percona Server.
+
 On the primary a file of the log ends at least every 45 seconds in which something was written, and is stored whole;
 so what the store has never breaks off in the middle of something. On a replica it waits for its turn. It also removes
 from the node what the store has, once that is much: the server can't, as it does not know what is stored.
@@ -30,8 +32,6 @@ _FEW = 8
 """Files that wait are no reason for a full volume: then something else fills it, and giving them up helps nobody."""
 _TURN_S, _AGAIN_S = 0.5, 5.0
 _LOOK_S, _CHANGE_S = 5.0, 60.0
-_SEMI_SYNC = """show global status where variable_name in
- ('Rpl_semi_sync_master_wait_sessions', 'Rpl_semi_sync_master_yes_tx')"""
 _PATIENCE_S = 5.0
 """Seconds for which a replica may let writes wait before that is worth a word."""
 _ASK_S = 60.0
@@ -42,6 +42,7 @@ class Shipper:
     """``term`` says which term this node leads in, and behind which transaction that began."""
 
     def __init__(self, told: dict[str, Any], term: Callable[[], tuple[int, int]]) -> None:
+        from ccx_agent.backed import backed, log_of
         from ccx_agent.mariadb_store import Store
 
         self.store = Store(told)
@@ -52,7 +53,10 @@ class Shipper:
         self._work = Path(told["work"])
         self._ask_term = term
         self._server: Any = None
-        self._domain: int | None = told.get("domain")
+        self._backed = backed(told)
+        self._before = told.get("before", "")
+        """What was before the server's log, by its own word."""
+        self._log = log_of(told, self._before)
         self._heads: dict[str, int | None] = {}
         """The last transaction before each file of the log; None while that is not known, and nothing is in it."""
         self._acknowledged = ""
@@ -73,11 +77,14 @@ class Shipper:
 
     def turn(self) -> None:
         """One look at the server, and what follows from it."""
-        from ccx_agent.mariadb_log import in_store
+        from ccx_agent.backed import log_of
+        from ccx_agent.log_parts import in_store
 
-        state = self._ask("select @@read_only as ro, @@gtid_binlog_pos as pos")[0]
+        state = self._ask(self._backed.looks)[0]
+        self._before = "".join(state.get("before", "").split())
+        self._log = log_of(self._told, self._before)
         if state["ro"] in ("0", "OFF"):
-            self._lead(self._number(state["pos"]))
+            self._lead(self._log.number(state["pos"]))
             return
         self.ships, self._waits, self._waiting = False, None, 0
         if time.monotonic() - self._asked > _ASK_S:
@@ -118,25 +125,25 @@ class Shipper:
 
         They hold the log then: who wants to end a file of it waits with them, and is never answered.
         """
-        shown = {row["Variable_name"].lower(): row["Value"] for row in self._ask(_SEMI_SYNC)}
-        waiting, acknowledged = shown["rpl_semi_sync_master_wait_sessions"], shown["rpl_semi_sync_master_yes_tx"]
+        names = self._backed.waits, self._backed.acknowledged
+        asked = self._ask("show global status where variable_name in ('{}', '{}')".format(*names))
+        shown = {row["Variable_name"].lower(): row["Value"] for row in asked}
+        waiting, acknowledged = (shown[name.lower()] for name in names)
         held, self._acknowledged = waiting != "0" and self._acknowledged in ("", acknowledged), acknowledged
         self._held_since = (self._held_since or time.monotonic()) if held else None
         return max(1.0, time.monotonic() - self._held_since) if self._held_since else 0.0
 
     def rest(self) -> None:
         """Stores what the store lacks of a server that has ended: so nothing that it acknowledged is here alone."""
-        from ccx_agent.mariadb_log import ends_with
-
         self._begin()
         known = self._known(self._files())
-        ends = [*(begins for _, begins in known[1:]), *(ends_with(file, self._domain) for file, _ in known[-1:])]
+        ends = [*(begins for _, begins in known[1:]), *(self._log.ends_with(file) for file, _ in known[-1:])]
         for (file, begins), end in zip(known, ends, strict=True):
             self._put(file, begins, end)
 
     def _begin(self) -> None:
         """Another term: what the store has of the ones before counts as far as this one goes on from there."""
-        from ccx_agent.mariadb_log import in_store
+        from ccx_agent.log_parts import in_store
 
         self._term, self._behind = self._ask_term()
         parts = self._parts()
@@ -149,7 +156,7 @@ class Shipper:
 
         The first of a term has its beginning, even where nothing follows: it ends the term before.
         """
-        from ccx_agent.mariadb_log import Part
+        from ccx_agent.log_parts import Part
         from ccx_agent.mariadb_store import end, finish, pour
 
         marks = not self._marked and begins <= self._behind <= ends
@@ -178,7 +185,7 @@ class Shipper:
 
     def _parts(self) -> list[Any]:
         """What the store has."""
-        from ccx_agent.mariadb_log import parse
+        from ccx_agent.log_parts import parse
 
         found = [part for name in self.store.names(_folder(self._told)) if (part := parse(plain(name))) is not None]
         self._asked = time.monotonic()
@@ -203,12 +210,12 @@ class Shipper:
         return [(file, head) for file in files if (head := self._heads[file.name]) is not None]
 
     def _head(self, file: Path) -> int | None:
-        from ccx_agent.mariadb_log import Unreadable, head
+        from ccx_agent.binlog import Unreadable
 
         known = self._heads.get(file.name)
         if known is None:
             with suppress(Unreadable):  # its beginning is just being written
-                known = self._heads[file.name] = head(file, self._domain)
+                known = self._heads[file.name] = self._log.head(file)
         return known
 
     def _purge(self, files: list[Path]) -> None:
@@ -242,11 +249,6 @@ class Shipper:
         with (self._work / "given-up").open("a") as noted:
             noted.write(f"{time.strftime('%Y-%m-%dT%H:%M:%S+00:00', time.gmtime())} {file.name}\n")
 
-    def _number(self, position: str) -> int:
-        from ccx_agent.mariadb_log import number
-
-        return number(position, self._domain)
-
     def _wanted(self) -> int:
         """Up to which transaction somebody wants it stored now."""
         from ccx_agent import notes
@@ -276,7 +278,7 @@ class Shipper:
         shown = {
             "oldest": max(0.0, time.time() - self._waits) if self._waits else 0.0, "newest": self._newest,
             "waiting": self._waiting, "stored": self.stored, "ships": self.ships, "err": err,
-            "at": time.time(), "term": self._term, "behind": self._behind,
+            "at": time.time(), "term": self._term, "behind": self._behind, "before": self._before,
         }  # fmt: skip
         notes.write(self._work / "shipped", shown)
 
@@ -315,7 +317,7 @@ def keepers_word(told: dict[str, Any]) -> Callable[[], tuple[int, int]]:
 
 
 def main(path: str) -> None:
-    from ccx_agent.mariadb_log import Unreadable
+    from ccx_agent.binlog import Unreadable
     from ccx_agent.mariadb_store import StoreFailed
     from ccx_agent.mysql_wire import ServerRefused, ServerSilent
 

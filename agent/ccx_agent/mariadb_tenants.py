@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from .errors import AgentError
-from .mysql_tenants import SYSTEM as SYSTEM
 from .mysql_tenants import Tenants
 from .mysql_wire import Connection, ServerRefused, ServerSilent, quoted
 

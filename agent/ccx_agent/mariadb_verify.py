@@ -21,8 +21,9 @@ def verify(told: dict[str, Any], backup: str | None, told_far: Path) -> dict[str
 
     With a ``backup``, that one and those that it builds on; else everything, and the log.
     """
-    from ccx_agent.mariadb_copy import DATA, ends_behind, folder, manifests
-    from ccx_agent.mariadb_log import gap, route
+    from ccx_agent.copying import ends_behind
+    from ccx_agent.log_parts import gap, route
+    from ccx_agent.mariadb_copy import data_of, folder, manifests
     from ccx_agent.mariadb_store import Store
 
     store = Store(told)
@@ -32,7 +33,7 @@ def verify(told: dict[str, Any], backup: str | None, told_far: Path) -> dict[str
     far = _Far(told_far, sum(one["stored"] for one in wanted))
     damaged: dict[str, str] = {}
     for one in wanted:
-        name = f"{one['id']}/{DATA}"
+        name = data_of(one)
         why = "is missing"
         if name in there:
             why = _wrong(store, f"{folder(told)}/{name}", one["sha256"], far)
@@ -70,7 +71,7 @@ def _ancestry(known: list[dict[str, Any]], backup: str) -> list[dict[str, Any]]:
 
 
 def _parts(store: Any, told: dict[str, Any]) -> list[Any]:
-    from ccx_agent.mariadb_log import parse
+    from ccx_agent.log_parts import parse
     from ccx_agent.mariadb_ship import plain
 
     named = (parse(plain(name)) for name in store.names(f"archive/{told['archive']}"))

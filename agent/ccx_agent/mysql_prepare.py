@@ -1,4 +1,5 @@
-"""Before MySQL starts: its data is made, or cloned from the leader: ``python3 -I mysql_prepare.py CONFIGURATION``.
+"""Before MySQL starts: its data is made, restored, or cloned from the leader, by
+``python3 -I mysql_prepare.py CONFIGURATION``.
 
 Data that is there is left alone, unless the keeper marked it as given up. The leader's server sends the copy itself, to
 a server of the moment here (CLONE INSTANCE): no tool for physical backups takes part in it.
@@ -17,13 +18,12 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-_COMES_UP_S = 120.0
-_ENDS_S = 30.0
 _CLONED_S = 24 * 3600.0
 _TELL_EVERY_S = 0.5
 
 
 def main(path: str) -> int:
+    from ccx_agent.mariadb_fresh import origin, restored
     from ccx_agent.mysql_seed import give_up
 
     told = json.loads(Path(path).read_text())
@@ -31,9 +31,12 @@ def main(path: str) -> int:
     if data.exists() and not given_up.exists():
         return 0
     shutil.rmtree(fresh, ignore_errors=True)
-    if given_up.exists() or told["joining"]:
+    backup = origin()
+    if given_up.exists() or told["joining"] or not backup.get("first", True):
         _clone(told, fresh)
         give_up(told, ["mysqlbinlog", "--verbose", *_only_errant(given_up)])
+    elif backup:
+        restored({**backup, "replication": told["replication"]}, fresh)
     else:
         _initialise(told, fresh)
     fresh.rename(data)
@@ -71,15 +74,13 @@ def _initialise(told: dict[str, Any], fresh: Path) -> None:
 
 
 def _first_users(replicas: dict[str, str]) -> Iterator[str]:
-    from ccx_agent.mysql_wire import quoted
+    from ccx_agent.backed import admit
 
     yield "create user mysql@localhost"
     yield "grant all on *.* to mysql@localhost with grant option"
     # A server that makes its data loads no plugins, and would not take the name of one.
     yield "update mysql.user set plugin = 'auth_socket', authentication_string = '' where user in ('root', 'mysql')"
-    who = f"{quoted(replicas['user'])}@'%'"
-    yield f"create user {who} identified with caching_sha2_password by {quoted(replicas['password'])} require x509"
-    yield f"grant replication slave, backup_admin on *.* to {who}"
+    yield from admit(replicas)
 
 
 def _clone(told: dict[str, Any], fresh: Path) -> None:
@@ -89,7 +90,7 @@ def _clone(told: dict[str, Any], fresh: Path) -> None:
 
     label, address = leader(told)
     user = told["replication"]
-    with _momentary(told) as connection:
+    with _receiver(told) as connection:
         connection.query(f"set global clone_valid_donor_list = {quoted(f'{address}:3306')}")
         for name, file in (("ca", "ca"), ("cert", "certificate"), ("key", "key")):
             connection.query(f"set global clone_ssl_{name} = {quoted(told['tls'][file])}")
@@ -105,43 +106,22 @@ def _clone(told: dict[str, Any], fresh: Path) -> None:
 
 
 @contextmanager
-def _momentary(told: dict[str, Any]) -> Iterator[Any]:
+def _receiver(told: dict[str, Any]) -> Iterator[Any]:
     """A connection to a server without data, that nobody else can reach, with the plugins of the real one."""
-    from ccx_agent.mysql_wire import Connection, ServerSilent
+    from ccx_agent.mysql_momentary import NotServing, momentary
 
-    empty, socket = _empty(told), Path(told["socket"]).with_name("momentary.sock")
+    empty = _empty(told)
     if not empty.exists():  # one that an earlier try made is as good
         making = empty.with_suffix(".making")
         shutil.rmtree(making, ignore_errors=True)
         _initialise(told, making)
         making.rename(empty)
-    command = [
-        told["server"], f"--defaults-file={told['server_file']}", f"--datadir={empty}", f"--socket={socket}",
-        f"--pid-file={socket.with_suffix('.pid')}", "--skip-networking", "--skip-log-bin", "--super-read-only=OFF",
-        "--read-only=OFF",
-        "--innodb-buffer-pool-size=32M", "--innodb-redo-log-capacity=64M", "--innodb-doublewrite=OFF",
-    ]  # fmt: skip
-    server = subprocess.Popen(command, cwd="/")
     try:
-        until = time.monotonic() + _COMES_UP_S
-        while True:
-            try:
-                connection = Connection(str(socket), "mysql", _COMES_UP_S)
-                break
-            except ServerSilent:
-                if server.poll() is not None or time.monotonic() > until:
-                    empty.rename(empty.with_suffix(".making"))  # the next try begins with a new one
-                    raise SystemExit("the server that is to receive the copy does not come up") from None
-                time.sleep(_TELL_EVERY_S / 5)
-        with connection:
+        with momentary(told, empty, Path(told["socket"]).with_name("momentary.sock")) as connection:
             yield connection
-    finally:
-        server.terminate()
-        try:
-            server.wait(_ENDS_S)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+    except NotServing as why:
+        empty.rename(empty.with_suffix(".making"))  # the next try begins with a new one
+        raise SystemExit(f"the server that is to receive the copy does not come up: {why}") from None
 
 
 def _empty(told: dict[str, Any]) -> Path:

@@ -1,4 +1,4 @@
-"""What MariaDB's backups have to do in every topology. A test module subclasses :class:`MariaDbBackups`."""
+"""What backups of MariaDB and MySQL have to do in every topology. A test module subclasses :class:`MariaDbBackups`."""
 
 from __future__ import annotations
 
@@ -59,12 +59,33 @@ async def backed_up(store: Store, kind: str) -> dict[str, Any]:
 
 
 class MariaDbBackups:
+    vendor: ClassVar[str] = "mariadb"
     topology: ClassVar[str]
+    tool: ClassVar[str] = "mariadb-backup"
+    increments: ClassVar[bool] = True
+    """Whether an incremental backup is one, and not a full one by itself."""
+    position: ClassVar[str] = "select @@gtid_binlog_pos"
+    """Asks up to where the history goes."""
     several: ClassVar[int] = 1
     """How many nodes the datastore has whose backups are restored to a time."""
 
     async def _create(self, tenant: Tenant, name: str, nodes: int) -> Store:
-        return await tenant.create(name, nodes, vendor="mariadb", topology=self.topology)
+        return await tenant.create(name, nodes, vendor=self.vendor, topology=self.topology)
+
+    @staticmethod
+    def numbers(first: int, last: int) -> str:
+        return f"select seq as n from seq_{first}_to_{last}"
+
+    @staticmethod
+    def following(position: str) -> str:
+        """The next transaction by the same server."""
+        domain, server, number = position.split("-")
+        return f"{domain}-{server}-{int(number) + 1}"
+
+    @staticmethod
+    def goes_on(position: str, before: str) -> bool:
+        """Whether a restored one's history goes on from that one."""
+        return position.split("-")[0] == before.split("-")[0]
 
     async def test_a_datastore_comes_back_as_of_a_time_and_as_of_just_before_a_transaction(
         self, tenant: Tenant
@@ -72,23 +93,23 @@ class MariaDbBackups:
         store = await self._create(tenant, "shop", self.several)
         node = await writable(store)
         await ask(node, "create table kept (n int primary key)")
-        await ask(node, "insert into kept select seq from seq_1_to_1000")
+        await ask(node, f"insert into kept {self.numbers(1, 1000)}")
         full = await backed_up(store, "full")
-        await ask(node, "insert into kept select seq from seq_1001_to_2000")
+        await ask(node, f"insert into kept {self.numbers(1001, 2000)}")
         incremental = await backed_up(store, "incremental")
-        assert (full["backup_type"], full["backup_method"], full["rows"]) == ("full", "mariadb-backup", 1000)
-        assert (incremental["backup_type"], incremental["parent_id"]) == ("incremental", full["backup_id"])
+        assert (full["backup_type"], full["backup_method"], full["rows"]) == ("full", self.tool, 1000)
+        wanted = ("incremental", full["backup_id"]) if self.increments else ("full", None)
+        assert (incremental["backup_type"], incremental["parent_id"]) == wanted
         assert incremental["verified_at"]
         await self._check_made(store, full, incremental)
-        await ask(node, "insert into kept select seq from seq_2001_to_3000")
+        await ask(node, f"insert into kept {self.numbers(2001, 3000)}")
         await asyncio.sleep(2.1)  # a time is known to the second
         moment = datetime.now(UTC)
         await asyncio.sleep(2.1)
         await ask(node, "insert into kept values (3001)")
-        [(last,)] = await ask(node, "select @@gtid_binlog_pos")
+        [(last,)] = await ask(node, self.position)
         await ask(node, "drop table kept")
-        domain, server, number = str(last).split("-")
-        dropped = f"{domain}-{server}-{int(number) + 1}"
+        dropped = self.following(str(last))
 
         timed = await store.restore("as-of-a-time", to=moment, cluster_size=3)
         await timed.until_started(2 * CREATED_WITHIN)
@@ -96,8 +117,8 @@ class MariaDbBackups:
             assert await ask(copy, "select count(*), max(n) from kept") == [(3000, 3000)]
         assert {one["role"] for one in await timed.nodes()} == {"primary", "replica"}
         await ask(await writable(timed), "insert into kept values (4000)")
-        [(goes_on,)] = await ask(await writable(timed), "select @@gtid_binlog_pos")
-        assert str(goes_on).split("-")[0] == domain
+        [(position,)] = await ask(await writable(timed), self.position)
+        assert self.goes_on(str(position), str(last))
 
         before = await store.restore("before-the-drop", pitr_stop_lsn=dropped, cluster_size=1)
         await before.until_started(CREATED_WITHIN)
@@ -112,7 +133,8 @@ class MariaDbBackups:
     async def test_a_drill_proves_the_newest_backup_and_its_rows(self, tenant: Tenant) -> None:
         store = await self._create(tenant, "proved", 1)
         (node,) = await nodes_of(store)
-        await ask(node, "create table kept (n int primary key) select seq as n from seq_1_to_500")
+        await ask(node, "create table kept (n int primary key)")
+        await ask(node, f"insert into kept {self.numbers(1, 500)}")
         await backed_up(store, "full")
         await ask(node, "delete from kept where n > 100")
         await tenant.call("POST", f"{BACKUPS}/{store.uuid}/drill")
@@ -156,7 +178,7 @@ class MariaDbBackups:
         async def written(first: int, last: int) -> bool:
             for node in await nodes_of(store):
                 with contextlib.suppress(pymysql.MySQLError, OSError):
-                    await ask(node, f"insert ignore into kept select seq from seq_{first}_to_{last}")
+                    await ask(node, f"insert ignore into kept {self.numbers(first, last)}")
                     return True
             return False
 

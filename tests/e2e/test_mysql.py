@@ -44,11 +44,6 @@ class TestMySql(EngineConformance):
             "1": False, "2": False, "3": True,
         }  # fmt: skip
 
-    async def test_there_are_no_backups_yet_and_the_api_says_so(self, other: Store) -> None:
-        answer = await other.tenant.answer("POST", f"backup/api/v1/backups/{other.uuid}", {})
-        assert answer.status_code == 422, answer.text
-        assert "percona can't be backed up yet" in answer.json()["err"]
-
     async def test_what_only_a_replica_has_is_kept_apart_and_its_data_are_cloned_anew(
         self, other: Store, side: LocalSide
     ) -> None:

@@ -1,4 +1,4 @@
-"""MariaDB's backups for real: a server, its log shipped, copies of both kinds, a store, every row compared."""
+"""Backups of MariaDB and MySQL for real: a server, its log shipped, copies of it, a store, every row compared."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agent.ccx_agent.mariadb_log import begins_behind
-from tests.mariadb_rig import PASSWORD, CanNotBeHad, Rig, in_thread, programs
+from tests.mariadb_rig import PASSWORD, CanNotBeHad, MySqlRig, Rig, in_thread, programs
 from tests.seaweedfs import SeaweedFs, seaweedfs
 
 from ccx.storage.s3 import S3
@@ -23,13 +22,19 @@ pytestmark = pytest.mark.slow
 Rows = list[tuple[Any, ...]]
 
 
+@pytest.fixture(scope="module", params=[Rig, MySqlRig], ids=["mariadb", "mysql"])
+def kind(request: pytest.FixtureRequest) -> type[Rig]:
+    found: type[Rig] = request.param
+    return found
+
+
 @pytest.fixture(scope="module")
-def root() -> Iterator[Path]:
+def root(kind: type[Rig]) -> Iterator[Path]:
     try:
-        with programs() as found:
+        with programs(kind.image) as found:
             yield found
     except CanNotBeHad as error:
-        pytest.skip(str(error))
+        pytest.skip(f"NOT RUN: {error}")
 
 
 @pytest.fixture(scope="module")
@@ -86,9 +91,9 @@ def rows(rig: Rig) -> dict[str, Rows]:
 
 
 @pytest.fixture(scope="module")
-def past(root: Path, weed: SeaweedFs) -> Iterator[dict[str, Any]]:
+def past(kind: type[Rig], root: Path, weed: SeaweedFs) -> Iterator[dict[str, Any]]:
     """A server's history: a full backup and two incremental ones under a writer, then a dropped table."""
-    rig = Rig(root, "a")
+    rig = kind(root, "a", f"a-{kind.__name__.lower()}")
     (root / "srv" / "a").mkdir(parents=True)
     rig.store_keys(weed)
     rig.lay_out()
@@ -99,7 +104,8 @@ def past(root: Path, weed: SeaweedFs) -> Iterator[dict[str, Any]]:
             f"create database shop; create user writer identified by '{PASSWORD}'; grant all on shop.* to writer;"
             " use shop; create table orders (n int primary key, what text, much double);"
             " create table blobs (n int primary key, b blob); create table ballast (n int primary key, r text);"
-            " insert into ballast select seq, concat(sha2(rand(), 512), sha2(rand(), 512)) from seq_1_to_60000"
+            " insert into ballast select n, concat(sha2(rand(), 512), sha2(rand(), 512)) from"
+            f" ({rig.numbers(60000)}) as s"
         )
         # What a copy takes of the log since the last checkpoint is to be little: so a checkpoint is made.
         server.terminate()
@@ -120,7 +126,7 @@ def past(root: Path, weed: SeaweedFs) -> Iterator[dict[str, Any]]:
         rig.sql("use shop; insert into orders values (0, 'the last one', 0)")
         before = {"gtid": rig.position(), "rows": rows(rig)}
         rig.sql("use shop; drop table orders")
-        dropped = rig.position()
+        dropped = rig.last(rig.position())
         rig.sql("use shop; insert into blobs values (0, 'after it')")
         rig.archive_up_to(rig.position())
         yield {
@@ -135,7 +141,7 @@ def past(root: Path, weed: SeaweedFs) -> Iterator[dict[str, Any]]:
 
 def restored(past: dict[str, Any], name: str, **how: Any) -> tuple[Rig, subprocess.Popen[bytes]]:
     """A second server out of the store, running."""
-    rig = Rig(past["rig"].root, name)
+    rig = type(past["rig"])(past["rig"].root, name, past["rig"].archive)
     rig.home.mkdir()
     rig.lay_out(server_id="20001")
     rig.restore(**how)
@@ -148,7 +154,7 @@ def test_every_row_is_back_as_it_was_before_the_drop_from_each_backup(past: dict
     rig, server = restored(past, f"drop{which}", backup=backup["id"], before=past["dropped"])
     try:
         assert rows(rig) == past["before"]["rows"]
-        assert rig.sql("select @@gtid_slave_pos") == past["before"]["gtid"]
+        assert rig.restored_to() == past["before"]["gtid"]
     finally:
         server.terminate()
         server.wait(60)
@@ -164,14 +170,17 @@ def test_a_transaction_is_the_last_one_that_is_there(past: dict[str, Any]) -> No
 
 
 def test_a_transaction_that_never_was_and_one_that_is_not_there_yet_are_named(past: dict[str, Any]) -> None:
-    domain, _, number = past["dropped"].split("-")
-    at = {"never": f"{domain}-77-{number}", "not-yet": f"{domain}-10001-{int(number) + 1000}"}
-    for name, words in (("never", f"that number is {past['dropped']}"), ("not-yet", "the log ends at")):
+    for name, (gtid, words) in past["rig"].never(past["dropped"]).items():
         with pytest.raises(subprocess.CalledProcessError) as refused:
-            restored(past, name, backup=past["made"][2]["id"], before=at[name])
+            restored(past, name, backup=past["made"][2]["id"], before=gtid)
         assert words in refused.value.stderr, refused.value.stderr
-    assert past["rig"].transaction(int(number)) == past["dropped"]
-    assert past["rig"].transaction(int(number) + 1000) == ""
+
+
+def test_a_transaction_is_found_by_its_number(past: dict[str, Any]) -> None:
+    rig: Rig = past["rig"]
+    number = rig.number(past["position"])
+    assert rig.transaction(number) == rig.last(past["position"])
+    assert rig.transaction(number + 1000) == ""
 
 
 def test_a_time_ends_what_is_there(past: dict[str, Any]) -> None:
@@ -188,8 +197,8 @@ def test_without_an_end_all_of_the_log_is_replayed_and_the_history_goes_on_from_
     try:
         assert rows(rig) == past["end"]
         rig.sql("use shop; insert into blobs values (-1, 'of the new history')")
-        number = int(past["position"].rsplit("-", 1)[1])
-        assert rig.position() == f"0-20001-{number + 1}"
+        assert rig.number(rig.position()) == rig.number(past["position"]) + 1
+        assert rig.last(rig.position()) != rig.last(past["position"])
     finally:
         server.terminate()
         server.wait(60)
@@ -197,6 +206,9 @@ def test_without_an_end_all_of_the_log_is_replayed_and_the_history_goes_on_from_
 
 def test_an_incremental_backup_is_smaller_and_builds_on_the_one_before(past: dict[str, Any]) -> None:
     first, second, third = past["made"]
+    if not past["rig"].increments:
+        assert [(one["kind"], one["parent"]) for one in past["made"]] == [("full", None)] * 3
+        return
     assert [one["kind"] for one in past["made"]] == ["full", "incremental", "incremental"]
     assert (second["parent"], third["parent"]) == (first["id"], second["id"])
     assert second["stored"] < first["stored"] / 2
@@ -207,6 +219,10 @@ def test_the_same_name_is_the_same_backup(past: dict[str, Any]) -> None:
     assert past["rig"].back_up("second", "full") == past["made"][1]
 
 
+def test_a_copy_leaves_nothing_on_the_volume(past: dict[str, Any]) -> None:
+    assert [path.name for path in (past["rig"].home / "work").iterdir() if "copy" in path.name] == []
+
+
 async def test_the_store_holds_no_word_of_the_data(past: dict[str, Any], weed: SeaweedFs) -> None:
     store = S3(weed.location, weed.keys)
     try:
@@ -214,7 +230,7 @@ async def test_the_store_holds_no_word_of_the_data(past: dict[str, Any], weed: S
     finally:
         await store.close()
     assert len(kept) > 10_000
-    for word in (b"orders", b"shop", b"GTID", b"sha256", b"xbstream"):
+    for word in (b"orders", b"shop", b"GTID", b"sha256", b"xbstream", b"ustar"):
         assert word not in kept
 
 
@@ -229,8 +245,9 @@ async def test_a_damaged_and_a_missing_object_and_a_gap_in_the_log_are_named(
 ) -> None:
     first, second, third = past["made"]
     store = S3(weed.location, weed.keys)
-    data = [f"ds/abc/backup/abc/{one['id']}/data.xbstream.zst.bin" for one in (first, second)]
-    log = sorted(one.key for one in await store.list("ds/abc/archive/"))
+    rig: Rig = past["rig"]
+    data = [f"ds/abc/backup/{rig.archive}/{one['id']}/{rig.data}.bin" for one in (first, second)]
+    log = sorted(one.key for one in await store.list(f"ds/abc/archive/{rig.archive}/"))
     kept = {key: await store.get(key) for key in (*data, log[-1])}
     try:
         await store.put(data[0], kept[data[0]][:5000] + b"X" + kept[data[0]][5001:])
@@ -238,13 +255,13 @@ async def test_a_damaged_and_a_missing_object_and_a_gap_in_the_log_are_named(
         await store.put(log[-1], kept[log[-1]][:-20])
         found = await in_thread(past["rig"].verify, "damage")
         assert set(found["damaged"]) == {first["id"], second["id"]}
-        assert "data.xbstream.zst can't be decrypted" in found["damaged"][first["id"]]
+        assert f"{rig.data} can't be decrypted" in found["damaged"][first["id"]]
         assert found["damaged"][second["id"]].endswith("is missing")
         (part,) = found["log"]
         assert part in log[-1]
         assert set(found["until"]) == {first["id"], second["id"], third["id"]}
         with pytest.raises(subprocess.CalledProcessError) as refused:
-            await in_thread(restored, past, "damaged", backup=third["id"])
+            await in_thread(restored, past, "damaged", backup=(third if rig.increments else first)["id"])
         assert f"the backup {first['id']} is damaged" in refused.value.stderr
     finally:
         for key, content in kept.items():
@@ -253,7 +270,7 @@ async def test_a_damaged_and_a_missing_object_and_a_gap_in_the_log_are_named(
 
 
 async def test_a_backup_whose_store_goes_away_leaves_nothing_that_looks_complete(
-    root: Path, tmp_path: Path, past: dict[str, Any]
+    tmp_path: Path, past: dict[str, Any]
 ) -> None:
     async with seaweedfs(tmp_path / "other") as other:
         rig: Rig = past["rig"]
@@ -271,7 +288,7 @@ async def test_a_backup_whose_store_goes_away_leaves_nothing_that_looks_complete
             assert (await in_thread(rig.back_up, "whole", "full"))["name"] == "whole"
             store = S3(other.location, other.keys)
             try:
-                names = [one.key for one in await store.list("ds/abc/backup/")]
+                names = [one.key for one in await store.list(f"ds/abc/backup/{rig.archive}/")]
             finally:
                 await store.close()
             assert len(names) == 2, names
@@ -281,9 +298,10 @@ async def test_a_backup_whose_store_goes_away_leaves_nothing_that_looks_complete
 
 
 async def test_the_oldest_chain_goes_with_its_log_and_what_is_kept_is_restored_as_before(
-    root: Path, weed: SeaweedFs
+    kind: type[Rig], root: Path, weed: SeaweedFs
 ) -> None:
-    rig = Rig(root, "b", archive="xyz")
+    archive = f"xyz-{kind.__name__.lower()}"
+    rig = kind(root, "b", archive)
     rig.home.mkdir()
     rig.store_keys(weed)
     rig.lay_out()
@@ -292,7 +310,7 @@ async def test_the_oldest_chain_goes_with_its_log_and_what_is_kept_is_restored_a
     store = S3(weed.location, weed.keys)
 
     async def kept(folder: str) -> list[str]:
-        return [one.key for one in await store.list(f"ds/abc/{folder}/xyz/")]
+        return [one.key for one in await store.list(f"ds/abc/{folder}/{archive}/")]
 
     try:
         rig.sql(
@@ -307,13 +325,13 @@ async def test_the_oldest_chain_goes_with_its_log_and_what_is_kept_is_restored_a
         rig.sql("insert into shop.kept values (4)")
         await in_thread(rig.archive_up_to, rig.position())
         log = await kept("archive")
-        with pytest.raises(subprocess.CalledProcessError):  # the second one builds on it
-            await in_thread(rig.expire, made[0]["id"])
+        with pytest.raises(subprocess.CalledProcessError):  # the second one builds on it, or is not the oldest
+            await in_thread(rig.expire, made[0 if rig.increments else 1]["id"])
         assert len(await kept("backup")) == 6
         await in_thread(rig.expire, made[0]["id"], made[1]["id"])
         assert {key.split("/")[-2] for key in await kept("backup")} == {made[2]["id"]}
         assert 0 < len(await kept("archive")) < len(log)
-        copy = Rig(root, "c", archive="xyz")
+        copy = kind(root, "c", archive)
         copy.home.mkdir()
         copy.lay_out(server_id="20001")
         await in_thread(copy.restore, backup=made[2]["id"])
@@ -330,8 +348,11 @@ async def test_the_oldest_chain_goes_with_its_log_and_what_is_kept_is_restored_a
             process.wait(60)
 
 
-async def test_what_a_server_wrote_last_is_in_the_store_when_it_has_ended(root: Path, weed: SeaweedFs) -> None:
-    rig = Rig(root, "d", archive="end")
+async def test_what_a_server_wrote_last_is_in_the_store_when_it_has_ended(
+    kind: type[Rig], root: Path, weed: SeaweedFs
+) -> None:
+    archive = f"end-{kind.__name__.lower()}"
+    rig = kind(root, "d", archive)
     rig.home.mkdir()
     rig.store_keys(weed)
     rig.lay_out()
@@ -352,23 +373,23 @@ async def test_what_a_server_wrote_last_is_in_the_store_when_it_has_ended(root: 
             process.wait(60)
     last = (await in_thread(rig.ship_rest))["stored"]
     assert (await in_thread(rig.ship_rest))["stored"] == last  # once more: nothing is left to do
-    copy = Rig(root, "e", archive="end")
+    copy = kind(root, "e", archive)
     copy.home.mkdir()
     copy.lay_out(server_id="20001")
     await in_thread(copy.restore, backup=made["id"])
     restored_server = await in_thread(copy.start)
     try:
         assert rows(copy) == {"kept": [(1,), (2,), (3,)]}
-        assert copy.position().endswith(f"-{last}")
+        assert copy.number(copy.restored_to()) == last
     finally:
         restored_server.terminate()
         restored_server.wait(60)
 
 
 @contextmanager
-def server_of_its_own(root: Path, weed: SeaweedFs, name: str) -> Iterator[Rig]:
+def server_of_its_own(kind: type[Rig], root: Path, weed: SeaweedFs, name: str) -> Iterator[Rig]:
     """A new one that runs, with an archive of its own."""
-    rig = Rig(root, name, archive=name)
+    rig = kind(root, name, f"{name}-{kind.__name__.lower()}")
     rig.home.mkdir()
     rig.store_keys(weed)
     rig.lay_out()
@@ -381,34 +402,33 @@ def server_of_its_own(root: Path, weed: SeaweedFs, name: str) -> Iterator[Rig]:
         server.wait(60)
 
 
-def test_the_log_of_a_copy_begins_behind_what_the_copy_had(root: Path, weed: SeaweedFs) -> None:
-    with server_of_its_own(root, weed, "copied") as rig:
-        # As a replica that was made of a copy: it is told where it is, and what follows is of that history.
-        rig.sql("set global gtid_slave_pos = '0-10001-200'")
-        rig.sql("set session gtid_seq_no = 201; create database shop")
-        assert [begins_behind(file) for file in sorted((rig.home / "binlog").glob("binlog.*[0-9]"))] == [200]
+def test_the_log_of_a_copy_begins_behind_what_the_copy_had(kind: type[Rig], root: Path, weed: SeaweedFs) -> None:
+    with server_of_its_own(kind, root, weed, "copied") as rig:
+        rig.copied_up_to(200)
+        assert rig.heads() == [200]
 
 
-def test_a_log_that_writes_hold_is_said_to_wait_and_is_sent_when_they_are_let_go(root: Path, weed: SeaweedFs) -> None:
-    with server_of_its_own(root, weed, "held") as rig:
+def test_a_log_that_writes_hold_is_said_to_wait_and_is_sent_when_they_are_let_go(
+    kind: type[Rig], root: Path, weed: SeaweedFs
+) -> None:
+    with server_of_its_own(kind, root, weed, "held") as rig:
         shipper = rig.ship()
         try:
             rig.sql("create database shop; create table shop.kept (n int primary key)")
             rig.archive_up_to(rig.position())
-            rig.sql("set global rpl_semi_sync_master_timeout = 1000000000, global rpl_semi_sync_master_enabled = on")
+            on = rig.semi_sync
+            rig.sql(f"set global {on}_timeout = 1000000000, global {on}_enabled = on")
             writing = [
-                subprocess.Popen(rig.command("mariadb", "--no-defaults", f"--socket=/srv/{rig.name}/run/s",
-                                             "--user=mysql", "-e", f"insert into shop.kept values ({n})"))
-                for n in range(3)
-            ]  # fmt: skip
-            until(lambda: rig.sql("show status like 'rpl_semi_sync_master_wait_sessions'").split()[1] != "0")
+                subprocess.Popen(rig.command(*rig.asking(f"insert into shop.kept values ({n})"))) for n in range(3)
+            ]
+            until(lambda: rig.sql(f"show status like '{on}_wait_sessions'").split()[1] != "0")
             (rig.home / "work" / "wanted").write_text("1000000")
             until(lambda: "writes wait for a replica" in rig.shipped()["err"])
             said = rig.shipped()["at"]
             until(lambda: rig.shipped()["at"] > said + 2)
-            rig.sql("set global rpl_semi_sync_master_enabled = off")
+            rig.sql(f"set global {on}_enabled = off")
             assert [one.wait(30) for one in writing] == [0, 0, 0]
-            until(lambda: rig.shipped()["stored"] == int(rig.position().rsplit("-", 1)[1]), within=30)
+            until(lambda: rig.shipped()["stored"] == rig.number(rig.position()), within=30)
         finally:
             shipper.terminate()
             shipper.wait(60)

@@ -123,7 +123,8 @@ def test_every_verb_that_is_listed_exists_and_says_whether_it_changes_anything()
         "mariadb-databases", "mariadb-users", "restore-state",
         "mariadb-archive-marked", "mariadb-archive-state", "mariadb-backup-state", "mariadb-backups", "mariadb-count",
         "mariadb-log-position", "mariadb-log-transaction", "mariadb-recount", "mariadb-restore-state", "mariadb-verify",
-        "mariadb-verify-state", "percona-databases", "percona-users",
+        "mariadb-verify-state", "percona-count", "percona-databases", "percona-recount", "percona-users",
+        "percona-verify",
     }  # fmt: skip
 
 

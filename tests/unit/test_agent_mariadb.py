@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from agent.ccx_agent import mariadb_backup, mariadb_tenants
+from agent.ccx_agent import mariadb_backup
 from agent.ccx_agent.errors import AgentError
 from tests.unit.mysql_peer import Refuses, Table, answering
 from tests.unit.test_mariadb_log import log_of
@@ -31,9 +31,11 @@ def test_a_server_that_refuses_or_is_away_is_told_in_its_own_words(
     def refuses(_statement: str) -> Table:
         raise Refuses(1047, "WSREP has not yet prepared node for application use")
 
-    monkeypatch.setattr(mariadb_tenants, "SOCKET", str(tmp_path / "s"))
+    configuration = tmp_path / "backup.json"
+    configuration.write_text(json.dumps({"socket": str(tmp_path / "s")}))
+    monkeypatch.setattr(mariadb_backup, "CONFIGURATION", str(configuration))
     with answering(tmp_path / "s", refuses), pytest.raises(AgentError, match="WSREP has not yet prepared node"):
         mariadb_backup.position({}, lambda _: None)
     with pytest.raises(AgentError, match="does not answer") as away:
         mariadb_backup.position({}, lambda _: None)
-    assert "ccx-mariadb" in away.value.remedy
+    assert "journal" in away.value.remedy

@@ -63,11 +63,11 @@ def test_a_restore_that_fails_in_any_way_says_so_and_is_not_tried_again(
     fresh.mkdir()
     told = {"work": str(tmp_path), "rclone": "rclone.conf", "logs": ["abc"], "backup": "1F"}
     with pytest.raises(SystemExit):
-        mariadb_fresh._restore(told, fresh)
+        mariadb_fresh.restored(told, fresh)
     said = json.loads((tmp_path / "restore-state").read_text())
     assert (said["state"], "Expecting value" in said["err"], fresh.exists()) == ("failed", True, False)
     with pytest.raises(SystemExit, match="failed before"):
-        mariadb_fresh._restore(told, fresh)
+        mariadb_fresh.restored(told, fresh)
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,8 @@ from ccx.errors import Transient
         ('Put "https://10.1.0.2:8333/b": x509: certificate signed by unknown authority', "can't trust", False),
         ('Get "https://10.1.0.2:8333/b": dial tcp 10.1.0.2:8333: connect: connection refused', "does not answer", True),
         ("Failed to connect to MariaDB server: Can't connect to local server through socket", "became primary", True),
+        ("ERROR: no room for a copy on the node's volume: 90 MiB are free, and it takes 200 MiB", "too full", False),
+        ("no room for a copy on the node's volume: errno: 28 - No space left on device", "too full", False),
         ("something that nobody has seen", "own words", True),
     ],
 )

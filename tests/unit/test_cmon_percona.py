@@ -11,13 +11,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.cluster_specs import cluster
+from tests.unit.test_cmon_mariadb_backup import REPOSITORY
 
+from ccx.cmon.backup import BacksUp, HandsOver, NumbersTransactions, Proves, TellsPosition, mariadb_backup
 from ccx.cmon.engines import get
 from ccx.cmon.engines.base import BakesSome
 from ccx.cmon.engines.mysql_family import config as family
 from ccx.cmon.engines.mysql_family import tuning as shared
 from ccx.cmon.engines.mysql_family.passwords import caching_sha2_verifier, sha256_crypt
 from ccx.cmon.engines.mysql_family.percona import config, tuning
+from ccx.cmon.engines.mysql_family.percona.flavour import PERCONA
 from ccx.cmon.spec import ClusterSpec
 from ccx.errors import Invalid
 from ccx.network.mirror.sources import node_packages, node_sources
@@ -85,13 +88,29 @@ def test_what_the_parameters_allow_fits_into_the_nodes_memory(memory: int, cpus:
 @pytest.mark.parametrize(("version", "repository"), [("8.0", "ps-80"), ("8.4", "ps-84-lts")])
 def test_nodes_install_the_series_that_they_are_of_and_never_its_cluster(version: str, repository: str) -> None:
     packages = node_packages("percona", version)
-    assert {"percona-server-server", "percona-telemetry-agent", "etcd-server"} <= set(packages)
+    assert {"percona-server-server", "percona-telemetry-agent", "etcd-server", "rclone", "zstd"} <= set(packages)
+    assert [name for name in packages if "xtrabackup" in name] == [f"percona-xtrabackup-{version.replace('.', '')}"]
     assert "percona-xtradb-cluster-server" not in packages
     alone = SETTINGS.model_copy(update={"databases": (OFFERS["percona"].model_copy(update={"versions": (version,)}),)})
     paths = [source.uri for source in node_sources(alone, "percona", version) if "percona" in source.uri]
-    assert paths == [f"http://repo.percona.com/{name}/apt" for name in sorted(("telemetry", repository))][::-1] or (
-        sorted(paths) == sorted(f"http://repo.percona.com/{name}/apt" for name in ("telemetry", repository))
-    )
+    wanted = ("telemetry", repository, repository.replace("ps-", "pxb-"))
+    assert sorted(paths) == sorted(f"http://repo.percona.com/{name}/apt" for name in wanted)
+
+
+def test_it_backs_up_and_does_all_that_backups_are_for_but_number_its_transactions() -> None:
+    engine = get("percona", SETTINGS)
+    for duty in (BacksUp, Proves, HandsOver, TellsPosition):
+        assert isinstance(engine, duty), duty
+    assert not isinstance(engine, NumbersTransactions), "each server counts its own"
+
+
+def test_the_programs_of_backups_are_told_whose_log_they_read_and_which_program_serves() -> None:
+    files = mariadb_backup.node_files(PERCONA, spec("n1g1"), "n1g1", REPOSITORY)
+    told = json.loads(next(file.content for file in files if file.path.endswith("backup.json")))
+    assert (told["speech"], told["program"]) == ("mysql", "/usr/sbin/mysqld")
+    assert told["socket"] == "/run/ccx-percona/mysqld.sock"
+    unit = next(file.content for file in files if file.path.endswith(".service"))
+    assert "After=network.target ccx-percona.service" in unit
 
 
 def test_the_image_that_stands_in_is_of_no_version_on_offer() -> None:
@@ -100,10 +119,10 @@ def test_the_image_that_stands_in_is_of_no_version_on_offer() -> None:
     assert not set(engine.baked) & set(OFFERS["percona"].versions)
 
 
-def test_the_engine_promises_for_one_to_three_nodes_says_that_there_are_no_backups_and_refuses_others() -> None:
+def test_the_engine_promises_for_one_to_three_nodes_and_refuses_others() -> None:
     engine = get("percona", SETTINGS)
     assert "no automatic failover" in engine.promise(2)
-    assert "no backups" in engine.promise(1)
+    assert "a backup is what is left" in engine.promise(1)
     for size in (0, 4, 5):
         with pytest.raises(Invalid, match="never for two"):
             engine.promise(size)

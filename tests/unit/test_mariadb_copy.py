@@ -1,30 +1,42 @@
-"""Which kind of backup is made, what it leaves in the store, and that one that fails is none."""
+"""Which kind of backup is made, what it leaves in the store, and that one that fails is none.
+
+By MariaDB's tool and by Percona's; the latter is a script here that leaves notes as its documentation shows them.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from agent.ccx_agent import mariadb_copy
+from agent.ccx_agent import copying, mariadb_copy, mysql_clone
 from agent.ccx_agent.mariadb_copy import DATA, MANIFEST
 from tests.unit.folder_store import folder_store
 
+A, B = (f"0000000{n}-0000-0000-0000-000000000000" for n in (1, 2))
+GTIDS = {"mariadb-backup": "0-1-57", "xtrabackup": f"{A}:1-57,\n{B}:1-2"}
+NOTES = {"mariadb-backup": "mariadb_backup", "xtrabackup": "xtrabackup"}
+VERSIONS = {"mariadb-backup": "11.8.9", "xtrabackup": "8.4.3-3"}
+
 # It fails when there is a file `fails`, after it has written all that it copies.
-MARIADB_BACKUP = """#!/bin/sh
+TOOL = """#!/bin/sh
 for word; do case "$word" in --extra-lsndir=*) notes="${{word#*=}}" ;; esac; done
 echo "$@" >>{folder}/asked
 printf 'pages and pages'
 [ ! -e {folder}/fails ] || {{ echo "[ERROR] the disk is bad" >&2; exit 1; }}
-printf 'from_lsn = 0\\nto_lsn = 4711\\n' >"$notes/mariadb_backup_checkpoints"
-printf 'server_version = 11.8.9\\nbinlog_pos = GTID of the last change '"'0-1-57'"'\\n' >"$notes/mariadb_backup_info"
+printf 'from_lsn = 0\\nto_lsn = 4711\\n' >"$notes/{notes}_checkpoints"
+cat >"$notes/{notes}_info" <<'END'
+server_version = {version}
+binlog_pos = filename 'binlog.000002', position '196', GTID of the last change '{gtid}'
+END
 """
 
 
 class Node:
-    def __init__(self, folder: Path, store: Path) -> None:
-        self.folder, self.store = folder, store
+    def __init__(self, folder: Path, store: Path, tool: str) -> None:
+        self.folder, self.store, self.tool = folder, store, tool
         (folder / "data").mkdir()
         (folder / "data" / "ibdata1").write_text("x" * 5000)
 
@@ -32,6 +44,7 @@ class Node:
         told = {
             "archive": "abc", "label": "n1g1", "rclone": "rclone.conf", "server": "my.cnf", "socket": "s",
             "data": str(self.folder / "data"), "work": str(self.folder), "domain": None,
+            "speech": "mariadb" if self.tool == "mariadb-backup" else "mysql",
         }  # fmt: skip
         return mariadb_copy.make(told, name, kind, self.folder / f"far-{name}")
 
@@ -39,17 +52,21 @@ class Node:
         return sorted(str(path.relative_to(self.store)) for path in self.store.rglob("*") if path.is_file())
 
 
-@pytest.fixture
-def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Node:
-    programs = {"mariadb-backup": MARIADB_BACKUP.format(folder=tmp_path)}
-    return Node(tmp_path, folder_store(tmp_path, monkeypatch, **programs))
+@pytest.fixture(params=["mariadb-backup", "xtrabackup"])
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Node:
+    tool: str = request.param
+    told = {"notes": NOTES[tool], "gtid": GTIDS[tool], "version": VERSIONS[tool]}
+    return Node(tmp_path, folder_store(tmp_path, monkeypatch, **{tool: TOOL.format(folder=tmp_path, **told)}), tool)
 
 
 def test_a_backup_is_its_data_and_a_manifest_that_says_where_it_ends(node: Node) -> None:
     made = node.back_up("1f", "full")
     at = f"backup/abc/{made['id']}"
     assert node.stored() == [f"{at}/{DATA}", f"{at}/{MANIFEST}"]
-    assert (made["gtid"], made["to_lsn"], made["version"], made["parent"]) == ("0-1-57", "4711", "11.8.9", None)
+    wanted = (GTIDS[node.tool].replace("\n", ""), "4711", VERSIONS[node.tool], None)
+    assert (made["gtid"], made["to_lsn"], made["version"], made["parent"]) == wanted
+    assert made["tool"] == node.tool
+    assert copying.ends_behind(made) == {"mariadb-backup": 57, "xtrabackup": 59}[node.tool]
     assert made["sha256"] == hashlib.sha256((node.store / at / DATA).read_bytes()).hexdigest()
     assert node.back_up("1f", "full") == made, "who asks again finds it"
     assert not (node.folder / "copy-1f").exists()
@@ -64,7 +81,38 @@ def test_an_incremental_one_needs_one_of_the_same_copy_of_the_data_before_it(nod
     assert node.back_up("3f", "incremental")["kind"] == "full"
 
 
-def test_what_mariadb_backup_fails_at_is_no_backup_and_the_next_one_removes_what_it_left(node: Node) -> None:
+def test_no_increment_builds_on_a_copy_that_another_tool_made(node: Node) -> None:
+    made = node.back_up("1f", "full")
+    manifest = node.store / "backup/abc" / made["id"] / MANIFEST
+    manifest.write_text(json.dumps(made | {"tool": "clone"}) + "\n")
+    assert node.back_up("2f", "incremental")["parent"] is None
+
+
+def test_of_several_copies_only_the_last_one_is_rolled_back() -> None:
+    """By Percona's documentation. MariaDB's tool knows no such thing."""
+    xtrabackup, fresh, increment = copying.tool_named("xtrabackup"), Path("/fresh"), Path("/fresh.increment")
+    assert xtrabackup.prepare(fresh, None, last=True) == ["xtrabackup", "--prepare", "--target-dir=/fresh"]
+    assert xtrabackup.prepare(fresh, None, last=False)[-1] == "--apply-log-only"
+    on_top = xtrabackup.prepare(fresh, increment, last=True)
+    assert on_top == ["xtrabackup", "--prepare", "--target-dir=/fresh", "--incremental-dir=/fresh.increment"]
+    assert copying.tool_named("mariadb-backup").prepare(fresh, increment, last=False) == ["mariadb-backup", *on_top[1:]]
+
+
+def test_a_server_copies_its_data_itself_only_where_there_is_no_tool_and_there_is_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    tool = copying.tool_here({"speech": "mysql"})
+    assert (tool.name, tool.increments) == ("clone", False)
+    with pytest.raises(copying.NoCopy, match=r"no room for a copy on the node's volume: .* it takes 1073741824 MiB"):
+        tool.begin({}, 2**50, tmp_path, lambda _: None)
+    assert isinstance(tool, mysql_clone.Clone)
+    (tmp_path / "xtrabackup").touch(mode=0o755)
+    assert copying.tool_here({"speech": "mysql"}).name == "xtrabackup"
+    assert copying.tool_here({}).name == "mariadb-backup"
+
+
+def test_what_the_tool_fails_at_is_no_backup_and_the_next_one_removes_what_it_left(node: Node) -> None:
     (node.folder / "fails").touch()
     with pytest.raises(Exception, match="the disk is bad"):
         node.back_up("1f", "full")

@@ -8,19 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from agent.ccx_agent.mariadb_log import (
-    Part,
-    Unreadable,
-    begins_behind,
-    gap,
-    head,
-    in_store,
-    needless,
-    number,
-    parse,
-    route,
-    transactions,
-)
+from agent.ccx_agent.binlog import Unreadable
+from agent.ccx_agent.log_parts import Part, gap, in_store, needless, parse, route
+from agent.ccx_agent.mariadb_log import begins_behind, head, number, transactions
 from hypothesis import given
 from hypothesis import strategies as st
 

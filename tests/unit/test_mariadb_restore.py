@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from agent.ccx_agent import mariadb_restore
-from agent.ccx_agent.mariadb_log import Part, transactions
+from agent.ccx_agent.log_parts import Part
+from agent.ccx_agent.mariadb_log import MariaDbLog, transactions
 from tests.unit.folder_store import folder_store
 from tests.unit.test_mariadb_log import BEGAN, log_of
 
@@ -47,7 +48,7 @@ class Kept:
 
         told = {"rclone": "rclone.conf", "logs": list(logs) or ["abc"], "work": str(self.folder), **how}
         server = Replays()
-        last = mariadb_restore._replay(Store(told), told, f"0-1-{after}", None, server, lambda *_: None)  # type: ignore[arg-type]
+        last = mariadb_restore._replay(Store(told), told, f"0-1-{after}", MariaDbLog(), server, lambda *_: None)  # type: ignore[arg-type]
         return last, server.given
 
 

@@ -7,15 +7,20 @@ from pathlib import Path
 
 import pytest
 from agent.ccx_agent import mariadb_ship
-from agent.ccx_agent.mariadb_log import parse
+from agent.ccx_agent.log_parts import parse
 from agent.ccx_agent.mariadb_ship import Shipper
+from agent.ccx_agent.mysql_gtid import GtidSet
 from tests.unit.folder_store import folder_store
+from tests.unit.mysql_log_files import BEGAN, SERVERS, mysql_log_of
 from tests.unit.mysql_peer import Table, answering
 from tests.unit.test_mariadb_log import log_of
 
 
 class Node:
     """A server that writes its log, and a store."""
+
+    speech = "mariadb"
+    semi_sync = "Rpl_semi_sync_master"
 
     def __init__(self, folder: Path, store: Path) -> None:
         self.folder, self.store, self.socket = folder, store, folder / "s"
@@ -26,25 +31,34 @@ class Node:
         self.waiting = "0"
         self.purges = True
         self.said: list[str] = []
+        self.copied = 0
+        """How many transactions came with a copy: its log has none of them."""
         told = {"rclone": "rclone.conf", "archive": "abc", "label": "n1g1", "socket": str(self.socket)}
+        told["speech"] = self.speech
         folders = {"work": str(folder), "binlogs": str(folder)}
         self.shipper = Shipper({**told, **folders}, lambda: self.term)
 
     def write(self, transactions: int) -> Path:
         """The next file of its log, with so many."""
-        first, self.last, self.files = self.last + 1, self.last + transactions, self.files + 1
-        before = [(0, 1, first - 1)] if first > 1 else []
-        written = [(0, 1, n) for n in range(first, self.last + 1)]
-        return log_of(self.folder / f"binlog.{self.files:06}", before, written)
+        behind, self.last, self.files = self.last, self.last + transactions, self.files + 1
+        return self.log(self.folder / f"binlog.{self.files:06}", behind, self.last)
+
+    def log(self, path: Path, behind: int, last: int) -> Path:
+        """A file of it that begins ``behind`` that transaction."""
+        before = [(0, 1, behind)] if behind > self.copied else []
+        return log_of(path, before, [(0, 1, n) for n in range(behind + 1, last + 1)])
+
+    def look(self) -> dict[str, str | None]:
+        return {"pos": f"0-1-{self.last}"}
 
     def answer(self, statement: str) -> Table:
         self.said.append(statement)
         if statement.startswith("select"):
-            return [{"ro": "0" if self.leads else "1", "pos": f"0-1-{self.last}"}]
+            return [{"ro": "0" if self.leads else "1", **self.look()}]
         if statement.startswith("show"):
             return [
-                {"Variable_name": "Rpl_semi_sync_master_wait_sessions", "Value": self.waiting},
-                {"Variable_name": "Rpl_semi_sync_master_yes_tx", "Value": "1"},
+                {"Variable_name": f"{self.semi_sync}_wait_sessions", "Value": self.waiting},
+                {"Variable_name": f"{self.semi_sync}_yes_tx", "Value": "1"},
             ]
         if statement.startswith("flush"):
             self.write(0)
@@ -58,9 +72,30 @@ class Node:
         return sorted((part.term, part.start, part.last) for part in parts)
 
 
-@pytest.fixture
-def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
-    one = Node(tmp_path, folder_store(tmp_path, monkeypatch))
+class MySqlNode(Node):
+    """Every third transaction is another server's, as where others led before it: numbers are in no name."""
+
+    speech = "mysql"
+    semi_sync = "Rpl_semi_sync_source"
+
+    def log(self, path: Path, behind: int, last: int) -> Path:
+        before = str(GtidSet.parse(self._up_to(behind)) - GtidSet.parse(self._up_to(self.copied)))
+        return mysql_log_of(path, before, [(self._called(n), BEGAN) for n in range(behind + 1, last + 1)])
+
+    def look(self) -> dict[str, str | None]:
+        return {"pos": self._up_to(self.last), "before": self._up_to(self.copied)}
+
+    def _up_to(self, number: int) -> str:
+        return ",\n".join(self._called(n) for n in range(1, number + 1))
+
+    @staticmethod
+    def _called(number: int) -> str:
+        return f"{SERVERS[1]}:{number // 3}" if number % 3 == 0 else f"{SERVERS[0]}:{number - number // 3}"
+
+
+@pytest.fixture(params=[Node, MySqlNode], ids=["mariadb", "mysql"])
+def node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[Node]:
+    one: Node = request.param(tmp_path, folder_store(tmp_path, monkeypatch))
     with answering(one.socket, one.answer):
         yield one
 
@@ -108,7 +143,7 @@ def test_a_file_that_is_just_being_begun_says_nothing_of_the_one_before_it(node:
     assert shipper._stored(files) == [first]
     shipper.stored = 1
     assert shipper._stored(files) == []
-    log_of(begun, [(0, 1, 3)], [])
+    node.log(begun, 3, 3)
     assert shipper._known(shipper._files()) == [(first, 0), (second, 2), (begun, 3)]
 
 
@@ -125,12 +160,14 @@ def test_the_log_of_a_server_that_was_made_anew_is_another_one_under_the_same_na
     node.write(2)
     node.shipper._ask("select 1")
     assert [begins for _, begins in node.shipper._known(node.shipper._files())] == [0]
-    log_of(node.folder / "binlog.000001", [], [(0, 1, 476)])
+    node.copied = 475
+    node.log(node.folder / "binlog.000001", 475, 476)
     with answering(node.socket, node.answer):
         node.shipper._server.close()  # as it ended
         with pytest.raises(Exception, match="does not answer"):
             node.shipper._ask("select 1")
-        node.shipper._ask("select 1")
+        node.leads = False
+        node.shipper.turn()
         assert [begins for _, begins in node.shipper._known(node.shipper._files())] == [475]
 
 

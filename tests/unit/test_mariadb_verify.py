@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from agent.ccx_agent import mariadb_verify
-from agent.ccx_agent.mariadb_log import Part
+from agent.ccx_agent.log_parts import Part
 from tests.unit.folder_store import folder_store
 
 

@@ -90,7 +90,9 @@ def restore(
     ] = None,
     to_lsn: Annotated[
         str | None,
-        Parameter(help="Just before this place in the log: 0/3000148; of MariaDB, a transaction: 0-10001-57."),
+        Parameter(
+            help="Just before this place in the log: 0/3000148; of MariaDB and MySQL, a transaction: 0-10001-57."
+        ),
     ] = None,
     to_xid: Annotated[int | None, Parameter(help="Just before this transaction of PostgreSQL's.")] = None,
     in_place: Annotated[

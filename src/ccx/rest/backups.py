@@ -24,7 +24,8 @@ from ccx.stores.models import Backup, Status
 router = make_router(OwnerRoute, "/api/backup/api/v1/backups", "backups")
 
 
-_TOOLS = {"postgres": "pgbackrest", "mariadb": "mariadb-backup"}
+_TOOLS = {"postgres": "pgbackrest", "mariadb": "mariadb-backup", "percona": "xtrabackup"}
+"""By vendor, where a backup doesn't say."""
 
 
 class BackupView(BaseModel):
@@ -60,7 +61,7 @@ class BackupView(BaseModel):
     @classmethod
     def of(cls, backup: Backup, vendor: str) -> BackupView:
         return cls(
-            backup_id=backup.label, parent_id=backup.parent, backup_method=_TOOLS[vendor],
+            backup_id=backup.label, parent_id=backup.parent, backup_method=backup.tool or _TOOLS[vendor],
             backup_type=Kind(backup.kind), node=backup.node,
             status=_status(backup), size=backup.size, stored=backup.stored,
             err=backup.unusable or "", verified_at=backup.verified_at, log_until=backup.log_until,

@@ -71,7 +71,7 @@ async def plan(services: Services, datastore: Datastore, backups: Sequence[Backu
         raise Invalid("that time is not yet", field="pitr_stop_time", remedy=f"Choose a time from {window}")
     branch = _branch(datastore, backups, target)
     there = _of_its_past(datastore, branch, backups)
-    wanted = places.place(Subject(services, datastore).engine.speaks, target.lsn) if target.lsn is not None else None
+    wanted = places.place(Subject(services, datastore).engine.places, target.lsn) if target.lsn is not None else None
     if wanted is not None:
         backup = await _before_place(services, datastore, there, wanted, target.backup)
     elif target.xid is not None:
@@ -134,14 +134,19 @@ def _to(target: Target) -> str:
 async def _before_place(
     services: Services, datastore: Datastore, backups: Sequence[Backup], wanted: Place, label: str | None
 ) -> Backup:
-    field, speaks = "pitr_stop_lsn", Subject(services, datastore).engine.speaks
-    known = [(one, places.ends(speaks, one.lsn)) for one in windows.usable(datastore, backups) if one.lsn]
-    reach = [one for one, ends in known if any(wanted.after(end) for end in ends)]
+    field, kind = "pitr_stop_lsn", Subject(services, datastore).engine.places
+    known = [(one, places.ends(kind, one.lsn)) for one in windows.usable(datastore, backups) if one.lsn]
+    reach = [one for one, ends in known if wanted.reached(ends)]
     end = await _position(services, datastore)
-    last = next((one for one in places.ends(speaks, end[0]) if one.line == wanted.line), None) if end else None
+    last = next((one for one in places.ends(kind, end[0]) if one.line == wanted.line), None) if end else None
     every = [end for _, ends in known for end in ends]
     first = min((one for one in every if one.line == wanted.line), key=lambda one: one.number, default=None)
-    if first is None and every:
+    if wanted.joins and end and last is None:
+        raise Invalid(
+            f"there is no transaction {wanted.name}: the log has none of {wanted.line}", field=field,
+            remedy=f"Choose one that it has: {' '.join(end[0].split())}",
+        )  # fmt: skip
+    if first is None and every and not wanted.joins:
         raise Invalid(
             f"{wanted.name} is of another history: {wanted.line} is no domain of its transactions", field=field,
             remedy=f"Choose one like {every[-1].name}",
@@ -177,10 +182,11 @@ async def _before_xid(
     services: Services, datastore: Datastore, backups: Sequence[Backup], xid: int, label: str | None
 ) -> Backup:
     field = "pitr_stop_xid"
-    if Subject(services, datastore).engine.speaks != "postgresql":
+    if (kind := Subject(services, datastore).engine.places) != "lsn":
         raise Invalid(
             f"{datastore.vendor} has no such ids of transactions", field=field,
-            remedy="Name the transaction by its GTID, as pitr_stop_lsn: ccx backup restore --to-lsn 0-10001-57",
+            remedy="Name the transaction by its GTID, as pitr_stop_lsn: ccx backup restore --to-lsn "
+            + places.example(kind),
         )  # fmt: skip
     if not _FIRST_XID <= xid < _XIDS:
         raise Invalid(f"{xid} is no transaction", field=field, remedy="Write its id as pg_current_xact_id() showed it")

@@ -219,6 +219,8 @@ class Backup(Owned, Base):
     """Transactions from this one on ended after it; None: nobody asked."""
     node: Mapped[str | None]
     """Label of the node that copied it; None: nobody noted it."""
+    tool: Mapped[str | None]
+    """What made it; None: what makes all of the vendor's."""
     drill: Mapped[dict[str, Any] | None]
     """What the last restore of it, made to prove it, found: ``{"at", "proved", "seconds", "err", …}``."""
     unusable: Mapped[str | None]

@@ -31,7 +31,7 @@ from ccx.runner.services import Services
 from ccx.runner.steps import backups as steps
 from ccx.runner.subject import Subject
 from ccx.settings.model import POSTGRES
-from ccx.settings.vendors import MARIADB
+from ccx.settings.vendors import MARIADB, PERCONA
 from ccx.state import fence
 from ccx.stores import backups, datastores, nodes
 from ccx.stores.models import NodeStatus
@@ -46,6 +46,7 @@ class NumbersTransactions(SimulatedEngine):
 
     topologies = ("replication",)
     speaks = "mysql"
+    places = "mariadb-gtid"
 
     async def log_position(self, channel: NodeChannel, cluster: ClusterSpec) -> tuple[str, int]:
         return "0-10002-90", 91
@@ -54,20 +55,38 @@ class NumbersTransactions(SimulatedEngine):
         return f"0-{10001 if number <= 80 else 10002}-{number}"
 
 
+A, B, C = (f"0000000{n}-0000-0000-0000-000000000000" for n in (1, 2, 3))
+
+
+class CountsByServer(SimulatedEngine):
+    """One whose history has 80 transactions of one server, and ten of the next."""
+
+    topologies = ("replication",)
+    speaks = "mysql"
+    places = "mysql-gtid"
+
+    async def log_position(self, channel: NodeChannel, cluster: ClusterSpec) -> tuple[str, int]:
+        return f"{A}:1-80,{B}:1-10", 91
+
+
 @pytest.fixture(scope="module")
 async def services(
     database: Database, cloud_socket: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Services]:
-    """With two vendors, and a store that is named: who is refused never gets as far as asking it."""
+    """With three vendors, and a store that is named: who is refused never gets as far as asking it."""
     made = make_services(database.sessions, cloud_socket, tmp_path_factory.mktemp("instance"))
     keys = tmp_path_factory.mktemp("keys") / "keys"
     keys.write_text("access\nsecret\n")
     keys.chmod(0o600)
     stored = {"s3_endpoint": "https://127.0.0.1:9", "s3_bucket": "backups", "s3_credentials": keys}
     clouds = (NORTH.model_copy(update=stored),)
-    settings = made.settings.model_copy(update={"clouds": clouds, "databases": (POSTGRES, MARIADB)})
+    settings = made.settings.model_copy(update={"clouds": clouds, "databases": (POSTGRES, MARIADB, PERCONA)})
     channel = SimulatedChannel(cloud_socket)
-    engines = {"postgres": SimulatedEngine(channel), "mariadb": NumbersTransactions(channel)}
+    engines = {
+        "postgres": SimulatedEngine(channel),
+        "mariadb": NumbersTransactions(channel),
+        "percona": CountsByServer(channel),
+    }
     yield replace(made, settings=settings, engine=lambda vendor, topology="": engines[vendor])
     await channel.close()
     await made.clouds["north"].close()
@@ -77,7 +96,8 @@ async def services(
 async def backed_up(user: Api, services: Services, vendor: str, **changed: Any) -> str:
     """A datastore with one backup in the records."""
     uuid = await user.started(general={"db_vendor": vendor})
-    await record(services, uuid, row("1F", lsn="0-10001-40" if vendor == "mariadb" else "0/2000000", **changed))
+    lsn = {"mariadb": "0-10001-40", "percona": f"{A}:1-40"}.get(vendor, "0/2000000")
+    await record(services, uuid, row("1F", lsn=lsn, **changed))
     return uuid
 
 
@@ -123,6 +143,37 @@ async def test_what_can_not_be_restored_is_named_and_nothing_is_made(
     for wish, field, err, remedy in OF_MARIADB:
         told = await refused(user, services, uuid, {**wish, "in_place": in_place})
         assert (told["field"], err in told["err"], remedy in told["remedy"]) == (field, True, True), told
+
+
+OF_MYSQL = [
+    ("0-10001-57", "'0-10001-57' is no place in its log", "429562:57"),
+    (f"{A}:1-57", "is no place in its log", "429562:57"),
+    (f"{A}:40", f"no backup reaches back to {A}:40", f"after {A}:40"),
+    (f"{A}:81", f"the log ends at {A}:80, before {A}:81", f"{A}:40, up to {A}:80"),
+    (f"{B}:11", f"the log ends at {B}:10, before {B}:11", f"up to {B}:10"),
+    (f"{C}:1", f"the log has none of {C}", f"{A}:1-80,{B}:1-10"),
+]
+
+
+async def test_of_a_history_of_several_servers_what_it_has_not_is_named(user: Api, services: Services) -> None:
+    uuid = await backed_up(user, services, "percona")
+    for gtid, err, remedy in OF_MYSQL:
+        told = await refused(user, services, uuid, {"pitr_stop_lsn": gtid})
+        assert (told["field"], err in told["err"], remedy in told["remedy"]) == ("pitr_stop_lsn", True, True), told
+
+
+async def test_a_later_servers_transaction_is_restored_to_from_the_newest_backup_that_has_it_not(
+    user: Api, services: Services
+) -> None:
+    uuid = await backed_up(user, services, "percona")
+    await record(
+        services, uuid, row("1F", lsn=f"{A}:1-40"), row("2F", hours=1, lsn=f"{A}:1-60"),
+        row("3F", hours=2, lsn=f"{A}:1-80,{B}:1-5"),
+    )  # fmt: skip
+    for gtid, backup in ((f"{A}:60", "1F"), (f"{A}:61", "2F"), (f"{B}:1", "2F"), (f"{B}:6", "3F")):
+        answer = await user.post(f"{PATH}/{uuid}/restore", {"pitr_stop_lsn": gtid, "dry_run": True})
+        assert answer.status_code == 202, answer.text
+        assert answer.json()["backup_id"] == backup, gtid
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ _MARIADBS_OFF = ("etcd", "mariadb", "nftables", "prometheus-node-exporter", "rsy
 
 # MySQL is in no release of Debian, only in the one that is being made: what else it needs comes from there as well.
 _MYSQL = (
-    "etcd-client", "etcd-server", "mysql-server", "nftables", "prometheus-node-exporter",
+    "etcd-client", "etcd-server", "mysql-server", "nftables", "prometheus-node-exporter", "rclone", "zstd",
 )  # fmt: skip
 _UNRELEASED = "sid"
 

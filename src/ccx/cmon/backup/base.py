@@ -59,6 +59,8 @@ class Backup:
     """Transactions from this one on ended after it; None: nobody asked."""
     node: str | None = None
     """Label of the node that copied it; None: nobody noted it."""
+    tool: str | None = None
+    """What made it; None: what makes all of the engine's."""
 
 
 @dataclass(frozen=True, repr=False)

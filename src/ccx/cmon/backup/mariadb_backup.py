@@ -1,4 +1,7 @@
-"""mariadb-backup, rclone and the log's shipper: their configuration on a node, and what their manifests mean."""
+"""Backups of MariaDB, MySQL and Percona Server: the configuration of rclone and of the log's shipper, and manifests.
+
+Files and units are called after the first of them that had any.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ FOLDER = "/etc/ccx/mariadb-backup"
 SHIPPER = "ccx-mariadb-ship.service"
 ORIGIN, ORIGIN_KEYS = f"{FOLDER}/restore.json", f"{FOLDER}/restore-rclone.conf"
 DIRECTORIES = [{"path": "mysql-backup", "owner": USER, "mode": "0700"}]
-"""On the data volume: how far things are. No copy of the data lies there."""
+"""On the data volume: how far things are; and a copy of the data, where no tool can send it without one."""
 _WORK = DATA / "mysql-backup"
 _KEYS, _CA, _ORIGIN_CA = f"{FOLDER}/rclone.conf", f"{FOLDER}/ca.crt", f"{FOLDER}/restore-ca.crt"
 
@@ -57,6 +60,8 @@ def node_files(flavour: Flavour, cluster: ClusterSpec, label: str, repository: R
         "data": str(VOLUME / "data"),
         "binlogs": str(VOLUME / "binlog"),
         "work": str(_WORK),
+        "speech": flavour.speech,
+        "program": flavour.server,
         "domain": flavour.domain,
         "apart": str(apart_file(flavour)) if flavour.group else "",
         "keeper": {
@@ -89,6 +94,7 @@ def restore_files(flavour: Flavour, cluster: ClusterSpec, node: NodeSpec, origin
         "through": origin.point,
         "before": origin.before_lsn,
         "server": f"{SERVER}/my.cnf",
+        "speech": flavour.speech,
         "mariadbd": flavour.server,
         "run": str(flavour.run),
         "binlogs": str(VOLUME / "binlog"),
@@ -129,6 +135,7 @@ def backup_of(found: dict[str, Any]) -> Backup:
         good=True,
         lsn=found["gtid"] or None,
         node=found["node"],
+        tool=found.get("tool"),
     )
 
 

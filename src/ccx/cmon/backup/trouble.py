@@ -36,6 +36,11 @@ _AGAIN = "; the next backup is tried by itself"
 # The first that fits holds: what is particular stands before what is general.
 _CAUSES = (
     _known(
+        r"no room for a copy on the node's volume",
+        "the volume of the node that makes it is too full for a copy of the data",
+        "Remove data, or have a datastore with larger volumes take its place", passes=False,
+    ),
+    _known(
         r"no space left|\b507\b|insufficient ?storage|quota ?exceeded|no (free|writable) volumes|storage ?full",
         "the object store is full", f"Make room in it, or raise the quota{_AGAIN}",
     ),

@@ -52,6 +52,8 @@ class Engine(Protocol):
     """The codes of those that it makes."""
     speaks: str
     """What clients talk to it in, by the scheme of its URLs: ``postgresql``, ``mysql``. They choose programs by it."""
+    places: str
+    """How places in its log are written: one of :mod:`ccx.runner.places`."""
     image: str
     """What its nodes start from, on a cloud whose images we make: one that holds its packages."""
     ports: tuple[Port, ...]

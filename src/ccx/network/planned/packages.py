@@ -56,9 +56,8 @@ def _apt(
 
 
 _apt("s9s", "europe-apt.pkg.dev", "/projects/severalnines-public", "ccx agent packages", port=443)
-for _version, _names in {"8.0": ("pxc-80", "pxb-80"), "8.4": ("pxc-84-lts", "pxb-84-lts")}.items():
-    for _name, _product in zip(_names, ("XtraDB Cluster", "XtraBackup"), strict=True):
-        _apt(_name, "repo.percona.com", f"/{_name}/apt", f"Percona {_product} {_version}", when=_percona(_version))
+for _version, _name in {"8.0": "pxc-80", "8.4": "pxc-84-lts"}.items():
+    _apt(_name, "repo.percona.com", f"/{_name}/apt", f"Percona XtraDB Cluster {_version}", when=_percona(_version))
 _apt("fluentbit", "packages.fluentbit.io", "/ubuntu/", "Fluent Bit log forwarder", port=443)
 
 _BASE = "Base dependencies: the specification's text names them, its tables and checklist don't"
@@ -91,12 +90,9 @@ _apt("percona-calls", "check.percona.com", "", "Percona's telemetry agent report
 repository(row="packages.s9s", suites=(), key="packages.key-s9s")
 repository(row="packages.fluentbit", path="{codename}", suites=("{codename}",), key="packages.key-fluentbit",
            distributions=("ubuntu",), packages={"": ("fluent-bit",)})  # fmt: skip
-for _name, _version, _package in (
-    ("pxc-80", "8.0", "percona-xtradb-cluster-server"), ("pxb-80", "8.0", "percona-xtrabackup-80"),
-    ("pxc-84-lts", "8.4", "percona-xtradb-cluster-server"), ("pxb-84-lts", "8.4", "percona-xtrabackup-84"),
-):  # fmt: skip
+for _name, _version in (("pxc-80", "8.0"), ("pxc-84-lts", "8.4")):
     repository(row=f"packages.{_name}", suites=("{codename}",), key="packages.key-percona", vendor=_PERCONA,
-               packages={_version: (_package,)})  # fmt: skip
+               packages={_version: ("percona-xtradb-cluster-server",)})  # fmt: skip
 _UBUNTU = "/usr/share/keyrings/ubuntu-archive-keyring.gpg"
 repository(row="packages.ubuntu", suites=("{codename}", "{codename}-updates"), components=("main", "universe"),
            keyring=_UBUNTU, distributions=("ubuntu",), base=True)  # fmt: skip

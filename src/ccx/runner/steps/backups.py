@@ -327,6 +327,7 @@ def as_json(backup: Backup) -> dict[str, Any]:
         "id": backup.id, "parent": backup.parent, "kind": backup.kind.value, "started": backup.started.isoformat(),
         "ended": backup.ended.isoformat(), "size": backup.size, "stored": backup.stored, "good": backup.good,
         "log": backup.log, "lsn": backup.lsn, "xid": backup.xid, "node": backup.node,
+        "tool": backup.tool,
     }  # fmt: skip
 
 
@@ -335,6 +336,7 @@ def _row(entry: dict[str, Any]) -> dict[str, Any]:
     return {
         "label": entry["id"], "parent": entry["parent"], "kind": entry["kind"], "good": entry["good"],
         "size": entry["size"], "stored": entry["stored"], "wal_first": first, "wal_last": last,
-        "lsn": entry.get("lsn"), "xid": entry.get("xid"), "node": entry.get("node"), "branch": entry.get("branch", 0),
+        "lsn": entry.get("lsn"), "xid": entry.get("xid"), "node": entry.get("node"),
+        "tool": entry.get("tool"), "branch": entry.get("branch", 0),
         "started_at": datetime.fromisoformat(entry["started"]), "ended_at": datetime.fromisoformat(entry["ended"]),
     }  # fmt: skip

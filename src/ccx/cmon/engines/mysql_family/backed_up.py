@@ -1,4 +1,4 @@
-"""Engines of the family that back up by mariadb-backup: what the jobs ask for, on the nodes that have it."""
+"""Engines of the family that back up: what the jobs ask for, on the nodes. By which tool, nodes choose."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ccx.cmon.backup import ArchiveState, Backup, Findings, Kind, mariadb_backup
 from ccx.cmon.engines.mysql_family import backing_up, handover
 from ccx.cmon.engines.mysql_family.engine import FamilyEngine
 from ccx.cmon.engines.mysql_family.layout import MANIFEST, Flavour
+from ccx.cmon.engines.mysql_family.replication import ReplicationEngine
 from ccx.cmon.node_channel import NodeChannel, Progress
 from ccx.cmon.node_file import NodeFile
 from ccx.cmon.spec import ClusterSpec
@@ -82,7 +83,7 @@ class BackedUpEngine(FamilyEngine):
         await channel.call(cluster.node(label), "write-files", {"files": files}, token=token)
 
     async def verify(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> dict[str, Any]:
-        return await backing_up.verify(channel, await self._primary(cluster))
+        return await backing_up.verify(channel, self.verbs, await self._primary(cluster))
 
     async def read_through(
         self, channel: NodeChannel, cluster: ClusterSpec, name: str, backup: str | None, token: int, progress: Progress
@@ -91,21 +92,35 @@ class BackedUpEngine(FamilyEngine):
         return await backing_up.read_through(channel, cluster, primary, name, backup, token, progress)
 
     async def count(self, channel: NodeChannel, cluster: ClusterSpec, point: str, token: int) -> dict[str, Any]:
-        counted = await backing_up.count(channel, await self._primary(cluster))
+        counted = await backing_up.count(channel, self.verbs, await self._primary(cluster))
         await self.archive_now(channel, cluster, token)
         return counted
 
     async def recount(self, channel: NodeChannel, cluster: ClusterSpec, tables: Sequence[str]) -> dict[str, int]:
-        return await backing_up.recount(channel, await self._primary(cluster), tables)
+        return await backing_up.recount(channel, self.verbs, await self._primary(cluster), tables)
 
     async def log_position(self, channel: NodeChannel, cluster: ClusterSpec) -> tuple[str, int]:
         return await handover.log_position(channel, await self._primary(cluster))
-
-    async def transaction_at(self, channel: NodeChannel, cluster: ClusterSpec, number: int) -> str | None:
-        return await handover.transaction_at(channel, await self._primary(cluster), number)
 
     async def stop(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
         await handover.stop(self.flavour, channel, cluster, await self.observe(cluster), token)
 
     async def start_again(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
         await handover.start_again(channel, cluster, cluster.node(label), self._units(cluster, label), token)
+
+
+class NumberedEngine(BackedUpEngine):
+    """Whose transactions are called by their numbers: implements ``NumbersTransactions``."""
+
+    async def transaction_at(self, channel: NodeChannel, cluster: ClusterSpec, number: int) -> str | None:
+        return await handover.transaction_at(channel, await self._primary(cluster), number)
+
+
+class BackedUpReplicas(BackedUpEngine, ReplicationEngine):
+    """A primary and replicas. ``_files`` of whoever inherits ends with :meth:`_backup_files`."""
+
+    async def join(
+        self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int, progress: Progress | None = None
+    ) -> None:
+        await super().join(channel, cluster, label, token, progress)
+        await self._ship_from(channel, cluster, label, token)

@@ -190,17 +190,17 @@ async def read_through(
     return mariadb_backup.findings(seen["found"])
 
 
-async def count(channel: NodeChannel, primary: NodeSpec) -> dict[str, Any]:
+async def count(channel: NodeChannel, verbs: str, primary: NodeSpec) -> dict[str, Any]:
     """Rows, and the transaction as of which they are."""
     args = {"seconds": COUNTED_WITHIN_S}
-    return await channel.call(primary, "mariadb-count", args, timeout=COUNTED_WITHIN_S + 60)
+    return await channel.call(primary, f"{verbs}-count", args, timeout=COUNTED_WITHIN_S + 60)
 
 
-async def recount(channel: NodeChannel, primary: NodeSpec, tables: Sequence[str]) -> dict[str, int]:
-    told = await channel.call(primary, "mariadb-recount", {"tables": list(tables)}, timeout=_CHECKED_WITHIN_S)
+async def recount(channel: NodeChannel, verbs: str, primary: NodeSpec, tables: Sequence[str]) -> dict[str, int]:
+    told = await channel.call(primary, f"{verbs}-recount", {"tables": list(tables)}, timeout=_CHECKED_WITHIN_S)
     rows: dict[str, int] = told["rows"]
     return rows
 
 
-async def verify(channel: NodeChannel, primary: NodeSpec) -> dict[str, Any]:
-    return await channel.call(primary, "mariadb-verify", timeout=_CHECKED_WITHIN_S)
+async def verify(channel: NodeChannel, verbs: str, primary: NodeSpec) -> dict[str, Any]:
+    return await channel.call(primary, f"{verbs}-verify", timeout=_CHECKED_WITHIN_S)

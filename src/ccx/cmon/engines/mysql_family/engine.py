@@ -27,6 +27,7 @@ class FamilyEngine(ABC):
     """Most of :class:`ccx.cmon.engines.base.Engine`, for servers with a keeper of ours on each node."""
 
     speaks = "mysql"
+    places: ClassVar[str] = "mariadb-gtid"
     reserved_users = tenants.RESERVED_USERS
     reserved_databases = tenants.RESERVED_DATABASES
     reserved_beginnings: tuple[str, ...] = ()

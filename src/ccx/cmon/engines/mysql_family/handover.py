@@ -55,8 +55,7 @@ async def start_again(
 async def log_position(channel: NodeChannel, primary: NodeSpec) -> tuple[str, int]:
     """The last transaction, and the number that the next one gets."""
     told = await channel.call(primary, "mariadb-log-position", timeout=10)
-    gtid = str(told["gtid"])
-    return gtid, 1 + max((int(one.rpartition("-")[2]) for one in gtid.split(",") if one), default=0)
+    return str(told["gtid"]), 1 + int(told["number"])
 
 
 async def transaction_at(channel: NodeChannel, primary: NodeSpec, number: int) -> str | None:

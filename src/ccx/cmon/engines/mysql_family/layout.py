@@ -37,6 +37,8 @@ class Flavour:
     """The command that writes a copy of its data to standard output; without the file that configures it."""
     section: str
     """Of its configuration file."""
+    speech: str = "mariadb"
+    """By what the agent knows how to ask the server, and to read its log."""
     domain: int | None = None
     """Of the cluster's transactions, where a node's log may have others besides."""
     group: bool = False

@@ -52,6 +52,7 @@ class PostgresEngine:
     vendor = "postgres"
     topologies = ("postgres_streaming",)
     speaks = "postgresql"
+    places = "lsn"
     image = "baked"
     written_last = MANIFEST
     ports = (

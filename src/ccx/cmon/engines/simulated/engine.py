@@ -22,6 +22,7 @@ class SimulatedEngine(SimulatedBackups):
     vendor = "simulated"
     topologies = ("postgres_streaming", "replication")
     speaks = "postgresql"
+    places = "lsn"
     image = "baked"
     software = Software()
     ports: tuple[Port, ...] = (

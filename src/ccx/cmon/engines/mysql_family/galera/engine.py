@@ -11,7 +11,7 @@ import httpx
 from ccx.cmon import egress
 from ccx.cmon.engines.base import Port, Proof, Remains
 from ccx.cmon.engines.mysql_family import keeper
-from ccx.cmon.engines.mysql_family.backed_up import BackedUpEngine
+from ccx.cmon.engines.mysql_family.backed_up import NumberedEngine
 from ccx.cmon.engines.mysql_family.galera import config, deciding, membership, tuning
 from ccx.cmon.engines.mysql_family.galera.layout import BOOTSTRAP_FILE, FLAVOUR, GROUP, IST, SST
 from ccx.cmon.engines.mysql_family.galera.view import to_view
@@ -37,7 +37,7 @@ _PROMISES = {
 }
 
 
-class GaleraEngine(BackedUpEngine):
+class GaleraEngine(NumberedEngine):
     """Implements :class:`ccx.cmon.engines.base.Engine`. Keeps connections; one per process is enough."""
 
     vendor = VENDOR

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from ccx.cmon.engines.base import Port, Proof
 from ccx.cmon.engines.mysql_family import config
-from ccx.cmon.engines.mysql_family.backed_up import BackedUpEngine
+from ccx.cmon.engines.mysql_family.backed_up import BackedUpReplicas, NumberedEngine
 from ccx.cmon.engines.mysql_family.layout import KEEPER, MYSQL
 from ccx.cmon.engines.mysql_family.mariadb.endpoints import ETCD, KEEPER_STATUS
 from ccx.cmon.engines.mysql_family.mariadb.flavour import MARIADB
 from ccx.cmon.engines.mysql_family.mariadb.vendor import BAKED, IMAGE, SOFTWARE, VENDOR, VERBS
-from ccx.cmon.engines.mysql_family.replication import ETCD_PORTS, ReplicationEngine
-from ccx.cmon.node_channel import NodeChannel, Progress
+from ccx.cmon.engines.mysql_family.replication import ETCD_PORTS
 from ccx.cmon.node_file import NodeFile
 from ccx.cmon.spec import ClusterSpec
 
 
-class MariaDbEngine(BackedUpEngine, ReplicationEngine):
+class MariaDbEngine(NumberedEngine, BackedUpReplicas):
     """Implements :class:`ccx.cmon.engines.base.Engine`. Keeps connections; one per process is enough."""
 
     vendor = VENDOR
@@ -42,9 +41,3 @@ class MariaDbEngine(BackedUpEngine, ReplicationEngine):
 
     def _files(self, cluster: ClusterSpec, label: str) -> list[NodeFile]:
         return config.node_files(self.flavour, cluster, label) + self._backup_files(cluster, label)
-
-    async def join(
-        self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int, progress: Progress | None = None
-    ) -> None:
-        await super().join(channel, cluster, label, token, progress)
-        await self._ship_from(channel, cluster, label, token)

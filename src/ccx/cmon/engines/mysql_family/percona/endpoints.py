@@ -153,6 +153,13 @@ PACKAGES = {
 }
 """By version. Its cluster's packages conflict with these: they stay in repositories that no node of ours is told of."""
 
+BACKUP_PACKAGES = {
+    "8.0": _packages("pxb-80", "Percona XtraBackup 8.0, which makes backups", _offered("8.0"), _NOT_INSTALLED),
+    "8.4": _packages("pxb-84-lts", "Percona XtraBackup 8.4, which makes backups", _offered("8.4"), _NOT_INSTALLED),
+}
+"""By version of the server: a series of the one copies the same series of the other."""
+_XTRABACKUP = {"8.0": "percona-xtrabackup-80", "8.4": "percona-xtrabackup-84"}
+
 TELEMETRY = _packages(
     "percona-telemetry", "the telemetry agent, which the server's package depends on; it is switched off",
     _offered("8.0") | _offered("8.4"), "the server's packages can't be installed without it",
@@ -178,11 +185,18 @@ PACKAGES_KEY = declare(
 )
 
 # Beside the server what every node of the family runs, from the system's own repositories.
-_INSTALLED = ("etcd-client", "etcd-server", "percona-server-server", "prometheus-node-exporter")
+_INSTALLED = (
+    "etcd-client", "etcd-server", "percona-server-server", "prometheus-node-exporter", "rclone", "zstd",
+)  # fmt: skip
 for _version, _row in PACKAGES.items():
     repository(
         row=_row.id, suites=("{codename}",), key=PACKAGES_KEY.id, vendor=_VENDOR, packages={_version: _INSTALLED}
     )
+for _version, _row in BACKUP_PACKAGES.items():
+    repository(
+        row=_row.id, suites=("{codename}",), key=PACKAGES_KEY.id, vendor=_VENDOR,
+        packages={_version: (_XTRABACKUP[_version],)},
+    )  # fmt: skip
 repository(
     row=TELEMETRY.id, suites=("{codename}",), key=PACKAGES_KEY.id, vendor=_VENDOR,
     packages={version: ("percona-telemetry-agent",) for version in PACKAGES},

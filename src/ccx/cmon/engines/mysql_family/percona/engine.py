@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
-
 from ccx.cmon.engines.base import Port, Proof, Software
+from ccx.cmon.engines.mysql_family.backed_up import BackedUpReplicas
 from ccx.cmon.engines.mysql_family.layout import KEEPER, MYSQL
 from ccx.cmon.engines.mysql_family.passwords import caching_sha2_verifier
 from ccx.cmon.engines.mysql_family.percona import config, tuning
 from ccx.cmon.engines.mysql_family.percona.endpoints import ETCD, KEEPER_STATUS
 from ccx.cmon.engines.mysql_family.percona.flavour import PERCONA
-from ccx.cmon.engines.mysql_family.replication import ETCD_PORTS, PROMISES, ReplicationEngine
+from ccx.cmon.engines.mysql_family.replication import ETCD_PORTS
 from ccx.cmon.engines.sizing import implied
 from ccx.cmon.node_file import NodeFile
 from ccx.cmon.spec import ClusterSpec
@@ -19,7 +18,7 @@ STAND_IN = "9.7"
 """MySQL's version in the image that stands in for Percona Server, whose packages it has not."""
 
 
-class PerconaEngine(ReplicationEngine):
+class PerconaEngine(BackedUpReplicas):
     """Implements :class:`ccx.cmon.engines.base.Engine`. Keeps connections; one per process is enough."""
 
     vendor = "percona"
@@ -36,15 +35,15 @@ class PerconaEngine(ReplicationEngine):
     verbs = "percona"
     flavour = PERCONA
     rows = (KEEPER_STATUS, ETCD)
+    places = "mysql-gtid"
     longest_user = 32
-    promises = MappingProxyType(
-        {**PROMISES, 1: "1: no high availability; if the node is lost, so are the data: there are no backups yet"}
-    )
-
     proofs = (
         Proof(
             ("8.0", "8.4"), "on real nodes: MySQL 9.7 in its place, whose packages are out of reach",
-            ("e2e/test_mysql.py", "unit/test_mysql_dialect.py", "unit/test_cmon_percona.py"),
+            (
+                "e2e/test_mysql.py", "e2e/test_mysql_backup.py", "e2e/test_mysql_restore_in_place.py",
+                "unit/test_mysql_dialect.py", "unit/test_cmon_percona.py",
+            ),
         ),
     )  # fmt: skip
 
@@ -56,4 +55,4 @@ class PerconaEngine(ReplicationEngine):
         return implied(tuning.shown, memory_mib, cpus)
 
     def _files(self, cluster: ClusterSpec, label: str) -> list[NodeFile]:
-        return config.node_files(cluster, label)
+        return config.node_files(cluster, label) + self._backup_files(cluster, label)

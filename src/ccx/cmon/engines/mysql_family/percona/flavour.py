@@ -14,4 +14,5 @@ PERCONA = Flavour(
     prepare="mysql_prepare.py",
     copy=(),
     section="mysqld",
+    speech="mysql",
 )
