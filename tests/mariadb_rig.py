@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pymysql
+from agent.ccx_agent.backed import Log
 from agent.ccx_agent.mariadb_log import MariaDbLog
 from agent.ccx_agent.mysql_gtid import GtidSet
 from agent.ccx_agent.mysql_log import MySqlLog
@@ -215,7 +216,14 @@ class Rig:
 
     def heads(self) -> list[int | None]:
         """Behind which transaction each file of its log begins."""
-        return [MariaDbLog().head(file) for file in self.logs()]
+        return [self.log().head(file) for file in self.logs()]
+
+    def ends(self) -> list[int]:
+        """With which transaction each ends, by what is in it."""
+        return [self.log().ends_with(file) for file in self.logs()]
+
+    def log(self) -> Log:
+        return MariaDbLog()
 
     def logs(self) -> list[Path]:
         return sorted((self.home / "binlog").glob("binlog.*[0-9]"))
@@ -312,9 +320,8 @@ class MySqlRig(Rig):
         }
         return {name: (one, f"there is no transaction {one} in the log") for name, one in others.items()}
 
-    def heads(self) -> list[int | None]:
-        gone = GtidSet.parse(self.sql("select @@global.gtid_purged").replace("\\n", ""))
-        return [MySqlLog(gone).head(file) for file in self.logs()]
+    def log(self) -> Log:
+        return MySqlLog(GtidSet.parse(self.sql("select @@global.gtid_purged").replace("\\n", "")))
 
 
 @contextmanager

@@ -176,6 +176,13 @@ def test_a_transaction_that_never_was_and_one_that_is_not_there_yet_are_named(pa
         assert words in refused.value.stderr, refused.value.stderr
 
 
+def test_each_file_of_the_log_ends_with_what_the_next_one_begins_behind(past: dict[str, Any]) -> None:
+    """Written under a writer: of what was being committed when a file ended, nothing is missing between the two."""
+    rig: Rig = past["rig"]
+    assert len(heads := rig.heads()) > 3
+    assert rig.ends()[:-1] == heads[1:]
+
+
 def test_a_transaction_is_found_by_its_number(past: dict[str, Any]) -> None:
     rig: Rig = past["rig"]
     number = rig.number(past["position"])
@@ -417,6 +424,7 @@ def test_a_log_that_writes_hold_is_said_to_wait_and_is_sent_when_they_are_let_go
             rig.sql("create database shop; create table shop.kept (n int primary key)")
             rig.archive_up_to(rig.position())
             on = rig.semi_sync
+            rig.sql("insert into shop.kept values (-1)")  # what is committed already shall be stored
             rig.sql(f"set global {on}_timeout = 1000000000, global {on}_enabled = on")
             writing = [
                 subprocess.Popen(rig.command(*rig.asking(f"insert into shop.kept values ({n})"))) for n in range(3)

@@ -126,6 +126,14 @@ def reports(leader: str = "n1g1", **changed: dict[str, Any]) -> dict[str, dict[s
     }
 
 
+def test_a_replica_that_has_applied_all_is_not_behind_though_it_has_heard_of_no_new_file() -> None:
+    """A primary's file is ended when nobody writes, too; MySQL's replicas take note of that with the next write."""
+    ended = {"file": "binlog.000003", "position": 200, "applied": 57}
+    found = {"n1g1": ended, "n2g1": {"applied": 57}, "n3g1": {"applied": 56}}
+    view = to_view(spec(*THREE), reports(**found))
+    assert [(m.label, m.lag_bytes) for m in view.replicas] == [("n2g1", 0), ("n3g1", None)]
+
+
 def test_all_is_well_when_one_accepts_writes_and_the_others_follow_synchronously() -> None:
     view = to_view(spec(*THREE), reports())
     assert view.problems == ()

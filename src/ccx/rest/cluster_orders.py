@@ -76,7 +76,10 @@ class Order(Body):
 
 
 async def place(services: Services, tx: AsyncSession, owner: Owner, order: Order) -> dict[str, Any]:
-    """The columns of the datastore that is ordered. Raises Invalid, NoCapacity; nothing is stored or made."""
+    """The columns of the datastore that is ordered. Raises Invalid, NoCapacity; nothing is stored or made.
+
+    Until the transaction ends nobody else orders for the owner: it is within what the owner may have.
+    """
     settings, general = services.settings, order.general
     names.check_datastore(general.cluster_name, "general.cluster_name")
     database = offer.vendor(settings, general.db_vendor)
@@ -109,8 +112,8 @@ async def place(services: Services, tx: AsyncSession, owner: Owner, order: Order
         "ha_enabled": bool(order.network.ha_enabled),
         "notifications": notifications,
     }
-    await _check_allowance(settings, tx, owner)
     await capacity.check(services, cloud, region, instance, volume_size, general.cluster_size)
+    await _check_allowance(settings, tx, owner)  # last: the owner's other orders wait from here on
     return values
 
 
@@ -172,7 +175,7 @@ def _network_type(cloud: CloudConfig, network: Network) -> str:
 
 
 async def _check_allowance(settings: Settings, tx: AsyncSession, owner: Owner) -> None:
-    _, held = await datastores.of(tx, owner, limit=1)
+    held = await datastores.count_alone(tx, owner)
     if held >= settings.max_datastores_per_user:
         raise CcxError(
             f"you have {held} datastores, which is the limit here",

@@ -152,6 +152,8 @@ async def _before_place(
             remedy=f"Choose one like {every[-1].name}",
         )  # fmt: skip
     span = _span(first.name if first else None, last.name if last else None, inside=wanted.holds)
+    if first is None and last is not None and wanted.joins and known:  # it began after all of them
+        span = f"one up to {last.name}"
     if last is not None and wanted.number > last.number:
         raise Invalid(f"the log ends at {last.name}, before {wanted.name}", field=field, remedy=f"Choose {span}")
     if not reach:

@@ -85,9 +85,11 @@ def _state(report: Report) -> str:
 
 
 def _lag(report: Report, leading: Report | None) -> int | None:
-    """Bytes behind, where both are in the same file of the log; else it is not known at a glance."""
-    if leading is None or not report.get("file") or report.get("file") != leading.get("file"):
+    """Bytes behind, where both are in the same file of the log, or nothing is to come; else not known at a glance."""
+    if leading is None or not report.get("file"):
         return None
+    if report["file"] != leading.get("file"):
+        return 0 if report.get("applied", 0) >= leading.get("applied", float("inf")) else None
     return max(0, int(leading.get("position", 0)) - int(report.get("position", 0)))
 
 
