@@ -151,6 +151,9 @@ async def _before_place(
             f"{wanted.name} is of another history: {wanted.line} is no domain of its transactions", field=field,
             remedy=f"Choose one like {every[-1].name}",
         )  # fmt: skip
+    if first is None and known:  # it is of a server that wrote later than all backups
+        _, ends = min(known, key=lambda one: one[0].ended_at)
+        first = next(iter(ends[-1:]), None)
     span = _span(first.name if first else None, last.name if last else None, inside=wanted.holds)
     if first is None and last is not None and wanted.joins and known:  # it began after all of them
         span = f"one up to {last.name}"
