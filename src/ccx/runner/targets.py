@@ -155,8 +155,6 @@ async def _before_place(
         _, ends = min(known, key=lambda one: one[0].ended_at)
         first = next(iter(ends[-1:]), None)
     span = _span(first.name if first else None, last.name if last else None, inside=wanted.holds)
-    if first is None and last is not None and wanted.joins and known:  # it began after all of them
-        span = f"one up to {last.name}"
     if last is not None and wanted.number > last.number:
         raise Invalid(f"the log ends at {last.name}, before {wanted.name}", field=field, remedy=f"Choose {span}")
     if not reach:
