@@ -1,6 +1,6 @@
 """What backups cost: full, incremental, restore beside raw pgBackRest; writes meanwhile; what a loss takes along.
 
-``python benchmarks/backup.py [--size 5] [--trials 1] [--only PART ...] [--store-in-memory] [--json FILE]``, as root.
+``python benchmarks/backup.py [--size 5] [--trials 1] [--only PART ...] [--store-apart] [--json FILE]``, as root.
 One single-node datastore with that many GiB. Raw is pgBackRest with the same settings, by hand, on the same node under
 the same limits, in turns with ours. Parts, each of which goes on where the one before failed:
 
@@ -11,7 +11,8 @@ the same limits, in turns with ours. Parts, each of which goes on where the one 
   does it on a machine of the same kind, made by CCX just before and emptied, with all else stopped;
 - ``writes``: p99 of single inserts, a steady fifty a second: alone, during raw pgBackRest's full backup, during ours,
   and while the store alone is as busy as it was with ours. It shares processors and disk with the node here, which on
-  a cloud it does not: the last figure is what that costs; with ``--store-in-memory`` it shares the processors alone;
+  a cloud it does not: the last figure is what that costs; with ``--store-apart`` its objects are in memory, and it gets
+  what processors the others leave;
 - ``loss``: how much of the log is not in the store at the worst moment; then the machine dies just before the log's
   next part ends, and the datastore is restored from the store alone: how much time is missing.
 """
@@ -170,11 +171,11 @@ def show(gib: float, found: Found) -> None:
         print(f"\n{part} failed: {why}")
 
 
-async def measure(found: Found, gib: float, trials: int, parts: Sequence[str], store_in_memory: bool) -> None:
+async def measure(found: Found, gib: float, trials: int, parts: Sequence[str], store_apart: bool) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         options = ("--set", "auto_repair.enabled=false")
-        async with tenant("backup", *options, store_in_memory=store_in_memory) as user:
+        async with tenant("backup", *options, store_apart=store_apart) as user:
             store = await ordered(user, "measured", gib)
             await store.allow(str(user.installed.layout.host))
             await store.until_started(240)
@@ -204,15 +205,15 @@ def main() -> None:
     parser = report.arguments(__doc__, trials=1)
     parser.add_argument("--size", type=float, default=5.0, metavar="GIB", help="of data (default: %(default)s)")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART", help="some parts")
-    parser.add_argument("--store-in-memory", action="store_true", help="objects are kept off the disk of the nodes")
+    parser.add_argument("--store-apart", action="store_true", help="the store takes neither disk nor CPU of the nodes")
     options, about, found = parser.parse_args(), report.machine(), Found()
     try:
         parts = [part for part in PARTS if part in options.only]
-        asyncio.run(measure(found, options.size, options.trials, parts, options.store_in_memory))
+        asyncio.run(measure(found, options.size, options.trials, parts, options.store_apart))
     finally:
         show(options.size, found)
         report.write(
-            options.json, about, gib=options.size, store_in_memory=options.store_in_memory, seconds=found.seconds,
+            options.json, about, gib=options.size, store_apart=options.store_apart, seconds=found.seconds,
             ratios=ratios(found), p99_ms=found.p99_ms, lost_s=found.lost_s, failed=found.failed,
         )  # fmt: skip
     sys.exit(1 if found.failed else 0)

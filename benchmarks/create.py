@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 from datetime import datetime
 from statistics import median
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import report
 from installation import tenant
 from raw import ByHand, RawCluster
-from raw_mariadb import GaleraByHand, ReplicationByHand
+from raw_mariadb import GaleraByHand, KeepersByHand, ReplicationByHand
 from raw_postgres import PostgresByHand
 from tests.e2e.machine import eventually
 from tests.e2e.tenant import Tenant
@@ -77,15 +78,18 @@ def _time(text: str) -> float:
     return datetime.fromisoformat(text).timestamp()
 
 
-def kind_of(choice: Choice, place: Place) -> ByHand:
+def kinds_of(choice: Choice) -> dict[str, Callable[[Place], ByHand]]:
+    """By name. The first one does what CCX does; the other one, where there is one, has no failover."""
     if choice.topology.code == "galera":
-        return GaleraByHand()
-    return ReplicationByHand() if choice.topology.code == "replication" else PostgresByHand(place)
+        return {"raw": lambda _: GaleraByHand()}
+    if choice.topology.code == "replication":
+        return {"raw": KeepersByHand, "raw, no failover": lambda _: ReplicationByHand()}
+    return {"raw": PostgresByHand}
 
 
-async def by_hand(place: Place, cloud: LocalCloud, choice: Choice, stock: Settings | None) -> dict[str, float]:
+async def by_hand(place: Place, cloud: LocalCloud, kind: ByHand, stock: Settings | None) -> dict[str, float]:
     """Seconds by stage of one raw create; its machines are gone afterwards."""
-    cluster, started = RawCluster(place, cloud, kind_of(choice, place), settings=stock), time.monotonic()
+    cluster, started = RawCluster(place, cloud, kind, settings=stock), time.monotonic()
     try:
         await cluster.create()
         return {**cluster.stages, "total": time.monotonic() - started}
@@ -94,7 +98,7 @@ async def by_hand(place: Place, cloud: LocalCloud, choice: Choice, stock: Settin
 
 
 async def measure(trials: int, choice: Choice, image: str) -> dict[str, list[dict[str, float]]]:
-    measured: dict[str, list[dict[str, float]]] = {"control plane": [], "raw": []}
+    measured: dict[str, list[dict[str, float]]] = {"control plane": [], **{name: [] for name in kinds_of(choice)}}
     if choice.database.code == "mariadb" and image == "baked":
         await asyncio.to_thread(ensure_image, "baked-mariadb")
     async with tenant("create", "--image", image, *choice.settings()) as user:
@@ -103,8 +107,9 @@ async def measure(trials: int, choice: Choice, image: str) -> dict[str, list[dic
         cloud = LocalCloud(layout.cloud_socket)
         place = Place(layout.instance, layout.subnet)
         for trial in range(1, trials + 1):
-            measured["raw"].append(await by_hand(place, cloud, choice, stock))
-            report.say(f"trial {trial}: raw {measured['raw'][-1]['total']:.1f} s")
+            for name, kind in kinds_of(choice).items():
+                measured[name].append(await by_hand(place, cloud, kind(place), stock))
+                report.say(f"trial {trial}: {name} {measured[name][-1]['total']:.1f} s")
             measured["control plane"].append(await through_the_control_plane(user, f"bench-{trial}", choice))
             report.say(f"trial {trial}: control plane {measured['control plane'][-1]['total']:.1f} s")
         await cloud.close()
@@ -125,10 +130,13 @@ def main() -> None:
     }
     rows = [[stage, *(medians[kind].get(stage) for kind in measured)] for stage in STAGES]
     print(report.table([f"create {choice}, median of {given.trials} (s)", *measured], rows))
-    total, ratio = medians["control plane"]["total"], medians["control plane"]["total"] / medians["raw"]["total"]
+    total = medians["control plane"]["total"]
+    ratios = {name: total / medians[name]["total"] for name in kinds_of(choice)}
     seconds = f" (to reach, quiet: {TARGET_SECONDS:g} s)" * (given.vendor == "postgres" and not given.stock)
-    print(f"{ratio:.2f}x raw (to reach: {TARGETS[choice.topology.code]:g}x); {total:.1f} s{seconds}")
-    report.write(given.json, about, of=str(choice), stock=given.stock, trials=measured, medians=medians, ratio=ratio)
+    for name, ratio in ratios.items():
+        print(f"{ratio:.2f}x {name} (to reach: {TARGETS[choice.topology.code]:g}x)")
+    print(f"{total:.1f} s{seconds}")
+    report.write(given.json, about, of=str(choice), stock=given.stock, trials=measured, medians=medians, ratios=ratios)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -20,18 +20,24 @@ from ccx.settings import Paths
 
 
 @asynccontextmanager
-async def installed(what: str, *options: str, store_in_memory: bool = False) -> AsyncIterator[Installed]:
-    """``ccx up`` of a new instance; ``options`` go to it. Its store's objects can be kept off the disk."""
+async def installed(what: str, *options: str, store_apart: bool = False) -> AsyncIterator[Installed]:
+    """``ccx up`` of a new instance; ``options`` go to it. ``store_apart``: its object store takes nothing of the nodes.
+
+    As if it were elsewhere: its objects are not on their disk, and it gets what processors the others leave.
+    """
     found = Installed(f"b{what}-{os.getpid()}", f"127.0.0.1:{free_port()}")
     task = asyncio.current_task()
     assert task is not None
     # Told to end (`timeout` does so), it still removes what it made.
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     async with AsyncExitStack() as after:
-        if store_in_memory:
-            await after.enter_async_context(_in_memory(Paths.of(found.instance).var / "s3"))
+        objects = Paths.of(found.instance).var / "s3"
+        if store_apart:
+            await after.enter_async_context(_in_memory(objects))
         after.push_async_callback(found.down, "--purge")
         await found.up(*options)
+        if store_apart:
+            after.enter_context(_with_what_is_left(_process_of(f"-dir={objects}"), f"{found.instance}-store"))
         yield found
 
 
@@ -46,10 +52,36 @@ async def _in_memory(folder: Path) -> AsyncIterator[None]:
         await run("rmdir", folder, folder.parent)
 
 
+def _process_of(argument: str) -> int:
+    """The one that was started with it."""
+    [found] = [p.parent.name for p in Path("/proc").glob("[0-9]*/cmdline") if argument in _words(p)]
+    return int(found)
+
+
+def _words(cmdline: Path) -> list[str]:
+    with suppress(OSError):  # it ended just now
+        return cmdline.read_text(errors="replace").split("\0")
+    return []
+
+
+@contextmanager
+def _with_what_is_left(process: int, name: str) -> Iterator[None]:
+    """Whoever else wants a processor gets it before this one, at once."""
+    hierarchy = next(h for h in (Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup")) if (h / "cgroup.procs").exists())
+    group = hierarchy / name
+    group.mkdir()
+    (group / "cpu.idle").write_text("1")
+    (group / "cgroup.procs").write_text(str(process))
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            (hierarchy / "cgroup.procs").write_text(str(process))
+        group.rmdir()
+
+
 @asynccontextmanager
-async def tenant(what: str, *options: str, store_in_memory: bool = False) -> AsyncIterator[Tenant]:
+async def tenant(what: str, *options: str, store_apart: bool = False) -> AsyncIterator[Tenant]:
     """A user of a new instance."""
-    async with (
-        installed(what, *options, store_in_memory=store_in_memory) as running, signed_up(running) as user,
-    ):  # fmt: skip
+    async with installed(what, *options, store_apart=store_apart) as running, signed_up(running) as user:
         yield user

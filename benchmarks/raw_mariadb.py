@@ -1,26 +1,37 @@
 """MariaDB as a script makes it by hand: with Galera, or a primary and replicas that follow it semi-synchronously.
 
-The servers have the parameters, certificates and keys that CCX gives them. There is no keeper and no etcd: who is the
-primary stays as it was made. Galera's members join by its own copies (SST), as they do where nobody else makes one. The
-first user and database are made as well.
+The servers have the parameters, certificates and keys that CCX gives them, and the first user and database are made as
+well. There is no keeper and no etcd: who is the primary stays as it was made. (:class:`KeepersByHand` has both.)
+Galera's members join by its own copies (SST), as they do where nobody else makes one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import io
 import ssl
+import tarfile
 from contextlib import suppress
+from pathlib import Path
 
 import pymysql
 from tests.e2e.mariadb_writer import Parameters, select
 
+from ccx.clouds.local.place import Place
 from ccx.cmon.engines.mysql_family import config as replicas
-from ccx.cmon.engines.mysql_family.galera import config as galera
+from ccx.cmon.engines.mysql_family import membership
+from ccx.cmon.engines.mysql_family.galera.config import tls_files
 from ccx.cmon.engines.mysql_family.galera.layout import GROUP
-from ccx.cmon.engines.mysql_family.layout import CONFIGURATION, MYSQL, REPLICATION_USER, VOLUME
+from ccx.cmon.engines.mysql_family.layout import CONFIGURATION, KEEPER_UNIT, MYSQL, REPLICATION_USER, VOLUME
+from ccx.cmon.engines.mysql_family.mariadb.engine import MariaDbEngine
 from ccx.cmon.engines.mysql_family.mariadb.flavour import MARIADB
+from ccx.cmon.engines.mysql_family.mariadb.galera import config as galera
+from ccx.cmon.etcd.layout import DATA, ETCD_CLIENT, ETCD_UNIT
+from ccx.cmon.manager.clients import Clients
 from ccx.cmon.node_file import NodeFile
 from ccx.cmon.spec import ClusterSpec, NodeSpec
+from ccx.settings import load
 
 _SCRIPT, _UNIT = "/root/make.sh", "raw-mariadb.service"
 _SOCKET = MARIADB.run / "mysqld.sock"
@@ -35,6 +46,7 @@ RestartSec=500ms
 TimeoutStartSec=infinity
 LimitNOFILE=65536
 """
+_PROGRAMS, _PACKED = "/usr/lib/ccx-agent", "/root/keeper.tar.gz.b64"
 _BEGIN = f"set -e; install -d -m 0700 -o mysql -g mysql {VOLUME} {VOLUME}/binlog {VOLUME}/data\n"
 _INITIALISE = (
     f"runuser -u mysql -- mariadb-install-db --no-defaults --datadir={VOLUME}/data --skip-test-db --skip-name-resolve"
@@ -77,7 +89,7 @@ class GaleraByHand(_MariaDb):
             arguments = f"--wsrep-cluster-address=gcomm://{','.join(n.address for n in cluster.nodes)}"
             script = _BEGIN + _until_listens(first, GROUP) + _START
         return [
-            *galera.tls_files(cluster, label), NodeFile(replicas.SERVER_FILE, galera.server_text(cluster, node)),
+            *tls_files(cluster, label), NodeFile(replicas.SERVER_FILE, galera.server_text(cluster, node)),
             *_unit_and_script(arguments, script),
         ]  # fmt: skip
 
@@ -111,6 +123,55 @@ class ReplicationByHand(_MariaDb):
         wanted = "show global status like 'Rpl_semi_sync_master_clients'"
         found = await self._ask(cluster, cluster.nodes[0], wanted)
         return found == {"Rpl_semi_sync_master_clients": str(len(cluster.nodes) - 1)}
+
+
+class KeepersByHand:
+    """Replication that fails over by itself: with etcd and keepers, as PostgreSQL by hand has Patroni.
+
+    Implements :class:`raw.ByHand`. It makes no tenant's user and database.
+    """
+
+    vendor, topology, version = _MariaDb.vendor, ReplicationByHand.topology, _MariaDb.version
+    listens = ETCD_CLIENT
+
+    def __init__(self, place: Place) -> None:
+        settings = load(place.instance)
+        self._engine = MariaDbEngine(settings)
+        self._clients = Clients(settings, *MariaDbEngine.rows)
+        self._named = False
+
+    start = (
+        f"install -d -m 0700 -o mysql -g mysql {VOLUME} {VOLUME}/binlog;"
+        f" install -d -m 0700 -o etcd -g etcd {DATA}/etcd;"
+        f" install -d {_PROGRAMS}; base64 -d {_PACKED} | tar -xzC {_PROGRAMS};"
+        f" systemctl start --no-block {ETCD_UNIT} {MARIADB.unit} {KEEPER_UNIT}"
+    )
+
+    def files(self, cluster: ClusterSpec, label: str) -> list[NodeFile]:
+        return [*replicas.node_files(MARIADB, cluster, label), NodeFile(_PACKED, _packed_keeper())]
+
+    async def whole(self, cluster: ClusterSpec) -> bool:
+        if not self._named:
+            await membership.begin(self._clients.of(cluster), cluster)
+            self._named = True
+        view = await self._engine.observe(cluster)
+        return not view.problems and view.primary is not None
+
+    async def close(self) -> None:
+        await self._engine.close()
+        await self._clients.close()
+
+
+def _packed_keeper() -> str:
+    """The keeper's program, with all that it is packed with."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w:gz") as archive:
+        archive.add(Path(__file__).parents[1] / "agent" / "ccx_agent", "ccx_agent", filter=_source)
+    return base64.encodebytes(packed.getvalue()).decode()
+
+
+def _source(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    return None if "__pycache__" in member.name else member
 
 
 def _unit_and_script(arguments: str, script: str) -> list[NodeFile]:

@@ -6,14 +6,15 @@ import os
 import pwd
 from pathlib import Path
 
+from . import mariadb_tenants, percona_tenants
 from .errors import AgentError
 from .galera_server import TABLE
-from .mariadb_tenants import server
 from .process import output
 from .verb import Args, Progress, Verb, text
 
 _VOLUME = Path("/var/lib/ccx-data/mysql")
 _LIMIT_S = 20.0
+_SERVERS = {"mariadb": mariadb_tenants.server, "mysql": percona_tenants.server}
 
 
 def bootstrap(args: Args, _progress: Progress) -> dict[str, object]:
@@ -34,8 +35,9 @@ def bootstrap(args: Args, _progress: Progress) -> dict[str, object]:
 def reads(args: Args, _progress: Progress) -> dict[str, object]:
     """``current``: who reads on a member that takes no writes waits for all that was acknowledged before.
 
-    It stands in the group's own row, which every keeper goes by.
+    ``speech``: of which server. It stands in the group's own row, which every keeper goes by.
     """
+    server = _SERVERS[text(args, "speech", "mariadb")]
     with server(_LIMIT_S) as connection:
         connection.query(f"update {TABLE} set current_reads = {int(bool(args.get('current')))}")  # noqa: S608 - ours
     return {}

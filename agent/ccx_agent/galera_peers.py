@@ -40,8 +40,9 @@ def _ask(address: str, port: int, context: ssl.SSLContext) -> Report:
 
 
 def peer(report: Report) -> Peer:
-    waiting = report.get("waiting")
-    return Peer(serves=bool(report.get("serves")), position=position(waiting) if waiting else None)
+    waiting, serves = report.get("waiting"), bool(report.get("serves"))
+    starts = not (serves or waiting or report.get("running"))
+    return Peer(serves, position(waiting) if waiting else None, starts)
 
 
 def position(waiting: dict[str, Any]) -> Position:

@@ -30,6 +30,8 @@ class Begin(Enum):
 class Start:
     do: Begin
     why: str
+    settled: bool = False
+    """It is certain who begins: no person has anything to decide."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,8 @@ class Peer:
     """It belongs to a group with the majority."""
     position: Position | None = None
     """Where it stands, if it waits as we do."""
+    starts: bool = False
+    """Its server does not run yet, and it waits for nobody: it may be about to begin a group."""
 
 
 def begin(
@@ -98,8 +102,22 @@ def begin(
         return Start(Begin.WAIT, f"waits a moment for {_listed(absent)}")
     best = max(known, key=lambda label: (known[label].seqno, tuple(-n for n in place(label))))
     if best != me:
-        return Start(Begin.WAIT, f"{best} has everything, and is to begin")
+        return Start(Begin.WAIT, f"{best} has everything, and is to begin", settled=True)
     return Start(Begin.BOOTSTRAP, f"has everything that was acknowledged: {_evidence(known)}")
+
+
+def begin_chosen(start: Start, peers: Mapping[str, Peer], *, patient: bool) -> Start | None:
+    """What a node does, by :func:`begin`'s word, that a person chose to begin. None: the choice is void.
+
+    The person may have chosen another one a moment before, or that one begins by itself: two groups must never.
+    ``patient``: who starts has had the time to serve.
+    """
+    if start.do is not Begin.WAIT or start.settled:
+        return None
+    starting = {label for label, peer in peers.items() if peer.starts}
+    if starting and not patient:
+        return Start(Begin.WAIT, f"a person chose this node, which begins if {_listed(starting)} does not")
+    return Start(Begin.BOOTSTRAP, "a person said so")
 
 
 class Do(Enum):

@@ -1,4 +1,4 @@
-"""MariaDB with Galera on this node, as its keeper sees it and changes it."""
+"""The member of a Galera group on this node, as its keeper sees it and changes it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from .galera_apart import abandoned
+from .galera_dialect import galera_dialect
 from .galera_rules import Server
-from .mariadb_log import number
 from .mysql_wire import Connection, ServerRefused, ServerSilent, quoted
 from .mysql_wire import Row as Answer
 
@@ -62,6 +62,7 @@ class Galera:
 
     def __init__(self, configuration: dict[str, Any]) -> None:
         self.told = configuration
+        self._speech = galera_dialect(configuration)
         self._kept: Connection | None = None
 
     def ask(self, statement: str, limit: float = _LOOK) -> list[Answer]:
@@ -124,7 +125,7 @@ class Galera:
                 _CHANGE,
             )
         # The claim is a transaction of the group's history as others are: this is before it, on every member.
-        start = number(self.ask("select @@gtid_binlog_pos as pos")[0]["pos"], self.told["domain"])
+        start = self._speech.place(self.ask(self._speech.history)[0]["pos"], self.told["domain"])
         change = (
             f"insert ignore into {TABLE} (one, label, term, start) values (1, {quoted(label)}, 1, {start})"  # noqa: S608 - ours
             if term == 0
@@ -148,9 +149,8 @@ class Galera:
     def hold(self) -> None:
         """Before another takes over: lets nobody write any more."""
         self.close()
-        for row in self.ask(
-            "select id from information_schema.processlist where user not in ('mysql', 'root', 'system user')"
-        ):
+        ours = ", ".join(map(quoted, self._speech.ours))
+        for row in self.ask(f"select id as id from information_schema.processlist where user not in ({ours})"):  # noqa: S608 - ours
             with suppress(ServerRefused):  # it has gone by itself
                 self.ask(f"kill connection {int(row['id'])}")
 
@@ -167,8 +167,10 @@ class Galera:
         self._kept = None
 
     def renew_tls(self) -> None:
-        """The group's connections as well: the server hands it on to Galera."""
-        self.ask("flush ssl", _CHANGE)
+        """The group's connections as well."""
+        with Connection(self.told["socket"], "mysql", _CHANGE) as session:
+            for statement in self._speech.renew_tls:
+                session.query(statement)
 
 
 def _number(text: str) -> int:

@@ -1,8 +1,8 @@
-"""Starts MariaDB as a member of its Galera group: ``python3 -I galera_start.py CONFIGURATION``.
+"""Starts the server as a member of its Galera group: ``python3 -I galera_start.py CONFIGURATION``.
 
 Who joins, who begins and who waits, the rules say, by what the others' keepers tell. A node without data gets them as
 a copy from a member that accepts no writes, with its place in the history; what came since, Galera sends (IST). Where
-that fails, Galera copies by itself (SST), which takes longer.
+that fails, Galera copies by itself (SST), which takes longer; and always where keepers give no copies.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from typing import Any
 
 _PATIENCE = 20.0
 """Seconds for nodes that were not in the last group, before the others begin without them."""
+_STARTS = 120.0
+"""Seconds for a node that starts, before one that a person chose begins beside it."""
 _POLL = 0.2
 _TURN_S = 60.0
 """Seconds for a donor that gives another node a copy."""
@@ -31,7 +33,7 @@ _RECOVERED = re.compile(r"Recovered position:\s*([0-9a-f-]{36}):(-?\d+)")
 
 def main(path: str) -> None:
     from ccx_agent.galera_peers import peer, reports
-    from ccx_agent.galera_rules import Begin, begin
+    from ccx_agent.galera_rules import Begin, begin, begin_chosen
     from ccx_agent.keeper_web import client_context
 
     told = json.loads(Path(path).read_text())
@@ -41,16 +43,19 @@ def main(path: str) -> None:
         told = json.loads(Path(path).read_text())
         context = client_context(told["tls"])
         found = reports(told, context)
+        peers, waited = {label: peer(report) for label, report in found.items()}, time.monotonic() - began
         start = begin(
-            told["label"], own, tuple(told["nodes"]), {label: peer(report) for label, report in found.items()},
-            founding=_founding(told), patient=time.monotonic() - began > _PATIENCE,
-        )  # fmt: skip
+            told["label"], own, tuple(told["nodes"]), peers, founding=_founding(told), patient=waited > _PATIENCE
+        )
         if forced.exists() and (own.known or start.do is not Begin.WAIT):
-            # Good for one start: found by a later one, it would decide what nobody was asked about.
-            forced.unlink()
-            if start.do is Begin.WAIT:
-                print("bootstrap: a person said so", flush=True)
+            chosen = begin_chosen(start, peers, patient=waited > _STARTS)
+            if chosen is None or chosen.do is Begin.BOOTSTRAP:
+                # Good for one start: found by a later one, it would decide what nobody was asked about.
+                forced.unlink()
+            if chosen is not None and chosen.do is Begin.BOOTSTRAP:
+                print(f"bootstrap: {chosen.why}", flush=True)
                 return _bootstrap(told, _branched(own), waiting)
+            start = chosen or start
         if start.do is Begin.WAIT:
             _wait(waiting, own, start.why)
             time.sleep(_POLL)
@@ -71,6 +76,7 @@ def _founding(told: dict[str, Any]) -> bool:
 def _position(told: dict[str, Any]) -> Any:
     """How far the data here go. A server that crashed knows it by looking at them."""
     from ccx_agent import notes
+    from ccx_agent.galera_dialect import galera_dialect
     from ccx_agent.galera_rules import NOTHING, Position
 
     data = Path(told["data"])
@@ -78,7 +84,7 @@ def _position(told: dict[str, Any]) -> Any:
         return Position()
     history, seqno = _grastate(data)
     if seqno < 0:
-        command = [told["server"], f"--defaults-file={told['server_file']}", "--wsrep-recover", "--disable-log-error"]
+        command = [told["server"], f"--defaults-file={told['server_file']}", *galera_dialect(told).recovers]
         command.append("--wsrep-cluster-address=gcomm://")  # it joins nobody, and wants to know all the same
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
         recovered = _RECOVERED.search(done.stderr) or _RECOVERED.search(done.stdout)
@@ -122,8 +128,6 @@ def _write_grastate(data: Path, history: str, seqno: int, *, safe: bool) -> None
 
 
 def _bootstrap(told: dict[str, Any], own: Any, waiting: Path) -> None:
-    from ccx_agent.mariadb_fresh import make
-
     data = Path(told["data"])
     if own.known:
         _write_grastate(data, own.history, own.seqno, safe=True)
@@ -132,9 +136,22 @@ def _bootstrap(told: dict[str, Any], own: Any, waiting: Path) -> None:
         shutil.rmtree(fresh, ignore_errors=True)
         shutil.rmtree(data, ignore_errors=True)
         _wait(waiting, own, "makes its first data")
-        make(fresh)
+        _make(told, fresh)
         fresh.rename(data)
     _become(told, waiting, ["--wsrep-new-cluster", *_from(own)])
+
+
+def _make(told: dict[str, Any], fresh: Path) -> None:
+    """A group's first data."""
+    if told.get("speech", "mariadb") == "mariadb":
+        from ccx_agent.mariadb_fresh import make
+
+        make(fresh)
+    else:
+        from ccx_agent.mysql_fresh import LOCAL_USERS, initialise
+
+        # It has no certificates yet, and nobody is there to whom it would send anything.
+        initialise(told, fresh, LOCAL_USERS, ["--pxc-encrypt-cluster-traffic=OFF"])
 
 
 def _branched(own: Any) -> Any:
@@ -157,8 +174,12 @@ def _join(told: dict[str, Any], own: Any, found: dict[str, Any], context: ssl.SS
     )
     follows = _follows(own, [report for report in found.values() if report.get("serves")])
     if not follows:
-        _wait(waiting, own, f"copies the data of {whom[0]}")
-        _seed(told, whom, context)
+        if told["copy"]:
+            _wait(waiting, own, f"copies the data of {whom[0]}")
+            _seed(told, whom, context)
+        else:
+            # What is to be replaced is given up first: Galera's script keeps some of what it finds.
+            shutil.rmtree(told["data"], ignore_errors=True)
         _keep_log(told)
         _go_on_with_log(told)
     Path(told["data"]).mkdir(mode=0o700, exist_ok=True)

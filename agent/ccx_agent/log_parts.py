@@ -95,11 +95,15 @@ def route(parts: Sequence[Part], after: int, goal: int | None = None) -> list[Pi
 def in_store(parts: Sequence[Part], term: int, behind: int) -> int:
     """Up to which transaction the store has the history of ``term``, which began ``behind`` one.
 
-    Of the terms before, the newest says so: an older one may have stored more, which was lost then.
+    Of the terms before, the newest says so: an older one may have stored more, which was lost then. Where terms between
+    that one and this stored nothing, nobody can say how much of it they lost: all that it wrote is stored once more.
     """
     newest = max((part.term for part in parts if part.term <= term), default=term)
-    last = max((part.last for part in parts if part.term == newest), default=0)
-    return last if newest == term else min(last, behind)
+    of_newest = [part for part in parts if part.term == newest]
+    last = max((part.last for part in of_newest), default=0)
+    if newest == term:
+        return last
+    return min(behind, last if newest == term - 1 else min(part.start for part in of_newest))
 
 
 def gap(parts: Sequence[Part], after: int) -> bool:

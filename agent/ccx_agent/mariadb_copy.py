@@ -14,8 +14,10 @@ import secrets
 import shutil
 import subprocess
 import sys
+import threading
 import time
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +58,6 @@ def make(told: dict[str, Any], name: str, kind: str, told_far: Path) -> dict[str
     known = manifests(store, told)
     if (made := next((one for one in known if one["name"] == name), None)) is not None:
         return made
-    _tidy(store, told, known)
     data = Path(told["data"])
     lineage, size = _lineage(data), _size(data)
     newest = known[-1] if known else None
@@ -75,7 +76,7 @@ def make(told: dict[str, Any], name: str, kind: str, told_far: Path) -> dict[str
     tool.forget(told, work)
     work.mkdir(mode=0o700, parents=True)
     try:
-        with _apart(told):
+        with _apart(told), _tidying(store, told, {one["id"], *(made["id"] for made in known)}):
             digest, stored = _stream(store, tool, told, one, parent, work, told_far)
         one |= {"sha256": digest, "stored": stored, **tool.notes(work)}
     finally:
@@ -91,7 +92,7 @@ def _stream(
 ) -> tuple[str, int]:  # fmt: skip
     """Digest and length of what was stored, before it was encrypted."""
     from ccx_agent import notes
-    from ccx_agent.mariadb_store import end, finish, pour
+    from ccx_agent.mariadb_store import WIDE, end, finish, pour
 
     size, total = one["size"], one["size"] * tool.passes
 
@@ -102,8 +103,12 @@ def _stream(
     digest, stored, at = hashlib.sha256(), 0, 0.0
     upload = store.upload(f"{folder(told)}/{data_of(one)}", int(size * _KNOWN_MARGIN))
     with (work / "said").open("wb") as said:
-        copying = subprocess.Popen(tool.command(told, parent, work), stdout=subprocess.PIPE, stderr=said, cwd="/")
-    packing = subprocess.Popen(["zstd", "-q", "-1", "-T2", "-c"], stdin=copying.stdout, stdout=subprocess.PIPE, cwd="/")
+        copying = subprocess.Popen(
+            tool.command(told, parent, work), stdout=subprocess.PIPE, stderr=said, cwd="/", pipesize=WIDE
+        )
+    packing = subprocess.Popen(
+        ["zstd", "-q", "-1", "-T2", "-c"], stdin=copying.stdout, stdout=subprocess.PIPE, cwd="/", pipesize=WIDE
+    )
     assert copying.stdout is not None
     assert packing.stdout is not None
     copying.stdout.close()
@@ -142,11 +147,22 @@ def _apart(told: dict[str, Any]) -> AbstractContextManager[None]:
     return apart(told["socket"], Path(told["apart"])) if told.get("apart") else nullcontext()
 
 
-def _tidy(store: Any, told: dict[str, Any], known: list[dict[str, Any]]) -> None:
-    """Removes what a backup left behind that was never finished. No other one runs: they take turns."""
-    complete = {one["id"] for one in known}
-    there = store.names(folder(told))
-    store.delete(folder(told), [name for name in there if name.split("/", 1)[0] not in complete])
+@contextmanager
+def _tidying(store: Any, told: dict[str, Any], kept: set[str]) -> Iterator[None]:
+    """Meanwhile removes what a backup left behind that was never finished. No other one runs: they take turns."""
+    from ccx_agent.mariadb_store import StoreFailed
+
+    def tidy() -> None:
+        with suppress(StoreFailed):  # the next one removes it
+            there = store.names(folder(told))
+            store.delete(folder(told), [name for name in there if name.split("/", 1)[0] not in kept])
+
+    beside = threading.Thread(target=tidy)
+    beside.start()
+    try:
+        yield
+    finally:
+        beside.join()
 
 
 def _lineage(data: Path) -> str:

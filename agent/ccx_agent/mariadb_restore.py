@@ -108,18 +108,20 @@ def _unpack(
     store: Any, told: dict[str, Any], one: dict[str, Any], unpacks: list[str], done: int, tell: Tell
 ) -> int:  # fmt: skip
     from ccx_agent.mariadb_copy import data_of
-    from ccx_agent.mariadb_store import Damaged, finish
+    from ccx_agent.mariadb_store import WIDE, Damaged, finish
 
     digest, at = hashlib.sha256(), 0.0
     download = store.download(f"backup/{told['logs'][0]}/{data_of(one)}")
-    opening = subprocess.Popen(["zstd", "-q", "-d", "-c"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/")
+    opening = subprocess.Popen(
+        ["zstd", "-q", "-d", "-c"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/", pipesize=WIDE
+    )
     unpacking = subprocess.Popen(unpacks, stdin=opening.stdout, cwd="/")
     assert download.stdout is not None
     assert opening.stdin is not None
     assert opening.stdout is not None
     opening.stdout.close()
     try:
-        while piece := download.stdout.read(1 << 20):
+        while piece := download.stdout.read(WIDE):
             digest.update(piece)
             done += len(piece)
             opening.stdin.write(piece)

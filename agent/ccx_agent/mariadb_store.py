@@ -23,7 +23,8 @@ _CHUNK, _PARTS = 16 << 20, 9000
 """Bytes of a part of an upload at least, and how many parts there are at most; S3 takes 10,000."""
 _WHEN = re.compile(r"^\d{4}/\d\d/\d\d \d\d:\d\d:\d\d ", re.MULTILINE)
 _REQUEST = re.compile(r",? request id: [^,\s]*,?( host id:)?")
-_PIECE = 1 << 20
+WIDE = 1 << 20
+"""Bytes that a pipe takes on the way to the store or from it, and of a piece: what is in between changes less often."""
 _DAMAGE = (
     "failed to authenticate", "not an encrypted file", "bad magic", "too short", "unexpected EOF", "truncated",
 )  # fmt: skip
@@ -72,13 +73,15 @@ class Store:
         """
         chunk = max(_CHUNK, -(-expected // _PARTS))
         words = [*self._command, f"--s3-chunk-size={chunk}B", "rcat", _place(name)]
-        return subprocess.Popen(words, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment(), cwd="/")
+        return subprocess.Popen(
+            words, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment(), cwd="/", pipesize=WIDE
+        )
 
     def download(self, name: str) -> subprocess.Popen[bytes]:
         """A process that writes the object's content."""
         return subprocess.Popen(
             [*self._command, "cat", _place(name)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=_environment(), cwd="/",
+            env=_environment(), cwd="/", pipesize=WIDE,
         )  # fmt: skip
 
     def delete(self, under: str, names: Sequence[str]) -> None:
@@ -135,7 +138,7 @@ def pour(source: IO[bytes], upload: subprocess.Popen[bytes], each: Callable[[byt
     """All of ``source``; ``each`` is told of every piece on its way. False: the upload ended by itself, and failed."""
     assert upload.stdin is not None
     try:
-        while data := source.read(_PIECE):
+        while data := source.read(WIDE):
             each(data)
             upload.stdin.write(data)
         upload.stdin.flush()

@@ -146,6 +146,8 @@ def _tagged(body: bytes) -> tuple[str, float]:
 
 def _number(body: bytes, at: int) -> tuple[int, int]:
     """As many bytes follow the first one as it has ones at its end; and where the next thing begins."""
+    if at >= len(body):
+        raise ValueError(f"it ends at {len(body)}")
     first = body[at]
     more = next((bit for bit in range(8) if not first >> bit & 1), 8)
     if at + 1 + more > len(body):

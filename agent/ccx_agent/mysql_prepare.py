@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -56,30 +55,17 @@ def _only_errant(given_up: Path) -> list[str]:
 
 
 def _initialise(told: dict[str, Any], fresh: Path) -> None:
-    """An empty server's data. Who is who on this machine is seen by the socket: nobody has a password but replicas."""
-    statements = Path(told["socket"]).with_name("first.sql")
-    statements.touch(mode=0o600)
-    try:
-        statements.write_text("".join(f"{statement};\n" for statement in _first_users(told["replication"])))
-        subprocess.run(
-            [told["server"], "--no-defaults", "--initialize-insecure", f"--datadir={fresh}", "--skip-log-bin",
-             "--auto-generate-certs=OFF", "--caching-sha2-password-auto-generate-rsa-keys=OFF",
-             # What does not come to its end is thrown away: on the way there nothing has to be safe.
-             "--innodb-doublewrite=OFF", "--innodb-flush-log-at-trx-commit=0", "--innodb-redo-log-capacity=64M",
-             f"--init-file={statements}"],
-            check=True, cwd="/",
-        )  # fmt: skip
-    finally:
-        statements.unlink()
+    from ccx_agent.mysql_fresh import initialise
+
+    initialise(told, fresh, _first_users(told["replication"]))
 
 
 def _first_users(replicas: dict[str, str]) -> Iterator[str]:
+    """Nobody has a password but replicas."""
     from ccx_agent.backed import admit
+    from ccx_agent.mysql_fresh import LOCAL_USERS
 
-    yield "create user mysql@localhost"
-    yield "grant all on *.* to mysql@localhost with grant option"
-    # A server that makes its data loads no plugins, and would not take the name of one.
-    yield "update mysql.user set plugin = 'auth_socket', authentication_string = '' where user in ('root', 'mysql')"
+    yield from LOCAL_USERS
     yield from admit(replicas)
 
 

@@ -1,4 +1,4 @@
-"""Users and databases of Percona Server, and of MySQL."""
+"""Users and databases of Percona Server, of XtraDB Cluster, and of MySQL."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from .mysql_wire import Connection, ServerRefused, ServerSilent, quoted
 
 SOCKET = "/run/ccx-percona/mysqld.sock"
 
-_OURS = ("root", "mysql", "mysql.infoschema", "mysql.session", "mysql.sys", "")
+_OURS = (
+    "root", "mysql", "mysql.infoschema", "mysql.session", "mysql.sys", "mysql.pxc.internal.session",
+    "mysql.pxc.sst.role", "mysql.pxc.sst.user", "",
+)  # fmt: skip
 
 
 @contextmanager

@@ -50,6 +50,8 @@ def count(args: Args, progress: Progress) -> dict[str, object]:
             exact = snapshots == {after} and writing == "0"
             if exact or attempt == _TRIES - 1:
                 rows: dict[str, int] = {}
+                for session in sessions.values():
+                    session.yields()
                 left = {name: _rows(name, session, deadline, rows) for name, session in sessions.items()}
                 return {"point": point, "exact": exact, "rows": rows, "left": sum(left.values())}
         progress({"count": "waiting for a moment without a commit"})

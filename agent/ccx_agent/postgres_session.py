@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
+from contextlib import suppress
 
 from .errors import AgentError
 from .postgres import SOCKET
+
+_YIELDING = 10
+"""Of niceness, as much as a backup has."""
 
 
 class Session:
@@ -37,6 +41,11 @@ class Session:
         for pipe in (self._psql.stdin, self._psql.stdout):
             if pipe is not None:
                 pipe.close()
+
+    def yields(self) -> None:
+        """From now on the server's process for this connection leaves the processors to those of others."""
+        with suppress(ProcessLookupError):  # the connection was ended just now, and says so when it is asked
+            os.setpriority(os.PRIO_PROCESS, int(self.ask("select pg_backend_pid();")), _YIELDING)
 
     def ask(self, statement: str) -> str:
         """The line that the statement prints; :class:`AgentError` when it failed."""

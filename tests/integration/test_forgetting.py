@@ -14,8 +14,9 @@ from ccx.db import utc_now
 from ccx.runner.services import Services
 from ccx.settings import Paths, Settings
 from ccx.state import forgetting
+from ccx.stores.models import Audit
 
-KEEP = 30
+KEEP, KEEP_AUDIT = 30, 60
 OLD, NEW = timedelta(days=KEEP + 1), timedelta(days=KEEP - 1)
 
 
@@ -40,8 +41,8 @@ async def kept(database: Database, table: str, column: str) -> set[Any]:
         return set((await tx.scalars(text(f"select {column} from {table}"))).all())
 
 
-def services(database: Database) -> Services:
-    settings = Settings(paths=Paths.of("x"), keep_history_days=KEEP)
+def services(database: Database, keep_audit: int = KEEP_AUDIT) -> Services:
+    settings = Settings(paths=Paths.of("x"), keep_history_days=KEEP, keep_audit_days=keep_audit)
     return cast(Services, SimpleNamespace(sessions=database.sessions, settings=settings))
 
 
@@ -70,3 +71,14 @@ async def test_sent_events_are_dropped_and_unsent_ones_are_not(database):
             )  # fmt: skip
     await forgetting.forget(services(database))
     assert await kept(database, "stores.outbox", "subject") == {"new", "unsent"}
+
+
+async def test_the_audit_is_dropped_after_its_own_time_or_never(database, monkeypatch):
+    monkeypatch.setattr(forgetting, "BATCH", 2)
+    async with database.sessions.begin() as tx:
+        for days in (KEEP_AUDIT - 1, *range(KEEP_AUDIT + 1, KEEP_AUDIT + 6)):
+            tx.add(Audit(actor="user:x", action=f"{days} days ago", at=utc_now() - timedelta(days=days)))
+    await forgetting.forget(services(database, keep_audit=0))
+    assert len(await kept(database, "stores.audit", "action")) == 6
+    await forgetting.forget(services(database))
+    assert await kept(database, "stores.audit", "action") == {f"{KEEP_AUDIT - 1} days ago"}

@@ -110,7 +110,10 @@ def archive(tmp_path: Path, served: Callable[[Path], str]) -> Archive:
     folder = tmp_path / "vendor"
     folder.mkdir()
     found = Archive(folder, openpgp.signing_key(tmp_path / "vendor-key"), f"{served(tmp_path)}/vendor")
-    found.publish("trixie-pgdg", [n for n in node_packages("postgres", "17") if n not in ("nftables", "etcd-server")])
+    found.publish(
+        "trixie-pgdg",
+        [n for n in node_packages("postgres", "17", "postgres_streaming") if n not in ("nftables", "etcd-server")],
+    )
     found.publish("trixie", [BASE, "etcd-server", "nftables", "not-asked-for"])
     found.publish("trixie-updates", ["not-asked-for"])  # a suite may have nothing that is wanted
     found.publish("trixie-security", [BASE])

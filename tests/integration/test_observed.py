@@ -23,7 +23,6 @@ async def told(database: Database, source: str, *readings: tuple[Seen, int]) -> 
     """What is kept after these readings, each so many seconds after the first."""
     for reading, after in readings:
         async with database.sessions.begin() as tx:
-            await observed.one_reader(tx)
             await observed.add(tx, source, [reading], USERS, NOW + timedelta(seconds=after))
     async with database.sessions() as tx:
         [row] = [row for row in await observed.since(tx, NOW - timedelta(days=40)) if row.source == source]

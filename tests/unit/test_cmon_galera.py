@@ -14,8 +14,11 @@ from tests.unit.cluster_specs import cluster
 
 from ccx.cmon.engines import get
 from ccx.cmon.engines.mysql_family import tuning as family
-from ccx.cmon.engines.mysql_family.galera import config, deciding, tuning
+from ccx.cmon.engines.mysql_family.galera import config as shared
+from ccx.cmon.engines.mysql_family.galera import deciding, tuning
 from ccx.cmon.engines.mysql_family.galera.view import to_view
+from ccx.cmon.engines.mysql_family.mariadb.galera import config
+from ccx.cmon.engines.mysql_family.mariadb.galera.flavour import GALERA
 from ccx.cmon.spec import ClusterSpec, Role
 from ccx.errors import CcxError, Conflict, Invalid
 from ccx.network import Status
@@ -90,16 +93,17 @@ def test_only_files_that_nobody_else_can_read_hold_secrets() -> None:
 
 def test_who_joins_is_told_so_and_every_member_knows_where_all_are() -> None:
     found = spec(*THREE)
-    told = [json.loads(config.keeper_file(found, found.nodes[0], joining=j).content) for j in (False, True)]
+    told = [json.loads(shared.keeper_file(GALERA, found, found.nodes[0], joining=j).content) for j in (False, True)]
     assert [t["joining"] for t in told] == [False, True]
     assert told[0]["nodes"] == {"n1g1": "192.0.2.1", "n2g1": "192.0.2.2", "n3g1": "192.0.2.3"}
 
 
+@pytest.mark.parametrize("vendor", ["mariadb", "percona"])
 @pytest.mark.parametrize(
     ("size", "why"), [(0, "even"), (2, "can't tell"), (4, "even"), (6, "even"), (7, "every write")]
 )
-def test_counts_that_give_nothing_are_refused_with_the_reason(size: int, why: str) -> None:
-    engine = get("mariadb", SETTINGS, "galera")
+def test_counts_that_give_nothing_are_refused_with_the_reason(vendor: str, size: int, why: str) -> None:
+    engine = get(vendor, SETTINGS, "galera")
     assert ["no high availability" in engine.promise(n) for n in (1, 3, 5)] == [True, False, False]
     with pytest.raises(Invalid, match=why):
         engine.promise(size)
@@ -221,6 +225,15 @@ def test_a_server_that_runs_without_a_group_has_evidence_too() -> None:
     decided("n1g1", {"n1g1": alone})
     with pytest.raises(Conflict, match="n1g1 has everything"):
         decided("n2g1", {"n1g1": alone, "n2g1": waits(6)})
+
+
+def test_a_group_that_began_by_itself_in_the_same_moment_is_no_decision() -> None:
+    serves = {"serves": True, "running": True, "history": HISTORY}
+    with pytest.raises(Conflict, match="n1g1 went on without a decision in the same moment, and n2g1 joins") as refused:
+        deciding.check_begun({"n1g1": serves, "n2g1": waits(12)}, "n2g1", HISTORY)
+    assert refused.value.remedy
+    deciding.check_begun({"n1g1": waits(12), "n2g1": {**serves, "history": OTHER}}, "n2g1", HISTORY)
+    deciding.check_begun({"n1g1": waits(12), "n2g1": waits(12)}, "n2g1", HISTORY)
 
 
 @pytest.mark.parametrize(

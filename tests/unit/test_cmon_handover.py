@@ -10,8 +10,8 @@ from tests.unit.cluster_specs import cluster
 from tests.unit.test_cmon_mariadb_backup import REPOSITORY
 
 from ccx.cmon.engines.mysql_family import handover as mysql_family
-from ccx.cmon.engines.mysql_family.galera.layout import FLAVOUR as GALERA
 from ccx.cmon.engines.mysql_family.mariadb.flavour import MARIADB
+from ccx.cmon.engines.mysql_family.mariadb.galera.flavour import GALERA
 from ccx.cmon.engines.postgres import handover as postgres
 from ccx.cmon.node_channel import NodeUnreachable
 from ccx.cmon.spec import ClusterView, MemberView, NodeSpec, Role

@@ -14,9 +14,9 @@ from tests.unit.cluster_specs import cluster
 from ccx.cmon.backup import Backup, Kind, Origin, Repository, mariadb_backup
 from ccx.cmon.backup.rclone import configuration, obscured
 from ccx.cmon.engines.mysql_family.backing_up import choose
-from ccx.cmon.engines.mysql_family.galera.layout import FLAVOUR as GALERA
 from ccx.cmon.engines.mysql_family.layout import Flavour
 from ccx.cmon.engines.mysql_family.mariadb.flavour import MARIADB
+from ccx.cmon.engines.mysql_family.mariadb.galera.flavour import GALERA
 from ccx.cmon.spec import ClusterSpec, ClusterView, MemberView, Role
 from ccx.storage import Credentials, Location
 

@@ -24,6 +24,7 @@ from ccx.cmon.engines.mysql_family.percona.flavour import PERCONA
 from ccx.cmon.spec import ClusterSpec
 from ccx.errors import Invalid
 from ccx.network.mirror.sources import node_packages, node_sources
+from ccx.rest.cluster_orders import _check_software
 from ccx.settings import Paths, Settings
 from ccx.settings.model import CloudConfig
 from ccx.settings.vendors import OFFERS
@@ -59,6 +60,10 @@ def test_percona_is_told_that_nobody_asked_for_its_telemetry() -> None:
     assert "percona-telemetry-agent" in get("percona", SETTINGS).software.off
 
 
+def test_the_packages_profile_of_debians_folders_does_not_confine_the_server() -> None:
+    assert [path for path, _ in get("percona", SETTINGS).software.files] == ["/etc/apparmor.d/disable/usr.sbin.mysqld"]
+
+
 def test_from_three_nodes_on_a_write_waits_for_a_copy_as_long_as_the_server_can() -> None:
     assert int(server(spec(*THREE))["rpl_semi_sync_source_timeout"]) == 2**32 - 1
     assert int(server(spec(*THREE[:2]))["rpl_semi_sync_source_timeout"]) == 10_000
@@ -87,12 +92,12 @@ def test_what_the_parameters_allow_fits_into_the_nodes_memory(memory: int, cpus:
 
 @pytest.mark.parametrize(("version", "repository"), [("8.0", "ps-80"), ("8.4", "ps-84-lts")])
 def test_nodes_install_the_series_that_they_are_of_and_never_its_cluster(version: str, repository: str) -> None:
-    packages = node_packages("percona", version)
+    packages = node_packages("percona", version, "replication")
     assert {"percona-server-server", "percona-telemetry-agent", "etcd-server", "rclone", "zstd"} <= set(packages)
     assert [name for name in packages if "xtrabackup" in name] == [f"percona-xtrabackup-{version.replace('.', '')}"]
     assert "percona-xtradb-cluster-server" not in packages
     alone = SETTINGS.model_copy(update={"databases": (OFFERS["percona"].model_copy(update={"versions": (version,)}),)})
-    paths = [source.uri for source in node_sources(alone, "percona", version) if "percona" in source.uri]
+    paths = [source.uri for source in node_sources(alone, "percona", version, "replication") if "percona" in source.uri]
     wanted = ("telemetry", repository, repository.replace("ps-", "pxb-"))
     assert sorted(paths) == sorted(f"http://repo.percona.com/{name}/apt" for name in wanted)
 
@@ -111,6 +116,13 @@ def test_the_programs_of_backups_are_told_whose_log_they_read_and_which_program_
     assert told["socket"] == "/run/ccx-percona/mysqld.sock"
     unit = next(file.content for file in files if file.path.endswith(".service"))
     assert "After=network.target ccx-percona.service" in unit
+
+
+def test_a_version_that_no_repository_has_is_refused_where_nodes_install_it() -> None:
+    stand_in = OFFERS["percona"].model_copy(update={"versions": ("8.4", "9.7")})
+    _check_software(get("percona", SETTINGS), stand_in, "8.4", STOCK)
+    with pytest.raises(Invalid, match=r"no repository that nodes install from has Percona Server 9\.7"):
+        _check_software(get("percona", SETTINGS), stand_in, "9.7", STOCK)
 
 
 def test_the_image_that_stands_in_is_of_no_version_on_offer() -> None:

@@ -33,6 +33,8 @@ class Node:
         self._authorized = authorized
         self._server: asyncssh.SSHAcceptor | None = None
         self._open: list[asyncssh.SSHServerConnection] = []
+        self.waiting, self.go, self.left = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        """A ``wait`` runs; it may end; a connection was closed."""
 
     async def start(self, port: int = 0) -> int:
         outer = self
@@ -41,6 +43,9 @@ class Node:
             def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
                 outer.connections += 1
                 outer._open.append(conn)
+
+            def connection_lost(self, exc: Exception | None) -> None:
+                outer.left.set()
 
         self._server = await asyncssh.create_server(
             Server, "127.0.0.1", port, server_host_keys=[asyncssh.import_private_key(self.private)],
@@ -54,6 +59,12 @@ class Node:
         self.commands.append(command)
         if command.endswith(" vanish"):
             process.exit(127)
+            return
+        if command.endswith((" wait", " hang")):
+            self.waiting.set()
+            await (self.go if command.endswith(" wait") else asyncio.Event()).wait()
+            process.stdout.write(b'{"result": {"went": true}}\n')
+            process.exit(0)
             return
         child = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "ccx_agent", command.split()[-1],
@@ -164,6 +175,28 @@ async def test_a_verb_that_takes_too_long_is_given_up(reached: Any, tmp_path: Pa
     args = {**{name: str(tmp_path / name) for name in told}, "endpoints": ["https://127.0.0.1:1"], "limit": 60}
     with pytest.raises(NodeRefused, match=r"not finished after 0\.1 s"):
         await channel.call(spec, "etcd-ready", args, timeout=0.1)  # nothing is ever there
+
+
+async def test_a_verb_that_is_given_up_leaves_the_others_of_its_connection_alone(
+    reached: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, spec, channel = reached
+    async with asyncio.timeout(20):
+        other = asyncio.create_task(channel.call(spec, "wait"))
+        await node.waiting.wait()
+        monkeypatch.setattr(ssh_channel, "CONNECT_LIMIT", 0.1)
+        with pytest.raises(NodeUnreachable, match=r"did not finish hang in 0\.1 s"):
+            await channel.call(spec, "hang", timeout=0.1)
+        monkeypatch.undo()
+        # Nobody knows whether the node or the verb was silent: who comes next finds out on a connection of its own.
+        await channel.call(spec, "hello")
+        assert node.connections == 2
+        assert not node.left.is_set()
+        node.go.set()
+        assert await other == {"went": True}
+        await node.left.wait()  # of no use any more, it is closed
+    await channel.call(spec, "hello")
+    assert node.connections == 2
 
 
 async def test_a_command_that_ends_without_an_answer_is_no_success(reached: Any) -> None:

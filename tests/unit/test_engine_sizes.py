@@ -10,8 +10,10 @@ from tests.unit.cluster_specs import cluster
 
 from ccx.cmon.engines import get
 from ccx.cmon.engines.mysql_family import config as family
-from ccx.cmon.engines.mysql_family.galera import config as galera
 from ccx.cmon.engines.mysql_family.mariadb.flavour import MARIADB
+from ccx.cmon.engines.mysql_family.mariadb.galera import config as galera
+from ccx.cmon.engines.mysql_family.percona import config as percona
+from ccx.cmon.engines.mysql_family.percona.galera import config as xtradb_cluster
 from ccx.cmon.engines.postgres import config as postgres
 from ccx.cmon.spec import ClusterSpec
 from ccx.settings import Paths, Settings
@@ -20,6 +22,8 @@ KINDS = {
     ("postgres", "postgres_streaming"): lambda spec: postgres.node_files(spec, "n1g1"),
     ("mariadb", "replication"): lambda spec: family.node_files(MARIADB, spec, "n1g1"),
     ("mariadb", "galera"): lambda spec: galera.node_files(spec, "n1g1"),
+    ("percona", "replication"): lambda spec: percona.node_files(spec, "n1g1"),
+    ("percona", "galera"): lambda spec: xtradb_cluster.node_files(spec, "n1g1"),
 }
 
 

@@ -7,6 +7,7 @@ from itertools import permutations
 from pathlib import Path
 
 import pytest
+from agent.ccx_agent.galera_peers import peer
 from agent.ccx_agent.galera_rules import (
     NOTHING,
     PATIENCE,
@@ -17,6 +18,7 @@ from agent.ccx_agent.galera_rules import (
     Server,
     Start,
     begin,
+    begin_chosen,
     decide,
     donors,
 )
@@ -91,6 +93,52 @@ def test_two_histories_are_for_a_person() -> None:
     start = of("n1g1", {"n1g1": at(8), "n2g1": at(9, history=other), "n3g1": at(8)})
     assert start.do is Begin.WAIT
     assert "two histories" in start.why
+
+
+def chosen(me: str, peers: dict[str, Peer], own: Position, *, patient: bool = False) -> Start | None:
+    return begin_chosen(begin(me, own, THREE, peers, founding=False, patient=True), peers, patient=patient)
+
+
+def test_whom_a_person_chose_begins_where_nobody_would_by_itself() -> None:
+    start = chosen("n2g1", {"n3g1": Peer(position=at(11))}, at(12))
+    assert start is not None
+    assert start.do is Begin.BOOTSTRAP
+
+
+def test_whom_a_person_chose_does_not_begin_beside_one_that_starts() -> None:
+    """It may be another one that a person chose, or that began by itself a moment before."""
+    starting = peer({"serves": False, "running": False, "waiting": None})
+    start = chosen("n2g1", {"n1g1": starting}, at(12))
+    assert start is not None
+    assert (start.do, "if n1g1 does not" in start.why) == (Begin.WAIT, True)
+    late = chosen("n2g1", {"n1g1": starting}, at(12), patient=True)
+    assert late is not None
+    assert late.do is Begin.BOOTSTRAP
+    assert chosen("n2g1", {"n1g1": SERVES}, at(12)) is None, "it joins"
+
+
+def test_what_one_says_that_runs_or_waits_is_not_that_it_starts() -> None:
+    waits = {"serves": False, "running": False, "waiting": {"history": HISTORY, "seqno": 1, "view": [], "view_at": 1}}
+    assert [peer(one).starts for one in (waits, {"running": True}, {"serves": True}, {"running": False})] == [
+        False,
+        False,
+        False,
+        True,
+    ]
+
+
+@given(st.fixed_dictionaries({label: st.integers(0, 2) for label in THREE}), st.sets(st.sampled_from(THREE)))
+def test_whom_a_person_chose_and_who_begins_by_itself_never_both_do(seqnos: dict[str, int], picked: set[str]) -> None:
+    positions = {label: at(seqno) for label, seqno in seqnos.items()}
+    beginners = set()
+    for me in THREE:
+        peers = {label: Peer(position=position) for label, position in positions.items() if label != me}
+        start = begin(me, positions[me], THREE, peers, founding=False, patient=True)
+        if me in picked and (by_choice := begin_chosen(start, peers, patient=True)) is not None:
+            start = by_choice
+        if start.do is Begin.BOOTSTRAP:
+            beginners.add(me)
+    assert len(beginners) == 1
 
 
 POSITIONS = st.fixed_dictionaries({label: st.integers(0, 20) for label in THREE})

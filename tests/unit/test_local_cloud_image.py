@@ -82,7 +82,7 @@ def test_an_engines_image_holds_what_its_stock_nodes_install_and_nothing_of_it_s
     recipe, engine = RECIPES[get(vendor, SETTINGS).image], get(vendor, SETTINGS)
     baked = engine.baked if isinstance(engine, BakesSome) else OFFERS[vendor].versions
     for version in baked:
-        assert set(recipe.packages) >= set(node_packages(vendor, version))
+        assert set(recipe.packages) >= set(node_packages(vendor, version, engine.topologies[0]))
     off = recipe.script.partition("for unit in ")[2].partition(";")[0].split()
     assert set(off) >= set(engine.software.off)
 

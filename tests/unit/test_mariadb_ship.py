@@ -121,7 +121,7 @@ def test_a_term_that_others_ended_is_gone_on_with_from_what_they_stored(node: No
     node.write(4)
     node.term, node.leads = (3, 5), True
     node.shipper.turn()
-    assert node.stored() == [(1, 0, 3), (3, 3, 7)]
+    assert node.stored() == [(1, 0, 3), (3, 0, 3), (3, 3, 7)], "the second term left no word of where it began"
 
 
 def test_no_file_is_ended_while_writes_wait_for_a_replica(node: Node) -> None:

@@ -11,8 +11,8 @@ from tests.unit.test_network_plan import SETTINGS
 
 from ccx.cmon.engines import get
 from ccx.cmon.engines.mysql_family import config
-from ccx.cmon.engines.mysql_family.galera import config as galera
 from ccx.cmon.engines.mysql_family.mariadb.flavour import MARIADB as FLAVOUR
+from ccx.cmon.engines.mysql_family.mariadb.galera import config as galera
 from ccx.errors import Invalid
 from ccx.network.mirror.sources import node_packages, node_sources
 from ccx.rest import offer
@@ -64,13 +64,18 @@ def test_galera_is_told_nothing_that_it_forbids(version: str) -> None:
     ]
 
 
+@pytest.mark.parametrize("topology", TOPOLOGIES)
 @pytest.mark.parametrize("version", VERSIONS)
-def test_packages_of_the_version_and_of_no_other_come_from_its_own_path(version: str) -> None:
-    (source,) = (s for s in node_sources(offered("stock"), "mariadb", version) if s.name == "packages.mariadb")
+def test_packages_of_the_version_and_of_no_other_come_from_its_own_path(version: str, topology: str) -> None:
+    (source,) = (
+        s for s in node_sources(offered("stock"), "mariadb", version, topology) if s.name == "packages.mariadb"
+    )
     assert source.uri == f"http://dlm.mariadb.com/repo/mariadb-server/{version}/repo/{{distribution}}"
     assert source.key_url == "https://supplychain.mariadb.com/MariaDB-Server-GPG-KEY"
     assert dict(source.pins) == {"mariadb-*": f"1:{version}.*", "libmariadb*": f"1:{version}.*"}
-    assert {"galera-4", "mariadb-backup", "mariadb-client", "mariadb-server"} <= set(node_packages("mariadb", version))
+    assert {"galera-4", "mariadb-backup", "mariadb-client", "mariadb-server"} <= set(
+        node_packages("mariadb", version, topology)
+    )
 
 
 @pytest.mark.parametrize("of_another_vendor", ["17", "8.4", "10.6"])

@@ -11,6 +11,7 @@ from tests.unit.test_network_endpoint import endpoint
 from tests.unit.test_network_plan import SETTINGS
 from tests.unit.test_network_planned import ALL, FEATURES, switched_on
 
+from ccx.cli.network_settings import read_plan
 from ccx.errors import Invalid
 from ccx.network import exported
 from ccx.network.diff import diff
@@ -69,6 +70,15 @@ def test_a_broken_row_is_refused_by_its_place(tmp_path, change):
     with pytest.raises(Invalid) as refused:
         exported.load(file)
     assert str(refused.value.field).endswith("plan.json: endpoints.0")
+
+
+def test_a_plan_of_another_schema_is_refused_by_its_name(tmp_path):
+    file = tmp_path / "plan.json"
+    file.write_text(render(of(endpoint()), "json").replace("network-plan:1", "network-plan:2"))
+    with pytest.raises(Invalid, match="urn:ccx:network-plan:2, and this ccx reads urn:ccx:network-plan:1") as refused:
+        read_plan(file, lenient=False)
+    assert refused.value.field == str(file)
+    assert "--format json" in str(refused.value.remedy)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": "urn:other", "endpoints": []}'])

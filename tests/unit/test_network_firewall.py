@@ -12,7 +12,7 @@ from ccx.network import CLIENTS, CONTROL_PLANE, NODES, PEERS, RESOLVER, Directio
 from ccx.network.plan import Plan, plan
 from ccx.runner.steps.network import rules
 from ccx.settings import Settings
-from ccx.settings.vendors import OFFERS
+from ccx.settings.vendors import NAMED, OFFERS
 
 SOURCE = "192.0.2.0/24"
 
@@ -36,7 +36,7 @@ def declared(found: Plan, settings: Settings) -> set[Rule]:
     return wanted
 
 
-KINDS = [(vendor, kind) for vendor in sorted(ENGINES) for kind in OFFERS[vendor].types]
+KINDS = [(vendor, kind) for vendor in sorted(ENGINES) for kind in (*OFFERS[vendor].types, *NAMED.get(vendor, ()))]
 
 
 @pytest.mark.parametrize(("vendor", "kind"), KINDS, ids=[f"{vendor} {kind.code}" for vendor, kind in KINDS])

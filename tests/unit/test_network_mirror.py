@@ -60,10 +60,10 @@ def test_suites_are_published_under_the_paths_that_their_vendors_have() -> None:
 
 def test_a_mirror_in_the_settings_changes_where_nodes_look_and_not_where_it_is_filled_from() -> None:
     assert suites(MIRRORED) == suites(LOCAL)
-    assert {s.uri for s in node_sources(MIRRORED, "postgres", "17")} == {
+    assert {s.uri for s in node_sources(MIRRORED, "postgres", "17", "postgres_streaming")} == {
         "http://10.224.0.4/pub/repos/apt", "http://10.224.0.4/debian", "http://10.224.0.4/debian-security",
     }  # fmt: skip
-    assert {s.uri for s in node_sources(LOCAL, "postgres", "17")} == {
+    assert {s.uri for s in node_sources(LOCAL, "postgres", "17", "postgres_streaming")} == {
         "http://apt.postgresql.org/pub/repos/apt", "http://deb.debian.org/debian",
         "http://deb.debian.org/debian-security",
     }  # fmt: skip
@@ -76,18 +76,18 @@ def test_an_unknown_release_is_refused_with_those_that_there_are() -> None:
 
 
 def test_the_baked_image_holds_what_a_stock_node_would_install() -> None:
-    assert set(node_packages("postgres", "17")) <= set(RECIPES["baked"].packages)
+    assert set(node_packages("postgres", "17", "postgres_streaming")) <= set(RECIPES["baked"].packages)
 
 
 def test_nodes_use_only_repositories_whose_rows_are_built() -> None:
-    used = {source.name for source in node_sources(everything(), "postgres", "17")}
+    used = {source.name for source in node_sources(everything(), "postgres", "17", "postgres_streaming")}
 
     assert used
     assert {catalogue.load()[row].status for row in used} == {Status.BUILT}
 
 
 def test_nodes_with_their_packages_inside_are_let_through_to_no_repository() -> None:
-    assert reached(BAKED, "postgres") == ()
+    assert reached(BAKED, "postgres", "postgres_streaming") == ()
     assert suites(BAKED) == ()
 
 
@@ -106,10 +106,13 @@ def test_with_a_proxy_nodes_reach_the_proxy_instead_of_the_vendors_but_a_mirror_
     proxied = LOCAL.model_copy(update={"egress_proxy": "http://10.9.8.7:3128"})
     both = MIRRORED.model_copy(update={"egress_proxy": "http://10.9.8.7:3128"})
 
-    assert reached(proxied, "postgres") == (("10.9.8.7", 3128),)
-    assert all(s.proxied and (s.key_proxied or not s.key_url) for s in node_sources(proxied, "postgres", "17"))
-    assert reached(both, "postgres") == (("10.224.0.4", 80),)
-    assert not any(s.proxied or s.key_proxied for s in node_sources(both, "postgres", "17"))
+    assert reached(proxied, "postgres", "postgres_streaming") == (("10.9.8.7", 3128),)
+    assert all(
+        s.proxied and (s.key_proxied or not s.key_url)
+        for s in node_sources(proxied, "postgres", "17", "postgres_streaming")
+    )
+    assert reached(both, "postgres", "postgres_streaming") == (("10.224.0.4", 80),)
+    assert not any(s.proxied or s.key_proxied for s in node_sources(both, "postgres", "17", "postgres_streaming"))
 
 
 def test_a_proxy_is_no_row_of_nodes_that_find_everything_inside() -> None:

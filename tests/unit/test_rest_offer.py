@@ -50,7 +50,8 @@ def of(settings: Settings) -> Engines:
 
 
 def test_of_what_settings_name_only_that_is_shown_which_an_engine_makes() -> None:
-    settings = SETTINGS.model_copy(update={"databases": (PERCONA, MARIADB)})
+    sharded = PERCONA.model_copy(update={"types": (TypeOfCluster(code="sharded", name="Sharded"), REPLICATION)})
+    settings = SETTINGS.model_copy(update={"databases": (sharded, MARIADB)})
 
     percona, vendor = wizard_of(settings, of(settings)).database.vendors
 
@@ -74,9 +75,10 @@ def test_a_topology_that_no_engine_makes_is_refused_though_settings_name_it() ->
 
 
 def test_galera_is_made_where_settings_name_it_and_is_not_on_offer_otherwise() -> None:
-    assert offer.cluster_type(MARIADB, "galera", of(SETTINGS)) == "galera"
-    with pytest.raises(Invalid):
-        offer.cluster_type(MARIADB.model_copy(update={"types": (REPLICATION,)}), "galera", of(SETTINGS))
+    for named in (MARIADB, PERCONA):
+        assert offer.cluster_type(named, "galera", of(SETTINGS)) == "galera"
+        with pytest.raises(Invalid):
+            offer.cluster_type(named.model_copy(update={"types": (REPLICATION,)}), "galera", of(SETTINGS))
 
 
 def test_clouds_are_shown_in_lower_case_under_every_key_and_found_in_any() -> None:
@@ -121,10 +123,24 @@ def test_a_datastores_name_that_is_taken_is_short_printable_and_not_reserved(nam
 @given(st.text(max_size=80))
 def test_an_identifier_that_is_taken_needs_no_quoting(name: str) -> None:
     with contextlib.suppress(Invalid):
-        names.check_identifier(name, names.RESERVED_USERS, "name")
+        names.check_identifier(name, names.RESERVED_USERS, ("sim_",), "name")
         assert name.replace("_", "a").isalnum()
+        assert not name.lower().startswith("sim_")
         assert name.isascii()
         assert not name[0].isdigit()
+
+
+@pytest.mark.parametrize(
+    ("vendor", "topology", "taken"),
+    [
+        ("postgres", "", False), ("mariadb", "replication", True), ("mariadb", "galera", True), ("percona", "", True),
+        ("percona", "galera", True),
+    ],
+)  # fmt: skip
+def test_a_name_is_refused_by_the_vendor_whose_own_it_looks_like(vendor: str, topology: str, taken: bool) -> None:
+    beginnings = get(vendor, SETTINGS, topology).reserved_beginnings
+    with contextlib.nullcontext() if taken else pytest.raises(Invalid, match="'pg_stats' is reserved"):
+        names.check_identifier("pg_stats", frozenset(), beginnings, "name")
 
 
 @pytest.mark.parametrize("name", ["orders", "Orders 2", "a", "x" * 63, "a.b_c-d"])

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ccx.runner import branches
-from ccx.runner.retention import former, removable
+from ccx.runner.retention import expiring, former, removable
 from ccx.stores.models import Backup, Datastore
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -230,3 +230,30 @@ def test_no_branch_goes_that_a_time_of_the_days_needs(made: History, days: int, 
         base = made.base(moment, left)
         assert base is not None
         assert not made.logs(moment, base) & {branches.archive_name("abc", number) for number in gone}
+
+
+@settings(max_examples=600)
+@given(histories(), st.integers(1, 30), st.integers(0, 3))
+def test_what_serves_keeps_what_leads_to_any_time_of_the_days(made: History, days: int, count: int) -> None:
+    """Also to one of a branch that was taken back, which may have no backup of its own that is so old."""
+    served = made.datastore.branch
+    own = [one for one in made.backups if one.branch == served]
+    gone = set(expiring(made.datastore, own, made.backups, NOW, days, count))
+    assert gone <= set(removable(own, NOW, days, count))
+    left = [one for one in made.backups if one.label not in gone]
+    log, changes = branches.archive_name("abc", served), [datetime.fromisoformat(at) for at, _ in made.datastore.served]
+    for moment in [NOW - timedelta(days=days), *(at + timedelta(minutes=30) for at in changes)]:
+        if moment >= NOW - timedelta(days=days) and made.base(moment, made.backups) is not None:
+            base = made.base(moment, left)
+            assert base is not None
+            assert not gone or base.branch == served or log not in made.logs(moment, base), "it goes with the oldest"
+
+
+def test_a_restore_that_was_taken_back_keeps_the_backup_that_it_began_with() -> None:
+    """Restored 10 days ago to 20 days ago, and taken back before the first backup of what was restored."""
+    made = Datastore(short_id="abc", branch=0, branches=[], served=[], restoring=None)
+    number = branches.begin(made, 0, NOW - timedelta(days=20))
+    made.served = [[(NOW - timedelta(days=ago)).isoformat(), branch] for ago, branch in ((10, number), (9.99, 0))]
+    own = [of(0, 21), of(0, 15), of(0, 1)]
+    assert expiring(made, own, own, NOW, 14, 0) == []
+    assert expiring(made, own, own, NOW, 9, 0) == ["0-21F"]

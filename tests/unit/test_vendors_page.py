@@ -9,11 +9,11 @@ import pytest
 from ccx.cmon.engines import ENGINES, get
 from ccx.cmon.engines.page import page
 from ccx.settings import Paths, Settings
-from ccx.settings.vendors import OFFERS
+from ccx.settings.vendors import NAMED, OFFERS
 
 TESTS = Path(__file__).parents[1]
 SETTINGS = Settings(paths=Paths.of("test"))
-MADE = [(code, kind.code) for code, offer in OFFERS.items() for kind in offer.types]
+MADE = [(code, kind.code) for code, offer in OFFERS.items() for kind in (*offer.types, *NAMED.get(code, ()))]
 
 
 def test_the_page_is_fresh() -> None:
@@ -25,7 +25,8 @@ def test_every_vendor_that_has_an_engine_can_be_offered_in_all_its_topologies() 
     assert set(OFFERS) == set(ENGINES)
     for code, offer in OFFERS.items():
         made = {topology for where in range(len(ENGINES[code])) for topology in _topologies(code, where)}
-        assert {kind.code for kind in offer.types} == made
+        assert {kind.code for kind in (*offer.types, *NAMED.get(code, ()))} == made
+        assert not {*offer.types} & {*NAMED.get(code, ())}
 
 
 def _topologies(code: str, where: int) -> tuple[str, ...]:

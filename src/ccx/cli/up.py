@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
+from ccx.cli.options import Output
 from ccx.errors import CcxError, Invalid
 
 
@@ -161,7 +162,11 @@ def down(*, instance: str = "default", purge: bool = False) -> None:
     asyncio.run(stop.down(instance, purge=purge, say=_say))
 
 
-def status(*, instance: str = "default") -> int:
+def status(
+    *,
+    instance: str = "default",
+    output: Annotated[Output, Parameter(name=["--output", "-o"], help="How the result is printed.")] = Output.TABLE,
+) -> int:
     """Show the parts of the control plane on this machine.
 
     Exits with 0 when every part is ready, else with 1.
@@ -172,16 +177,19 @@ def status(*, instance: str = "default") -> int:
 
         ccx status --instance try
 
+        ccx status --output json
+
     Parameters
     ----------
     instance:
         Name of the instance.
     """
-    from ccx.embedded.status import table
+    from ccx.cli.output import document
+    from ccx.embedded.status import look, table
 
-    text, healthy = table(instance)
-    print(text)
-    return 0 if healthy else 1
+    found = look(instance)
+    print(table(found)) if output is Output.TABLE else document(found, output)
+    return 0 if found["ready"] else 1
 
 
 def serve(*roles: str, instance: str = "default", sockets: Annotated[str, Parameter(show=False)] = "") -> int:

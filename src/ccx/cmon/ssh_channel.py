@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable
-from contextlib import suppress
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,6 +41,33 @@ class _Link:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     sessions: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_SESSIONS))
     connection: asyncssh.SSHClientConnection | None = None
+    verbs: Counter[asyncssh.SSHClientConnection] = field(default_factory=Counter)
+    """How many run on which connection: this one, and those that are given up and end with their last verb."""
+
+    @contextmanager
+    def running_on(self, connection: asyncssh.SSHClientConnection) -> Iterator[None]:
+        self.verbs[connection] += 1
+        try:
+            yield
+        finally:
+            self.verbs[connection] -= 1
+            if not self.verbs[connection]:
+                del self.verbs[connection]
+                if self.connection is not connection:
+                    connection.abort()
+
+    def give_up(self, connection: asyncssh.SSHClientConnection | None) -> None:
+        """Who comes next makes another. Verbs that run on it go on: it may be one of them alone that failed."""
+        if self.connection is connection:
+            self.connection = None
+        if connection is not None and connection not in self.verbs:
+            connection.abort()
+
+    def close(self) -> None:
+        """Whatever runs on it fails."""
+        for connection in {*self.verbs, *([self.connection] if self.connection else [])}:
+            connection.abort()
+        self.connection = None
 
 
 class _NoAnswer(Exception):
@@ -76,12 +104,13 @@ class SshChannel:
         try:
             async with link.sessions, asyncio.timeout(timeout + CONNECT_LIMIT):
                 connection = await self._connected(link, node)
-                answer = await _converse(connection, verb, request, progress)
+                with link.running_on(connection):
+                    answer = await _converse(connection, verb, request, progress)
         except _NoAnswer as error:
             raise NodeUnreachable(f"{node.label}: {error}") from None
         except (asyncssh.Error, OSError) as error:
             # Only the connection that failed: another call may have made a new one meanwhile.
-            self._drop(link, connection)
+            link.give_up(connection)
             late = isinstance(error, TimeoutError) and connection is not None
             away = f"can't be reached ({SSH_TO_NODES.id}): {_reason(error)}"
             why = f"did not finish {verb} in {timeout:g} s" if late else away
@@ -95,7 +124,7 @@ class SshChannel:
     async def close(self) -> None:
         links, self._links = self._links, {}
         for link in links.values():
-            self._drop(link, link.connection)
+            link.close()
 
     def _link(self, node: NodeSpec) -> _Link:
         """The node's link; a new one when its address or host key is another than it was."""
@@ -103,7 +132,7 @@ class SshChannel:
         if kept is not None and (kept.address, kept.host_key) == (node.address, node.host_key):
             return kept
         if kept is not None:
-            self._drop(kept, kept.connection)
+            kept.close()
         link = self._links[node.id] = _Link(node.address, node.host_key)
         return link
 
@@ -132,19 +161,12 @@ class SshChannel:
                 keepalive_count_max=2,
             )
 
-    @staticmethod
-    def _drop(link: _Link, connection: asyncssh.SSHClientConnection | None) -> None:
-        if connection is not None:
-            connection.abort()
-        if link.connection is connection:
-            link.connection = None
-
 
 async def _converse(
     connection: asyncssh.SSHClientConnection, verb: str, request: dict[str, Any], progress: Progress | None
 ) -> dict[str, Any]:
     """Runs the verb; returns its last line. Lines before it are progress."""
-    async with connection.create_process(f"sudo -n /usr/bin/ccx-agent {verb}") as process:
+    async with _agent(connection, verb) as process:
         with suppress(OSError):  # it ended already: what it said, if anything, tells why
             process.stdin.write(json.dumps(request))
             process.stdin.write_eof()
@@ -157,6 +179,18 @@ async def _converse(
                     await progress(said)
         complaint = (await process.stderr.read()).strip().splitlines()
     raise _NoAnswer(f"{verb} ended without an answer: {complaint[-1] if complaint else 'not a word'}")
+
+
+@asynccontextmanager
+async def _agent(connection: asyncssh.SSHClientConnection, verb: str) -> AsyncIterator[asyncssh.SSHClientProcess[str]]:
+    process = await connection.create_process(f"sudo -n /usr/bin/ccx-agent {verb}")
+    try:
+        yield process
+    except BaseException:
+        process.channel.abort()  # without waiting for the node to agree: it may be silent
+        raise
+    process.close()
+    await process.wait_closed()
 
 
 def _reason(error: Exception) -> str:

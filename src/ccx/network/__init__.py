@@ -23,10 +23,20 @@ from ccx.network.kinds import (
 )
 from ccx.network.refusal import UndeclaredConnection
 from ccx.network.registry import declare
-from ccx.network.when import ALWAYS, STOCK_IMAGES, VENDORS_KEYS, When, for_topology, for_vendor, on_cloud
+from ccx.network.when import (
+    ALWAYS,
+    STOCK_IMAGES,
+    VENDORS_KEYS,
+    When,
+    for_topology,
+    for_vendor,
+    for_version,
+    on_cloud,
+)
 
 __all__ = [
     "ALWAYS", "CLIENTS", "CONTROL_PLANE", "NODES", "PEERS", "RESOLVER", "STOCK_IMAGES", "USERS", "VENDORS_KEYS",
     "Address", "Direction", "Endpoint", "Group", "Mirror", "Plane", "Protocol", "Status", "Target",
-    "UndeclaredConnection", "UnixSocket", "When", "declare", "for_topology", "for_vendor", "from_url", "on_cloud",
+    "UndeclaredConnection", "UnixSocket", "When", "declare", "for_topology", "for_vendor", "for_version",
+    "from_url", "on_cloud",
 ]  # fmt: skip

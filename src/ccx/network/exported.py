@@ -12,18 +12,19 @@ from ccx.network.kinds import GROUPS, Direction, Mirror, Plane, Protocol, Status
 from ccx.network.plan import Plan, Row
 from ccx.network.render.json import SCHEMA
 
+_ANY_SCHEMA = SCHEMA.rpartition(":")[0] + ":"
 _GROUPS = {str(group): group for group in GROUPS}
 _KINDS = {"protocol": Protocol, "direction": Direction, "plane": Plane, "mirror": Mirror, "status": Status}
 _TEXTS = ("id", "service", "purpose", "condition", "when_blocked", "source")
 
 
 def is_exported(file: Path) -> bool:
-    """Whether the file looks like an exported plan rather than settings."""
+    """Whether the file looks like an exported plan, of whatever version, rather than settings."""
     try:
         begin = file.read_text(encoding="utf-8").lstrip()[:200]
     except (OSError, UnicodeDecodeError):
         return False
-    return begin.startswith("{") and f'"{SCHEMA}"' in begin
+    return begin.startswith("{") and f'"{_ANY_SCHEMA}' in begin
 
 
 def load(file: Path) -> Plan:
@@ -33,7 +34,14 @@ def load(file: Path) -> Plan:
     except (OSError, ValueError):
         raise Invalid("this is no exported plan", field=str(file), remedy="Export one: --format json") from None
     rows = document.get("endpoints") if isinstance(document, dict) else None
-    if not isinstance(rows, list) or document.get("schema") != SCHEMA:
+    found = document.get("schema") if isinstance(document, dict) else None
+    if isinstance(found, str) and found.startswith(_ANY_SCHEMA) and found != SCHEMA:
+        raise Invalid(
+            f"this is a plan of schema {found}, and this ccx reads {SCHEMA}",
+            field=str(file),
+            remedy="Export it again with this ccx, ccx network plan --format json; or compare the settings instead",
+        )
+    if not isinstance(rows, list) or found != SCHEMA:
         raise Invalid(f"this is no plan of schema {SCHEMA}", field=str(file), remedy="Export one: --format json")
     return Plan(tuple(_row(row, f"{file}: endpoints.{index}") for index, row in enumerate(rows)))
 

@@ -54,6 +54,16 @@ def for_topology(vendor: str, topology: str) -> When:
     return When(offered, f"{vendor} with {topology} is on offer")
 
 
+def for_version(vendor: str, version: str, name: str) -> When:
+    """This version of the vendor's is on offer. ``name``: the vendor's, for people."""
+
+    def offered(settings: Settings) -> bool:
+        database = settings.database(vendor)
+        return database is not None and version in database.versions
+
+    return When(offered, f"{name} {version} is on offer")
+
+
 STOCK_IMAGES = When(
     lambda s: s.kubernetes.enabled or any(c.stock for c in s.clouds), "datastores' nodes start from stock images"
 )

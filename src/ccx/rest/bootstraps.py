@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Self
 
 from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from ccx import jobs
 from ccx.cmon.engines.base import Bootstraps, Remains
+from ccx.db import utc_now
 from ccx.errors import Conflict, Invalid
 from ccx.rest.deps import Caller, Context, OwnedDatastore, Transaction
 from ccx.rest.routing import OwnerRoute
@@ -20,6 +23,9 @@ from ccx.stores.models import Datastore, Status
 
 router = make_router(OwnerRoute, "/api/prov/api/v2", "clusters")
 
+_DECIDED, _REFUSED = "bootstrap", "bootstrap refused"
+_HOLDS = timedelta(minutes=2)
+"""A decision, before there can be another one: by then the chosen node serves, or says why it does not."""
 _BUILT = (Status.STARTED, Status.DEGRADED, Status.FAILURE, Status.UNKNOWN)
 
 
@@ -64,11 +70,15 @@ async def remains(datastore: OwnedDatastore, tx: Transaction, services: Context)
 async def bootstrap(
     datastore: OwnedDatastore, decision: Decision, tx: Transaction, caller: Caller, services: Context
 ) -> Done:
-    """Has the cluster go on with that node's data, where it would wait for a lost one else. There is no way back."""
+    """Has the cluster go on with that node's data, where it would wait for a lost one else. There is no way back.
+
+    Of several decisions at a time one is taken.
+    """
     subject, engine = _decided(services, datastore)
     token, confirmed = await jobs.last_token(tx, str(datastore.id)), decision.confirm == datastore.name
     if confirmed:
-        audit.record(tx, caller.actor, "bootstrap", datastore.id, node=decision.node)
+        await _check_undecided(tx, datastore)
+        audit.record(tx, caller.actor, _DECIDED, datastore.id, node=decision.node)
     await tx.commit()
     cluster = await subject.cluster()
     if not confirmed:
@@ -78,8 +88,27 @@ async def bootstrap(
             field="confirm",
             remedy="Wait for the nodes that are missing, or give the datastore's name",
         )
-    await engine.bootstrap(services.channel, cluster, decision.node, token)
+    try:
+        await engine.bootstrap(services.channel, cluster, decision.node, token)
+    except (Conflict, Invalid):  # nobody was told to begin
+        async with services.sessions.begin() as after:
+            audit.record(after, caller.actor, _REFUSED, datastore.id, node=decision.node)
+        raise
     return Done()
+
+
+async def _check_undecided(tx: AsyncSession, datastore: Datastore) -> None:
+    """Raises Conflict where somebody has just decided; others who ask so wait until the transaction ends."""
+    await tx.refresh(datastore, with_for_update=True)
+    decided = await audit.last(tx, datastore.id, (_DECIDED, _REFUSED))
+    if decided is None or decided.action == _REFUSED or (ago := utc_now() - decided.at) >= _HOLDS:
+        return
+    raise Conflict(
+        f"{decided.detail['node']} was chosen {ago.total_seconds():.0f} s ago, and may be about to begin",
+        field="node",
+        remedy="See whether it serves: ccx datastore bootstrap DATASTORE."
+        f" If not, decide again in {(_HOLDS - ago).total_seconds():.0f} s",
+    )
 
 
 def _decided(services: Services, datastore: Datastore) -> tuple[Subject, Bootstraps]:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from ccx.auth.identity import Owner
 from ccx.cmon.engines.base import BakesSome, Engine
 from ccx.errors import CcxError, Invalid
-from ccx.network.mirror.sources import node_packages
+from ccx.network.mirror.sources import has_packages
 from ccx.rest import capacity, names, offer
 from ccx.rest.schema import AnyText, Body, Text
 from ccx.runner.services import Services
@@ -76,7 +76,10 @@ class Order(Body):
 
 
 async def place(services: Services, tx: AsyncSession, owner: Owner, order: Order) -> dict[str, Any]:
-    """The columns of the datastore that is ordered. Raises Invalid, NoCapacity; nothing is stored or made."""
+    """The columns of the datastore that is ordered. Raises Invalid, NoCapacity; nothing is stored or made.
+
+    Until the transaction ends nobody else orders for the owner: it is within what the owner may have.
+    """
     settings, general = services.settings, order.general
     names.check_datastore(general.cluster_name, "general.cluster_name")
     database = offer.vendor(settings, general.db_vendor)
@@ -109,8 +112,8 @@ async def place(services: Services, tx: AsyncSession, owner: Owner, order: Order
         "ha_enabled": bool(order.network.ha_enabled),
         "notifications": notifications,
     }
-    await _check_allowance(settings, tx, owner)
     await capacity.check(services, cloud, region, instance, volume_size, general.cluster_size)
+    await _check_allowance(settings, tx, owner)  # last: the owner's other orders wait from here on
     return values
 
 
@@ -133,7 +136,7 @@ def _check_software(engine: Engine, database: Database, version: str, cloud: Clo
             f"no image that is made here holds {database.name} {version}", field="general.db_version",
             remedy=f"Ask your operator to have nodes install it: clouds.{cloud.code}.image=stock",
         )  # fmt: skip
-    if cloud.stock and not node_packages(database.code, version):
+    if cloud.stock and not any(has_packages(database.code, version, topology) for topology in engine.topologies):
         raise Invalid(
             f"no repository that nodes install from has {database.name} {version}", field="general.db_version",
             remedy="Choose another version",
@@ -172,7 +175,7 @@ def _network_type(cloud: CloudConfig, network: Network) -> str:
 
 
 async def _check_allowance(settings: Settings, tx: AsyncSession, owner: Owner) -> None:
-    _, held = await datastores.of(tx, owner, limit=1)
+    held = await datastores.count_alone(tx, owner)
     if held >= settings.max_datastores_per_user:
         raise CcxError(
             f"you have {held} datastores, which is the limit here",

@@ -21,7 +21,7 @@ _STATUS = {
 """Existing clients know these, and ask again for as long as it isn't one of the last two."""
 
 _LONGEST = {
-    "create_datastore": (10, 4), "delete_datastore": (4, 2), "replace_node": (13, 0), "apply_firewall": (1, 0),
+    "create_datastore": (10, 4), "delete_datastore": (4, 2), "replace_node": (14, 0), "apply_firewall": (1, 0),
     "apply_egress": (2, 0), "rotate_certificates": (1, 3), "probe_network": (8, 0),
     "backup_datastore": (10, 0), "restore_datastore": (15, 5), "drill_datastore": (18, 3),
     "restore_in_place": (20, 6), "undo_restore": (11, 4), "confirm_restore": (4, 2),

@@ -45,8 +45,13 @@ def check_datastore(name: str, field: str) -> None:
     _check_reserved(name, RESERVED_DATASTORES, field)
 
 
-def check_identifier(name: str, reserved: frozenset[str], field: str) -> None:
-    """Raises Invalid for a database's or database user's name that can't be used."""
+def check_identifier(name: str, reserved: frozenset[str], beginnings: tuple[str, ...], field: str) -> None:
+    """Raises Invalid for a database's or database user's name that can't be used.
+
+    Args:
+        reserved: names that are taken.
+        beginnings: of names that the server has for itself.
+    """
     if not name:
         raise Invalid("this needs a name", field=field, remedy=f"Choose one of 1 to {LONGEST} characters")
     _check_length(name, field)
@@ -57,8 +62,11 @@ def check_identifier(name: str, reserved: frozenset[str], field: str) -> None:
             remedy="Use letters, digits and _; don't begin with a digit",
         )
     _check_reserved(name, reserved, field)
-    if name.lower().startswith("pg_"):
-        raise Invalid(f"{name!r} is reserved", field=field, remedy="Names that begin with pg_ are PostgreSQL's own")
+    if name.lower().startswith(beginnings):
+        theirs = " or ".join(beginnings)
+        raise Invalid(
+            f"{name!r} is reserved", field=field, remedy=f"Names that begin with {theirs} are the server's own"
+        )
 
 
 def _check_length(name: str, field: str) -> None:

@@ -20,7 +20,7 @@ from ccx.rest.job_labels import BACKUP, DEPLOY
 from ccx.rest.routing import OwnerRoute
 from ccx.rest.routing import router as make_router
 from ccx.rest.schema import AnyText, Body, Text, When
-from ccx.runner import drills, restore_preview, targets, windows
+from ccx.runner import drills, readers, restore_preview, targets, windows
 from ccx.runner.services import Services
 from ccx.runner.steps.backups import check
 from ccx.runner.subject import Subject
@@ -137,12 +137,14 @@ async def _restore(
             name: getattr(source, name) for name in ("name", "size", "instance_size", "volume_size")
         }
         if not wish.dry_run:
+            await readers.check_stays(tx, source, plan.backup)
             new = {"uuid": source.id, "cluster_uuid": source.id, "job_id": await in_place.order(tx, source, plan)}
     else:
         with _as_asked():
             values = await place(services, tx, owner, _order(source, wish))
         windows.check_room(plan.backup, values["volume_size"])
         if not wish.dry_run:
+            await readers.check_stays(tx, source, plan.backup)
             origin = {"datastore": str(source.id), **plan.origin}
             same = {"admin_user": source.admin_user, "admin_database": source.admin_database}
             add = datastores.add if wish.cluster_name else datastores.add_beside

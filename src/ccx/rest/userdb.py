@@ -83,9 +83,9 @@ async def list_users(datastore: OwnedDatastore, tx: Transaction, services: Conte
 async def put_user(datastore: OwnedDatastore, user: NewUser, tx: Transaction, services: Context) -> UserView:
     """Makes a database user; one that exists gets this password. It is stored nowhere but in the database itself."""
     engine = services.engine(datastore.vendor, datastore.cluster_type)
-    names.check_identifier(user.database_username, _reserved_users(datastore, engine), "database_username")
+    _check_user(datastore, engine, user.database_username)
     if user.database_name:
-        names.check_identifier(user.database_name, _reserved_databases(engine), "database_name")
+        _check_database(engine, user.database_name)
     _check_password(user.database_password)
     _refuse_host(user.database_host)
     _refuse_privileges(user.database_privileges)
@@ -108,7 +108,7 @@ async def put_user(datastore: OwnedDatastore, user: NewUser, tx: Transaction, se
 async def drop_user(datastore: OwnedDatastore, user: FormerUser, tx: Transaction, services: Context) -> Done:
     """Removes a database user."""
     engine = services.engine(datastore.vendor, datastore.cluster_type)
-    names.check_identifier(user.database_username, _reserved_users(datastore, engine), "database_username")
+    _check_user(datastore, engine, user.database_username)
     _refuse_host(user.database_host)
     target = await _reach(tx, services, datastore)
     if user.database_username not in (u.name for u in await engine.users(services.channel, target.cluster)):
@@ -133,7 +133,7 @@ async def put_database(
 ) -> DatabaseView:
     """Makes a database, owned by the datastore's first user. One that exists is left as it is."""
     engine = services.engine(datastore.vendor, datastore.cluster_type)
-    names.check_identifier(body.database_name, _reserved_databases(engine), "database_name")
+    _check_database(engine, body.database_name)
     target = await _reach(tx, services, datastore)
     made = await engine.put_database(
         services.channel, target.cluster, body.database_name, datastore.admin_user, target.token
@@ -145,8 +145,7 @@ async def put_database(
 async def drop_database(datastore: OwnedDatastore, body: DatabaseName, tx: Transaction, services: Context) -> Done:
     """Removes a database with everything in it."""
     engine = services.engine(datastore.vendor, datastore.cluster_type)
-    reserved = _reserved_databases(engine) | {datastore.admin_database}
-    names.check_identifier(body.database_name, reserved, "database_name")
+    _check_database(engine, body.database_name, datastore.admin_database)
     target = await _reach(tx, services, datastore)
     await _check_there(services, target, body.database_name)
     await engine.drop_database(services.channel, target.cluster, body.database_name, target.token)
@@ -180,13 +179,15 @@ async def _check_there(services: Services, target: _Target, name: str) -> None:
         )
 
 
-def _reserved_users(datastore: Datastore, engine: Engine) -> frozenset[str]:
+def _check_user(datastore: Datastore, engine: Engine, name: str) -> None:
     # The first user's password is sealed in the vault: changed here, the owner would be shown a wrong one.
-    return engine.reserved_users | names.RESERVED_USERS | {datastore.admin_user}
+    reserved = engine.reserved_users | names.RESERVED_USERS | {datastore.admin_user}
+    names.check_identifier(name, reserved, engine.reserved_beginnings, "database_username")
 
 
-def _reserved_databases(engine: Engine) -> frozenset[str]:
-    return engine.reserved_databases | names.RESERVED_DATABASES
+def _check_database(engine: Engine, name: str, *also_reserved: str) -> None:
+    reserved = engine.reserved_databases | names.RESERVED_DATABASES | {*also_reserved}
+    names.check_identifier(name, reserved, engine.reserved_beginnings, "database_name")
 
 
 def _check_password(password: str) -> None:

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ccx import jobs
-from ccx.runner import branches, repositories, windows
+from ccx.runner import branches, readers, repositories, windows
 from ccx.stores import backups, datastores
 from ccx.stores.models import Datastore
 
@@ -31,9 +31,12 @@ class Ordered:
 
 
 async def order(tx: AsyncSession, datastore: Datastore) -> Ordered:
-    """Has the datastore's newest backup proved. Raises NotFound where there is none that can be restored."""
+    """Has the datastore's newest backup proved. Raises NotFound where there is none that can be restored, and Conflict
+    where it is removed in the same moment.
+    """
     found, _ = await backups.of(tx, datastore.id)
     backup = windows.newest(datastore, found)
+    await readers.check_stays(tx, datastore, backup)
     owner = (datastore.owner_type, datastore.owner_id)
     origin = {
         "datastore": str(datastore.id), "backup": backup.label, "to": repositories.AT_ONCE,

@@ -17,12 +17,18 @@ from ccx.stores.models import NodeStatus
 
 
 @operation("replace_node", deadline=timedelta(minutes=60))
-async def replace_node(job: Job, datastore_id: str, node_id: str) -> None:
+async def replace_node(job: Job, datastore_id: str, node_id: str, only_if_lost: bool = False) -> None:
     """Never gives up a quorum or the last synchronous copy.
 
     The lost node is forgotten only when the new one is ready to join.
+
+    Args:
+        only_if_lost: nobody asked for it but auto-repair: there is nothing to do for a node that came back while this
+            waited for its turn. Without, the node is replaced however well it is.
     """
     services: Services = job.services
+    if only_if_lost and not await job.step("still lost", _is_still_lost(services, datastore_id, UUID(node_id))):
+        return
     plan = await job.transaction(
         "reserve", _reserve(services, datastore_id, UUID(node_id)), undo=_release(services, datastore_id)
     )
@@ -71,6 +77,27 @@ async def replace_node(job: Job, datastore_id: str, node_id: str) -> None:
         await cluster.started(tx, datastore_id, members, view)
 
     await job.transaction("done", done)
+
+
+def _is_still_lost(services: Services, datastore_id: str, node_id: UUID) -> servers.Action:
+    """Whether the repair that was ordered is still due, by what the cluster and the state worker say of it now."""
+
+    async def action(step: Step) -> bool:
+        subject = await Subject.load(services, datastore_id)
+        node = subject.node(node_id)
+        view = await subject.engine.observe(await subject.cluster())
+        serving = {member.label for member in view.members if member.healthy}
+        # Without another primary, what this node has may be all there is.
+        survives = view.primary is not None and view.primary.label != node.label
+        return survives and node.label not in serving and (await _status(services, node_id)) is not NodeStatus.ACTIVE
+
+    return action
+
+
+async def _status(services: Services, node_id: UUID) -> NodeStatus:
+    """After the look at the cluster, which may have taken its time."""
+    async with services.sessions() as tx:
+        return (await nodes.get(tx, node_id)).status
 
 
 def _reserve(services: Services, datastore_id: str, lost_id: UUID) -> TransactionBody:

@@ -26,20 +26,23 @@ class Kept(Protocol):
     def unusable(self) -> str | None: ...
 
 
-def removable(backups: Sequence[Kept], now: datetime, days: int, count: int) -> list[str]:
+def removable(
+    backups: Sequence[Kept], now: datetime, days: int, count: int, also: Sequence[datetime] = ()
+) -> list[str]:
     """Labels of those that go, oldest first.
 
     Kept are the newest ``count`` full backups that can be restored, and what is needed to restore to any time of the
     last ``days``; with what builds on them, with what they build on, and with all that is newer. 0 asks for nothing.
     What can't be restored is neither counted nor relied on, and never the reason that the last good one goes.
+    ``also``: moments that are still to be restored to, however old they are.
     """
     chains = sorted(_chains(backups), key=lambda chain: chain[0].ended_at)
     usable = [chain for chain in chains if chain[0].parent is None and _whole(chain[:1])]
     if not usable or not (days or count):
         return []
     wanted: list[Sequence[Kept]] = [usable[-1], *usable[-count:]] if count else [usable[-1]]
-    if days:
-        wanted.append(_reaching_back_to(now - timedelta(days=days), usable))
+    moments = [now - timedelta(days=days), *also] if days else also
+    wanted += [_reaching_back_to(moment, usable) for moment in moments]
     oldest = min(chain[0].ended_at for chain in wanted)
     return [one.label for chain in chains if chain[0].ended_at < oldest for one in chain]
 
@@ -69,6 +72,28 @@ def _chains(backups: Sequence[Kept]) -> list[list[Kept]]:
             seen.add(root.label)
         chains.setdefault(root.label, []).append(one)
     return [sorted(chain, key=lambda one: one.label != label) for label, chain in chains.items()]
+
+
+def expiring(
+    datastore: Datastore, own: Sequence[Kept], backups: Sequence[Backup], now: datetime, days: int, count: int
+) -> list[str]:
+    """Labels of those of the branch that serves, its ``own``, that go: by the same rule, over those of all branches.
+
+    A restore in place that was taken back may have gone on from a moment of it that is long past: until the time goes
+    in which that served, what leads there stays.
+    """
+    if not days:
+        return removable(own, now, days, count)
+    forks = []
+    for moment, branch in _serving(datastore, now - timedelta(days=days)):
+        way = _way(datastore, backups, branch, moment)
+        if branch == datastore.branch or datastore.branch not in way:
+            continue
+        if way[-1] != datastore.branch:  # all of its log leads there, and the beginning would go with the oldest backup
+            return []
+        until = next(one.until for one in branches.past(datastore, branch) if one.branch == datastore.branch)
+        forks.append(min(moment, until or moment))
+    return removable(own, now, days, count, forks)
 
 
 def former(datastore: Datastore, backups: Sequence[Backup], now: datetime, days: int, count: int) -> list[int]:
@@ -105,14 +130,19 @@ def _past(datastore: Datastore, branch: int) -> list[int]:
 
 def _needed(datastore: Datastore, backups: Sequence[Backup], oldest: datetime) -> set[int]:
     """Branches that served since then, and those by which recovery gets to each from before its own first backup."""
+    serving = _serving(datastore, oldest)
+    return {number for moment, branch in serving for number in _way(datastore, backups, branch, moment)}
+
+
+def _serving(datastore: Datastore, oldest: datetime) -> list[tuple[datetime, int]]:
+    """Which branch served from when on, since ``oldest``."""
     served = [(oldest, 0), *((datetime.fromisoformat(since), branch) for since, branch in datastore.served)]
     ends = [since for since, _ in served[1:]]
-    serving = [
+    return [
         (max(since, oldest), branch)
         for (since, branch), end in zip_longest(served, ends)
         if end is None or end > oldest
     ]  # fmt: skip
-    return {number for moment, branch in serving for number in _way(datastore, backups, branch, moment)}
 
 
 def _way(datastore: Datastore, backups: Sequence[Backup], branch: int, moment: datetime) -> list[int]:

@@ -190,6 +190,12 @@ class Settings(_Part):
         ge=1,
         description="days for which ended jobs and sent events are kept; each datastore's last job stays",
     )
+    keep_audit_days: int = Field(
+        default=400,
+        ge=0,
+        le=36500,
+        description="days for which the audit of operators and the control plane is kept; 0: for ever",
+    )
     cloud_init_timeout_minutes: float = Field(
         default=15, gt=0, description="CLOUD_INIT_TIMEOUT_MINUTES: in which a new node must report that it is set up"
     )

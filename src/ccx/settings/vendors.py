@@ -23,4 +23,7 @@ PERCONA = Database(
     types=(TypeOfCluster(code="replication", name="Primary / Replicas"),),
 )
 
+NAMED: dict[str, tuple[TypeOfCluster, ...]] = {"percona": (TypeOfCluster(code="galera", name="XtraDB Cluster"),)}
+"""By vendor: topologies that are made too, and on offer only where settings name them: they never ran here."""
+
 OFFERS = {offer.code: offer for offer in (POSTGRES, MARIADB, PERCONA)}

@@ -10,6 +10,8 @@ from ccx.runner import branches
 from ccx.runner.services import Services
 from ccx.stores import audit, datastores
 
+EVERY = 3600.0
+"""Seconds."""
 CONFIRMED = "JOB_TYPE_CONFIRM_RESTORE"
 
 

@@ -44,9 +44,9 @@ class Blind:
 
 async def read(services: Services) -> list[Blind]:
     """Reads all kernels, and adds what they saw to the stores. One at a time, whoever asks."""
-    async with services.sessions.begin() as tx:
-        await observed.one_reader(tx)
-        found = await datastores.living(tx)
+    async with observed.one_reader(services.sessions):
+        async with services.sessions() as tx:
+            found = await datastores.living(tx)
         present = [(datastore, node) for datastore in found for node in nodes.reachable(datastore)]
         few = asyncio.Semaphore(_AT_ONCE)
         at = utc_now()
@@ -59,10 +59,11 @@ async def read(services: Services) -> list[Blind]:
         sources = [observed.CONTROL_PLANE, *(str(node.id) for _, node in present)]
         hosts = {host for row in plan(services.settings).rows for host in row.hosts if row.group is None}
         blind = [reading for reading in told if isinstance(reading, Blind)]
-        for source, reading in zip(sources, told, strict=True):
-            if not isinstance(reading, Blind) and (trouble := await _add(tx, source, reading, at, hosts)):
-                blind.append(trouble)
-        await observed.prune(tx, at)
+        async with services.sessions.begin() as tx:
+            for source, reading in zip(sources, told, strict=True):
+                if not isinstance(reading, Blind) and (trouble := await _add(tx, source, reading, at, hosts)):
+                    blind.append(trouble)
+            await observed.prune(tx, at)
     digests = {
         # What lies there is of no use while the kernel has none of it.
         source: reading["rules"] if reading.get("allowed", "not told") else ""

@@ -345,7 +345,7 @@ class Watcher:
                     tx,
                     "replace_node",
                     key=str(self._id),
-                    args={"datastore_id": str(self._id), "node_id": str(due.node.id)},
+                    args={"datastore_id": str(self._id), "node_id": str(due.node.id), "only_if_lost": True},
                     owner=(datastore.owner_type, datastore.owner_id),
                     label="JOB_TYPE_REPAIR_NODE",
                     dedup=True,

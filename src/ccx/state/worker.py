@@ -21,6 +21,11 @@ from ccx.state import expiring, forgetting, kept, observing
 from ccx.state.watcher import Watcher
 from ccx.stores import datastores
 
+AGAIN = 5.0
+"""Seconds from a chore's first failure to the next try."""
+_DOUBLED = 16
+"""Times, at most: longer than any chore's usual pause."""
+
 _LEADER = "select pg_try_advisory_lock(hashtext('ccx.state'))"
 _STILL_LEADER = "select 1"
 
@@ -62,6 +67,7 @@ class StateWorker:
                 group.create_task(_for_ever(1.0, "listen", self._listen, self._nats))
             group.create_task(_for_ever(0.0, "observe", self._observe))
             group.create_task(_for_ever(forgetting.EVERY, "forget", self._forget))
+            group.create_task(_for_ever(kept.EVERY, "confirm", self._confirm))
             group.create_task(_for_ever(expiring.EVERY, "expire", expiring.expire, self._services))
             for cloud in self._services.clouds.values():
                 group.create_task(_for_ever(1.0, f"follow {cloud.code}", self._follow, cloud))
@@ -114,6 +120,9 @@ class StateWorker:
         """Once an hour, and at the start: whoever leads does it."""
         if dropped := await forgetting.forget(self._services):
             log.info("forgot ended jobs", jobs=dropped)
+
+    async def _confirm(self) -> None:
+        """The same."""
         if ordered := await kept.confirm_overdue(self._services):
             log.info("confirmed restores whose time is over", datastores=ordered)
 
@@ -136,11 +145,19 @@ class StateWorker:
 
 async def _for_ever(pause: float, what: str, work: Callable[..., Awaitable[object]], *args: object) -> None:
     """Does it again and again. Whatever is wrong with it must not end what watches datastores, nor the process."""
+    failures = 0
     while True:
+        failures += 1
         try:
             await work(*args)
+            failures = 0
         except (CcxError, Transient, SQLAlchemyError, OSError) as error:
             log.warning("tried again later", what=what, reason=str(error))
         except Exception:
             log.exception("tried again later", what=what)
-        await asyncio.sleep(pause)
+        await asyncio.sleep(_until_next(pause, failures))
+
+
+def _until_next(pause: float, failures: int) -> float:
+    """Seconds: the usual pause, and less after failures in a row: soon at first, then less and less often."""
+    return min(pause, AGAIN * 2.0 ** min(failures - 1, _DOUBLED)) if failures else pause

@@ -7,13 +7,16 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from ccx.ids import new_id
 from ccx.stores.datastores import Owner
 from ccx.stores.models import Backup, Datastore
+
+GOING = "retention removes it"
+"""Why one can't be restored that is about to be removed from the store."""
 
 
 async def replace(tx: AsyncSession, datastore: Datastore, found: Sequence[dict[str, Any]]) -> None:
@@ -25,6 +28,19 @@ async def replace(tx: AsyncSession, datastore: Datastore, found: Sequence[dict[s
     for row in found:
         statement = insert(Backup).values(id=new_id(), **owned, **row)
         await tx.execute(statement.on_conflict_do_update(index_elements=["datastore_id", "label"], set_=row))
+    await tx.execute(update(Backup).where(own, Backup.unusable == GOING).values(unusable=None))  # it could not be
+
+
+async def going(tx: AsyncSession, datastore_id: UUID, labels: Sequence[str]) -> None:
+    """These are about to be removed: from here on they can be restored no more."""
+    those = (Backup.datastore_id == datastore_id) & Backup.label.in_(labels) & Backup.unusable.is_(None)
+    await tx.execute(update(Backup).where(those).values(unusable=GOING))
+
+
+async def stays(tx: AsyncSession, datastore_id: UUID, label: str) -> bool:
+    """Whether the backup is there now and is not about to be removed. What it builds on goes with it, not before."""
+    one = (Backup.datastore_id == datastore_id) & (Backup.label == label) & Backup.unusable.is_distinct_from(GOING)
+    return bool(await tx.scalar(select(exists().where(one))))
 
 
 async def forget(tx: AsyncSession, datastore_id: UUID) -> int:

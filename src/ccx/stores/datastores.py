@@ -9,7 +9,7 @@ from itertools import chain, count
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -81,6 +81,13 @@ async def of(
     total = await tx.scalar(select(func.count()).select_from(alive.subquery()))
     rows = await tx.scalars(alive.order_by(Datastore.id).limit(limit).offset(offset))
     return list(rows), total or 0
+
+
+async def count_alone(tx: AsyncSession, owner: Owner) -> int:
+    """How many datastores an owner has; others who ask so wait until the transaction, which may add one, ends."""
+    of_owner = f"ccx.datastores {owner[0]} {owner[1]}"
+    await tx.execute(text("select pg_advisory_xact_lock(hashtextextended(:of_owner, 0))"), {"of_owner": of_owner})
+    return (await of(tx, owner, limit=1))[1]
 
 
 async def watched(tx: AsyncSession) -> Sequence[Datastore]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from ccx.db import SessionFactory
 from ccx.network.observer import KEPT_S, Seen
 from ccx.stores.models import Observed
 
@@ -24,9 +26,19 @@ _MOST_NAMES = 16
 """Units, or names, of one destination."""
 
 
-async def one_reader(tx: AsyncSession) -> None:
-    """Others wait until the transaction ends: readings that overtake one another would be counted twice."""
-    await tx.execute(text("select pg_advisory_xact_lock(hashtext('ccx.observed'))"))
+@asynccontextmanager
+async def one_reader(sessions: SessionFactory) -> AsyncIterator[None]:
+    """Meanwhile others wait: readings that overtake one another would be counted twice.
+
+    A connection holds the lock, and no transaction: to read takes seconds.
+    """
+    async with sessions() as session:
+        connection = await session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+        try:
+            await connection.execute(text("select pg_advisory_lock(hashtext('ccx.observed'))"))
+            yield
+        finally:
+            await connection.invalidate()  # kept by the pool, it would keep the lock
 
 
 async def add(

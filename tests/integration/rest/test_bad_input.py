@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import func, select, update
@@ -11,6 +13,7 @@ from sqlalchemy import func, select, update
 from ccx.clouds.simulated.control import Control
 from ccx.jobs.models import JobRow, JobStatus
 from ccx.runner.services import Services
+from ccx.stores import datastores
 from ccx.stores.models import Datastore
 
 from .conftest import Api, order
@@ -94,6 +97,41 @@ async def test_what_the_cloud_cannot_hold_is_refused_before_anything_is_stored(
         assert await rows(services) == before
     finally:
         await cloud_control.set_limits(cpu=1000)
+
+
+async def test_orders_side_by_side_stay_within_what_an_owner_may_have(
+    user: Api, other: Api, services: Services
+) -> None:
+    limit, owner = services.settings.max_datastores_per_user, ("user", user.user_id)
+    columns = await _columns(services, await user.create())
+    async with services.sessions.begin() as tx:
+        for number in range(limit - 3):
+            await datastores.add(tx, owner, name=f"earlier-{number}", **columns)
+    answers = await asyncio.gather(*(user.post(CLUSTER, order()) for _ in range(5)), other.post(CLUSTER, order()))
+    assert sorted(answer.status_code for answer in answers[:5]) == [201, 201, 422, 422, 422]
+    refused = next(answer.json() for answer in answers if answer.status_code == 422)
+    assert (refused["err"], refused["field"]) == (f"you have {limit} datastores, which is the limit here", "general")
+    assert "MAX_DATASTORES_PER_USER" in refused["remedy"]
+    assert answers[5].status_code == 201, "somebody else's are counted"
+    assert (await user.get("/deployment/v3/data-stores?limit=1")).json()["total"] == limit
+
+
+async def _columns(services: Services, uuid: str) -> dict[str, Any]:
+    """Of a datastore, for others that are like it."""
+    async with services.sessions() as tx:
+        made = await datastores.get(tx, UUID(uuid))
+    names = (
+        "vendor",
+        "version",
+        "cluster_type",
+        "size",
+        "cloud",
+        "region",
+        "instance_size",
+        "volume_type",
+        "volume_size",
+    )
+    return {name: getattr(made, name) for name in names}
 
 
 async def test_a_name_can_be_given_once_and_again_by_another_owner(user: Api, other: Api) -> None:
@@ -256,10 +294,11 @@ async def test_what_needs_a_datastore_that_serves_is_409_with_its_job(
         ({"database_username": "ccxadmin"}, "database_username"),
         ({"database_username": "a" * 64}, "database_username"),
         ({"database_username": "a;drop"}, "database_username"),
-        ({"database_username": "pg_monitor"}, "database_username"),
+        ({"database_username": "sim_monitor"}, "database_username"),
         ({"database_password": "short"}, "database_password"),
         ({"database_password": "with\nnewline"}, "database_password"),
         ({"database_name": "ccxdb"}, "database_name"),
+        ({"database_name": "SIM_shop"}, "database_name"),
         ({"database_host": "192.0.2.7"}, "database_host"),
         ({"database_privileges": "SELECT"}, "database_privileges"),
     ],

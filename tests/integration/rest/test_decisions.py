@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from ccx.cmon.spec import ClusterSpec
 from ccx.runner.services import Services
 from ccx.stores.models import Audit
 
-HISTORY = "804db302-eb6a-11f1-a7a0-3b09b2ee4fe8"
+HISTORY, OTHER = "804db302-eb6a-11f1-a7a0-3b09b2ee4fe8", "904db302-eb6a-11f1-a7a0-3b09b2ee4fe8"
 
 pytestmark = pytest.mark.usefixtures("running")
 
@@ -32,13 +33,15 @@ class Asks(SimulatedEngine):
     def __init__(self, channel: NodeChannel) -> None:
         super().__init__(channel)
         self.chosen: list[str] = []
+        self.histories = (HISTORY, HISTORY)
+        """Of the second's data, and of the third's."""
         self.current = False
 
     async def remains(self, cluster: ClusterSpec) -> tuple[Remains, ...]:
         return (
             Remains("n1g1"),
-            Remains("n2g1", answers=True, history=HISTORY, position=12, note="no word of n1g1"),
-            Remains("n3g1", answers=True, history=HISTORY, position=11, note="no word of n1g1"),
+            Remains("n2g1", answers=True, history=self.histories[0], position=12, note="no word of n1g1"),
+            Remains("n3g1", answers=True, history=self.histories[1], position=11, note="no word of n1g1"),
         )
 
     async def bootstrap(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
@@ -93,6 +96,22 @@ async def test_data_are_given_up_for_the_datastores_name_only_and_never_for_a_no
         told = (await tx.execute(of_it)).all()
     assert (f"user:{user.user_id}", {"node": "n2g1"}) in told
     assert len(told) == 3, "what was refused for its name was no decision"
+
+
+async def test_of_several_decisions_at_a_time_one_is_taken(
+    user: Api, engine: Asks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "histories", (HISTORY, OTHER))
+    monkeypatch.setattr(engine, "chosen", [])
+    path = f"/prov/api/v2/cluster/{await user.started(general={'cluster_name': 'till'})}/bootstrap"
+    answers = await asyncio.gather(*(user.post(path, {"node": n, "confirm": "till"}) for n in ("n2g1", "n3g1", "n2g1")))
+    assert sorted(answer.status_code for answer in answers) == [202, 409, 409]
+    (taken,) = engine.chosen
+    late = (await user.post(path, {"node": "n3g1", "confirm": "till"})).json()
+    assert (late["code"], late["field"]) == (409, "node")
+    assert late["err"].startswith(f"{taken} was chosen ")
+    assert "ccx datastore bootstrap" in late["remedy"]
+    assert engine.chosen == [taken]
 
 
 async def test_readers_wait_when_they_are_told_to(user: Api, engine: Asks) -> None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import delete, select, text
+from tests.integration.rest.conftest import eventually
 
 from ccx.cmon import egress
 from ccx.cmon.node_channel import NodeUnreachable
@@ -39,8 +41,11 @@ class Nodes:
 
     def __init__(self) -> None:
         self.answers: dict[str, Any] = {}
+        self.meanwhile: Callable[[], Awaitable[object]] | None = None
 
     async def call(self, node: NodeSpec, verb: str, args: Any = None, **_: Any) -> dict[str, Any]:
+        if self.meanwhile is not None:
+            await self.meanwhile()
         answer = self.answers.get(node.label)
         if verb != "egress-observed" or answer is None:
             raise NodeUnreachable(f"{node.label} can't be reached")
@@ -141,3 +146,26 @@ async def test_a_node_whose_kernel_has_lost_its_rules_gets_them_again(
     heard.answers = {"n1g1": told(seeing, 1), "n2g1": {**told(seeing, 2), "allowed": ""}}
     await observing.read(seeing)
     assert await jobs_of(seeing, pair) == ["apply_egress"]
+
+
+async def test_no_transaction_is_open_while_nodes_are_asked_and_readings_follow_one_another(
+    seeing: Services, heard: Nodes, pair: Datastore
+) -> None:
+    heard.answers = {"n1g1": told(seeing, 1, 80), "n2g1": told(seeing, 2, 81)}
+    asking = 0
+
+    async def nobody_is_in_a_transaction() -> bool:
+        idle = "select 1 from pg_stat_activity where datname = current_database() and state like 'idle in transaction%'"
+        async with seeing.sessions() as tx:
+            return not await tx.scalar(text(idle))
+
+    async def look() -> None:
+        nonlocal asking
+        asking += 1
+        await eventually(nobody_is_in_a_transaction, within=5)
+        assert asking <= 2, "two readings at once, of two nodes each"
+        asking -= 1
+
+    heard.meanwhile = look
+    await asyncio.gather(observing.read(seeing), observing.read(seeing))
+    assert await kept(seeing, pair) == {(80, 1), (81, 1)}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -18,15 +20,20 @@ from tests.integration.rest.test_bad_input import rows
 import ccx.runner.replace_node
 import ccx.runner.undo_restore  # noqa: F401 - registers its operation, as the other does
 from ccx import jobs
+from ccx.cmon.backup import Kind
 from ccx.cmon.engines.simulated import SimulatedEngine
 from ccx.cmon.node_channel import NodeChannel
 from ccx.cmon.simulated_channel import SimulatedChannel
 from ccx.cmon.spec import ClusterSpec
-from ccx.runner import branches
+from ccx.jobs import Step
+from ccx.runner import branches, readers
 from ccx.runner.services import Services
+from ccx.runner.steps import backups as steps
+from ccx.runner.subject import Subject
 from ccx.settings.model import POSTGRES
 from ccx.settings.vendors import MARIADB, PERCONA
-from ccx.stores import datastores, nodes
+from ccx.state import fence
+from ccx.stores import backups, datastores, nodes
 from ccx.stores.models import NodeStatus
 
 GIB = 2**30
@@ -245,6 +252,77 @@ async def test_while_the_data_of_before_are_kept_it_is_refused_with_what_decides
     told = await refused(user, services, uuid, {"in_place": True})
     assert told["code"] == 409
     assert "confirm-restore" in told["remedy"]
+
+
+async def test_a_backup_that_is_removed_while_a_restore_of_it_is_ordered_is_refused_at_once(
+    user: Api, services: Services
+) -> None:
+    uuid = await backed_up(user, services, "mariadb")
+    both = (row("1F", lsn="0-10001-40"), row("2F", hours=1, lsn="0-10001-60"))
+    await record(services, uuid, *both)
+    async with services.sessions.begin() as tx:
+        await datastores.get(tx, UUID(uuid), for_update=True)
+        asking = asyncio.create_task(user.post(f"{PATH}/{uuid}/1F/restore", {}))
+        await eventually(lambda: someone_waits(services))
+        await backups.going(tx, UUID(uuid), ["1F"])
+    told = (await asking).json()
+    assert (told["code"], told["field"]) == (409, "backup_id")
+    assert "ccx backup list" in told["remedy"]
+    named = await refused(user, services, uuid, {"backup_id": "1F"})
+    assert named["err"] == "the backup 1F can't be restored: retention removes it"
+    await record(services, uuid, *both)  # it could not be removed
+    assert (await user.post(f"{PATH}/{uuid}/1F/restore", {"dry_run": True})).json()["backup_id"] == "1F"
+
+
+async def test_a_backup_stays_whose_restore_was_ordered_while_retention_looked(
+    user: Api, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "_drop_unfinished", nothing)  # it would ask the store, which is not there
+    uuid = await user.started()
+    subject = await Subject.load(services, uuid)
+    engine, spec, token = cast(SimulatedEngine, subject.engine), await subject.cluster(), await fence.token(subject)
+    for name in ("older", "newer"):
+        await engine.back_up(services.channel, spec, name, Kind.FULL, token, nothing)
+    there = await engine.backups(services.channel, spec)
+    await record(services, uuid, *(row(one.id, ended_at=one.ended, lsn="0/800000") for one in there))
+    oldest = there[0].id
+    async with services.sessions.begin() as tx:
+        datastore = await datastores.get(tx, UUID(uuid), for_update=True)
+        datastore.backup_policy = {"keep_days": 0, "keep_full": 1}
+
+    ordered = await user.post(f"{PATH}/{uuid}/{oldest}/restore", {"dry_run": True})
+    assert ordered.status_code == 202, ordered.text
+    step = cast(Step, SimpleNamespace(token=token))
+    async with services.sessions.begin() as tx:
+        source = await datastores.get(tx, UUID(uuid))
+        (backup,) = [one for one in (await backups.of(tx, source.id))[0] if one.label == oldest]
+        await readers.check_stays(tx, source, backup)
+        expiring = asyncio.create_task(steps.expire(services, uuid)(step))
+        await eventually(lambda: someone_waits(services))
+        made = await datastores.never(
+            tx, ("user", user.user_id), name="reader", origin={"datastore": uuid, "backup": oldest},
+            **{name: getattr(source, name) for name in SHAPE},
+        )  # fmt: skip
+        await jobs.enqueue(tx, "not_here", key=str(made.id))
+    await expiring
+    assert {one.id for one in await engine.backups(services.channel, spec)} == {one.id for one in there}
+    async with services.sessions() as tx:
+        assert await backups.stays(tx, UUID(uuid), oldest)
+
+
+SHAPE = (
+    "vendor", "version", "cluster_type", "size", "cloud", "region", "instance_size", "volume_type", "volume_size",
+)  # fmt: skip
+
+
+async def nothing(*_: object) -> None: ...
+
+
+async def someone_waits(services: Services) -> bool:
+    """For what somebody else has locked."""
+    waiting = "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    async with services.sessions() as tx:
+        return bool(await tx.scalar(text(waiting)))
 
 
 async def ended(user: Api, job_id: str) -> dict[str, Any]:

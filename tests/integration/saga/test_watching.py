@@ -26,13 +26,14 @@ from ccx.cmon.engines.simulated import SimulatedEngine
 from ccx.cmon.spec import ClusterSpec, ClusterView
 from ccx.db import make_engine
 from ccx.errors import Transient
-from ccx.jobs import Runner
+from ccx.jobs import JobStatus, Runner
 from ccx.runner.services import Services
 from ccx.runner.subject import Subject
-from ccx.state import expiring, forgetting, watcher
+from ccx.settings.model import AutoRepair
+from ccx.state import expiring, fence, forgetting, watcher
 from ccx.state.worker import StateWorker
 from ccx.stores import datastores, nodes
-from ccx.stores.models import Audit, Datastore, Outbox, Status
+from ccx.stores.models import Audit, Datastore, NodeStatus, Outbox, Status
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +150,46 @@ async def test_a_failover_is_followed_while_the_cloud_says_nothing(
         await installation.control.clear_faults()
 
 
+async def test_a_node_that_came_back_before_its_replacement_began_stays(
+    installation: SagaInstallation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watcher, "PROBE_EVERY", 0.05)
+    monkeypatch.setattr(watcher, "UNSETTLED_EVERY", 0.1)
+    saga = await _started(installation, 3)
+    subject = await saga.subject()
+    lost = nodes.members(subject.datastore)[-1]
+    settings = installation.services.settings.model_copy(update={"auto_repair": AutoRepair(delay=0.1)})
+    async with at_work(watcher.Watcher(replace(installation.services, settings=settings), saga.datastore_id)):
+        await installation.control.kill(lost.server)
+        await eventually(lambda: _waits(saga, "replace_node"), 20)
+        await subject.cloud.power_on(lost.server, subject.tags(await fence.token(subject)))
+        await eventually(lambda: _is(saga, Status.STARTED), 20)
+        async with _runner(installation):
+            await saga.idle()
+    assert {node.generation for node in (await saga.datastore()).nodes} == {1}
+    assert lost.server in await saga.running(), "it is turned off"
+    async with installation.services.sessions() as tx:
+        (job, *_), _ = await jobs.history(tx, str(saga.datastore_id))
+    assert (job.kind, job.status, job.error) == ("replace_node", JobStatus.DONE, None)
+
+
+async def test_a_node_that_came_back_unseen_stays_and_one_without_a_survivor_waits(
+    installation: SagaInstallation,
+) -> None:
+    """Nobody watches: what was last said of the node is old, and what the cluster says counts."""
+    saga = await _started(installation, 2)
+    subject = await saga.subject()
+    primary, replica = nodes.members(subject.datastore)
+    async with installation.services.sessions.begin() as tx:
+        (await nodes.get(tx, replica.id)).status = NodeStatus.LOST
+    async with _runner(installation):
+        await saga.done("replace_node", node_id=str(replica.id), only_if_lost=True)
+        for one in (primary, replica):
+            await installation.control.kill(one.server)
+        await saga.done("replace_node", node_id=str(replica.id), only_if_lost=True)
+    assert {node.generation for node in (await saga.datastore()).nodes} == {1}
+
+
 async def test_a_datastore_whose_watcher_failed_is_watched_again(
     installation: SagaInstallation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,16 +288,30 @@ async def _observed_after(saga: Saga, before: datetime | None) -> bool:
 
 async def _started(installation: SagaInstallation, size: int) -> Saga:
     saga = await new_saga(installation, size)
-    runner = Runner(installation.engine, installation.services, lease=10, heartbeat=2, poll=0.2)
-    running = asyncio.create_task(runner.run())
-    try:
+    async with _runner(installation):
         async with installation.services.sessions.begin() as tx:
             await jobs.enqueue(tx, "create_datastore", key=str(saga.datastore_id), args=saga.args)
         await eventually(lambda: _is(saga, Status.STARTED), 30)
+    return saga
+
+
+@asynccontextmanager
+async def _runner(installation: SagaInstallation) -> AsyncIterator[None]:
+    """Meanwhile jobs are done."""
+    runner = Runner(installation.engine, installation.services, lease=10, heartbeat=2, poll=0.2)
+    running = asyncio.create_task(runner.run())
+    try:
+        yield
     finally:
         runner.stop()
         await running
-    return saga
+
+
+async def _waits(saga: Saga, kind: str) -> bool:
+    """Such a job is ordered, and nobody has begun with it."""
+    async with saga.installation.services.sessions() as tx:
+        (job, *_), _ = await jobs.history(tx, str(saga.datastore_id))
+    return (job.kind, job.status) == (kind, JobStatus.QUEUED)
 
 
 async def _probed(engine: Counting) -> bool:

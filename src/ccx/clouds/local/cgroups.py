@@ -15,7 +15,8 @@ from pathlib import Path
 
 _OWN_MOUNT = Path("/run/ccx/cgroup")
 _POLL_S = 0.01
-_CPU_PERIOD_US = 100_000
+_CPU_PERIOD_US = 10_000
+"""A machine that has used up its processors stands still until the next one: with the usual 100 ms a query feels it."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Group:
     def launcher(self, cpus: int, memory: int) -> list[str]:
         """What to put before a command so that it runs in this group. ``memory`` in bytes; 0 means no limit."""
         if on_systemd():
-            limits = ["-p", f"CPUQuota={cpus * 100}%"] if cpus else []
+            limits = ["-p", f"CPUQuota={cpus * 100}%", "-p", f"CPUQuotaPeriodSec={_CPU_PERIOD_US}us"] if cpus else []
             limits += ["-p", f"MemoryMax={memory}"] if memory else []
             return [
                 "systemd-run", "--scope", "--quiet", "--collect", f"--unit={self.name}.scope",
@@ -99,7 +100,9 @@ class Group:
             limits.append(("memory", ("memory.limit_in_bytes", "memory.max"), (str(memory), str(memory))))
         if cpus:
             quota = str(cpus * _CPU_PERIOD_US)
-            limits.append(("cpu", ("cpu.cfs_quota_us", "cpu.max"), (quota, f"{quota} {_CPU_PERIOD_US}")))
+            period = str(_CPU_PERIOD_US)
+            limits.append(("cpu", ("cpu.cfs_period_us", "cpu.max"), (period, f"{quota} {period}")))
+            limits.append(("cpu", ("cpu.cfs_quota_us", "cpu.max"), (quota, f"{quota} {period}")))
         return limits
 
 

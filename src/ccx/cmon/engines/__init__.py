@@ -13,9 +13,12 @@ from ccx.settings import Settings
 ENGINES = {
     "mariadb": (
         "ccx.cmon.engines.mysql_family.mariadb.engine:MariaDbEngine",
-        "ccx.cmon.engines.mysql_family.galera.engine:GaleraEngine",
+        "ccx.cmon.engines.mysql_family.mariadb.galera.engine:MariaDbGaleraEngine",
     ),
-    "percona": ("ccx.cmon.engines.mysql_family.percona.engine:PerconaEngine",),
+    "percona": (
+        "ccx.cmon.engines.mysql_family.percona.engine:PerconaEngine",
+        "ccx.cmon.engines.mysql_family.percona.galera.engine:XtraDbClusterEngine",
+    ),
     "postgres": ("ccx.cmon.engines.postgres:PostgresEngine",),
 }
 

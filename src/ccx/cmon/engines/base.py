@@ -60,6 +60,8 @@ class Engine(Protocol):
     software: Software
     reserved_users: frozenset[str]
     reserved_databases: frozenset[str]
+    reserved_beginnings: tuple[str, ...]
+    """What names of the server's own users and databases begin with."""
     proofs: tuple[Proof, ...]
     """Of every version that it knows."""
 

@@ -10,7 +10,7 @@ from ccx.cmon.engines import get
 from ccx.cmon.engines.base import BakesSome, Engine, Port
 from ccx.errors import Invalid
 from ccx.settings import Database, Paths, Settings, TypeOfCluster
-from ccx.settings.vendors import OFFERS
+from ccx.settings.vendors import NAMED, OFFERS
 
 _MOST_NODES = 9
 _SIZES = {"1 CPU, 1 GiB": (1024, 1), "4 CPUs, 16 GiB": (16 * 1024, 4)}
@@ -27,7 +27,9 @@ def page() -> str:
     """``docs/operate/vendors.md``."""
     settings = Settings(paths=Paths.of("default"))
     made = [
-        (offer, kind, get(code, settings, kind.code)) for code, offer in sorted(OFFERS.items()) for kind in offer.types
+        (offer, kind, get(code, settings, kind.code))
+        for code, offer in sorted(OFFERS.items())
+        for kind in (*offer.types, *NAMED.get(code, ()))
     ]
     return "\n".join((_INTRODUCTION, *_table(_summary(made)), "", *(line for one in made for line in _chapter(*one))))
 
@@ -36,18 +38,29 @@ def _summary(made: Iterable[tuple[Database, TypeOfCluster, Engine]]) -> Iterable
     for offer, kind, engine in made:
         yield {
             "vendor": f"{offer.name} (`{offer.code}`)",
-            "topology": f"`{kind.code}`{', the usual one' if kind == offer.types[0] else ''}",
+            "topology": f"`{kind.code}`{_offered(offer, kind)}",
             "versions": ", ".join(_versions(engine)),
             "nodes": ", ".join(str(size) for size in _promises(engine)),
             "clients": f"`{engine.speaks}://`, port {', '.join(str(p.number) for p in engine.ports if p.clients)}",
         }
 
 
+def _offered(offer: Database, kind: TypeOfCluster) -> str:
+    if kind not in offer.types:
+        return ", where settings name it"
+    return ", the usual one" if kind == offer.types[0] else ""
+
+
 def _chapter(offer: Database, kind: TypeOfCluster, engine: Engine) -> Iterable[str]:
     yield f"\n## {offer.name}, {kind.name}\n"
     yield from _table({"nodes": str(size), "what they give": told} for size, told in _promises(engine).items())
-    held = ", ".join(engine.baked) if isinstance(engine, BakesSome) else "all of them"
-    yield f"\nVersions on offer where settings name only `{offer.code}`: {', '.join(offer.versions)}."
+    held = ", ".join(engine.baked) or "none" if isinstance(engine, BakesSome) else "all of them"
+    if kind in offer.types:
+        yield f"\nVersions on offer where settings name only `{offer.code}`: {', '.join(offer.versions)}."
+    else:
+        types = f"[{{code: {kind.code}, name: {kind.name}}}]"
+        entry = f"{{code: {offer.code}, num_nodes: {[*_promises(engine)]}, types: {types}}}"
+        yield f"\nOn offer only where settings name the topology: `databases: [{entry}]`."
     yield f"The local cloud's image of it, `{engine.image}`, holds: {held}. Stock images install what is ordered.\n"
     yield from _table(
         {"versions": ", ".join(proof.versions), "seen": proof.seen, "by": ", ".join(map(_link, proof.tests))}

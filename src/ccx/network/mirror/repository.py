@@ -32,6 +32,7 @@ class Repository:
         keyring: file on the node, with the key that the system came with.
         distributions: of nodes that use it.
         vendor: whose datastores use it; empty: all.
+        topology: of the vendor's datastores only those; empty: all. What conflicts with each other never meets then.
         packages: what nodes install from it, by version on offer; under ``""`` for all versions.
         pins: what must be of the version ordered though the operating system has a newer one: packages, by pattern, and
             the pattern of their own version.
@@ -46,9 +47,14 @@ class Repository:
     keyring: str = ""
     distributions: tuple[str, ...] = ("debian", "ubuntu")
     vendor: str = ""
+    topology: str = ""
     packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     pins: Mapping[str, str] = field(default_factory=dict)
     base: bool = False
+
+    def used_by(self, vendor: str, topology: str) -> bool:
+        """Whether nodes of such a datastore are told of it."""
+        return self.vendor in ("", vendor) and self.topology in ("", topology)
 
     def versions(self, settings: Settings) -> tuple[str, ...]:
         """Of its vendor on offer; a single empty one where versions don't matter to it."""

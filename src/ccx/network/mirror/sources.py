@@ -42,32 +42,40 @@ class AptSource:
         return asdict(self)
 
 
-def node_sources(settings: Settings, vendor: str, version: str) -> tuple[AptSource, ...]:
-    """What a node of that vendor and version installs from. Only what is built: nodes use nothing else yet."""
+def node_sources(settings: Settings, vendor: str, version: str, topology: str) -> tuple[AptSource, ...]:
+    """What a node of that vendor, version and topology installs from. Only what is built: nodes use nothing else."""
     return tuple(
         _source(entry, version, settings)
         for entry in needed(settings)
-        if entry.vendor in ("", vendor) and _row(entry).status is Status.BUILT
+        if entry.used_by(vendor, topology) and _row(entry).status is Status.BUILT
     )
 
 
-def node_packages(vendor: str, version: str) -> tuple[str, ...]:
-    """Everything that a node of that vendor and version installs, from whichever repository."""
+def node_packages(vendor: str, version: str, topology: str) -> tuple[str, ...]:
+    """Everything that a node of that vendor, version and topology installs, from whichever repository."""
     return tuple(
         sorted(
             name
             for entry in repositories()
-            if entry.vendor in ("", vendor) and _row(entry).status is Status.BUILT
+            if entry.used_by(vendor, topology) and _row(entry).status is Status.BUILT
             for name in entry.packages_of(version)
         )
     )
 
 
-def reached(settings: Settings, vendor: str) -> tuple[tuple[str, int], ...]:
-    """Hosts and ports that nodes of that vendor connect to for their packages: the repositories, or the proxy."""
+def has_packages(vendor: str, version: str, topology: str) -> bool:
+    """Whether a repository of the vendor's has anything for such a node. All nodes install of the system's own."""
+    return any(
+        entry.vendor == vendor and entry.used_by(vendor, topology) and entry.packages_of(version)
+        for entry in repositories()
+    )
+
+
+def reached(settings: Settings, vendor: str, topology: str) -> tuple[tuple[str, int], ...]:
+    """Hosts and ports that such nodes connect to for their packages: the repositories, or the proxy."""
     known, found = catalogue.load(), set()
     for entry in needed(settings):
-        if entry.vendor not in ("", vendor):
+        if not entry.used_by(vendor, topology):
             continue
         for endpoint in [known[id_] for id_ in (entry.row, entry.key) if id_]:
             if endpoint.status is not Status.BUILT or not endpoint.needed(settings):

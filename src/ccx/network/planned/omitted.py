@@ -5,7 +5,6 @@ from __future__ import annotations
 from ccx.network import (
     CONTROL_PLANE,
     NODES,
-    PEERS,
     USERS,
     Direction,
     Group,
@@ -20,7 +19,6 @@ from ccx.network.planned.images import KUBERNETES
 from ccx.network.planned.packages import STOCK_NODES
 
 _MYSQL_FAMILY = for_vendor("mariadb", "percona")
-_PERCONA = for_vendor("percona")
 _ACME = KUBERNETES & When(lambda s: s.kubernetes.cert_manager, "cert-manager.enabled")
 
 
@@ -123,8 +121,5 @@ def _mysql(
     )  # fmt: skip
 
 
-_mysql("peers", PEERS, (4444, 4567, 4568), Plane.DATA, Direction.OUTBOUND, "Percona XtraDB Cluster",
-       "state transfer (4444, 4568) and group communication (4567) between nodes (TLS)",
-       "a node that can't reach the majority stops serving; a new one can't join", needed=_PERCONA)  # fmt: skip
 _mysql("exporter", NODES, 9104, Plane.CONTROL, Direction.OUTBOUND, "Victoria Metrics", "MySQL's metrics",
        "dashboards have no MySQL metrics", required=False)  # fmt: skip

@@ -33,14 +33,6 @@ _PERCONA = "percona"
 _TELEMETRY = When(lambda s: s.percona_telemetry, "percona_telemetry is on")
 
 
-def _percona(version: str) -> When:
-    def offered(s: object) -> bool:
-        found = s.database(_PERCONA)  # type: ignore[attr-defined]
-        return found is not None and version in found.versions
-
-    return When(offered, f"Percona {version} is on offer")
-
-
 def _apt(
     id_: str, host: str | HostFunction, path: str, purpose: str, *, when: When | None = None, port: int = 80,
     section: int | None = 3, required: bool = True, reason: str = "", source: str = "", blocked: str = "",
@@ -56,8 +48,6 @@ def _apt(
 
 
 _apt("s9s", "europe-apt.pkg.dev", "/projects/severalnines-public", "ccx agent packages", port=443)
-for _version, _name in {"8.0": "pxc-80", "8.4": "pxc-84-lts"}.items():
-    _apt(_name, "repo.percona.com", f"/{_name}/apt", f"Percona XtraDB Cluster {_version}", when=_percona(_version))
 _apt("fluentbit", "packages.fluentbit.io", "/ubuntu/", "Fluent Bit log forwarder", port=443)
 
 _BASE = "Base dependencies: the specification's text names them, its tables and checklist don't"
@@ -90,9 +80,6 @@ _apt("percona-calls", "check.percona.com", "", "Percona's telemetry agent report
 repository(row="packages.s9s", suites=(), key="packages.key-s9s")
 repository(row="packages.fluentbit", path="{codename}", suites=("{codename}",), key="packages.key-fluentbit",
            distributions=("ubuntu",), packages={"": ("fluent-bit",)})  # fmt: skip
-for _name, _version in (("pxc-80", "8.0"), ("pxc-84-lts", "8.4")):
-    repository(row=f"packages.{_name}", suites=("{codename}",), key="packages.key-percona", vendor=_PERCONA,
-               packages={_version: ("percona-xtradb-cluster-server",)})  # fmt: skip
 _UBUNTU = "/usr/share/keyrings/ubuntu-archive-keyring.gpg"
 repository(row="packages.ubuntu", suites=("{codename}", "{codename}-updates"), components=("main", "universe"),
            keyring=_UBUNTU, distributions=("ubuntu",), base=True)  # fmt: skip

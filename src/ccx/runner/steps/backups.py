@@ -22,7 +22,7 @@ from ccx.jobs import Step, TransactionBody, schedules
 from ccx.runner import branches, repositories, windows
 from ccx.runner.policies import policy
 from ccx.runner.readers import is_read
-from ccx.runner.retention import removable
+from ccx.runner.retention import expiring
 from ccx.runner.services import Services
 from ccx.runner.steps.servers import Action
 from ccx.runner.subject import Subject
@@ -46,7 +46,8 @@ def engine_of(subject: Subject) -> BacksUp:
     """The datastore's engine, if it can back up. Raises Invalid."""
     engine = subject.engine
     if not isinstance(engine, BacksUp):
-        raise Invalid(f"{subject.datastore.vendor} can't be backed up yet", remedy="Copy its data with its own tools")
+        what = f"{subject.datastore.vendor} with {subject.datastore.cluster_type}"
+        raise Invalid(f"{what} can't be backed up", remedy="Copy its data with its own tools")
     return engine
 
 
@@ -171,12 +172,16 @@ def expire(services: Services, datastore_id: str) -> Action:
         engine, spec = engine_of(subject), await subject.cluster()
         try:
             there = await engine.backups(services.channel, spec)
-            async with services.sessions() as tx:
-                known, _ = await stored.of(tx, subject.datastore.id)
+            async with services.sessions.begin() as tx:
+                # Who orders a restore chooses under the same lock: it finds a backup that stays until it is over.
+                datastore = await datastores.get(tx, subject.datastore.id, for_update=True)
+                known, _ = await stored.of(tx, datastore.id)
                 # One of a restore in place, too, which may be waiting for this very backup to be over.
-                read = branches.state(subject.datastore) == branches.PREPARING or await is_read(tx, subject.datastore)
-            gone = removable(_kept(there, known), utc_now(), kept.keep_days, kept.keep_full)
-            if gone and not read:
+                read = branches.state(datastore) == branches.PREPARING or await is_read(tx, datastore)
+                own = _kept(there, known)
+                gone = [] if read else expiring(datastore, own, known, utc_now(), kept.keep_days, kept.keep_full)
+                await stored.going(tx, datastore.id, gone)
+            if gone:
                 await engine.expire(services.channel, spec, gone, step.token)
             await _drop_unfinished(services, subject)
         except (CcxError, Transient) as error:

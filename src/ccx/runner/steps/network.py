@@ -26,7 +26,8 @@ def rules(settings: Settings, engine: Engine, sources: list[str]) -> tuple[Rule,
         Rule(Direction.EGRESS, "udp", 53, resolver),
         Rule(Direction.EGRESS, "tcp", 53, resolver),
     }
-    for host, number in (*reached(settings, engine.vendor), *stores_reached(settings)):
+    packages = (found for topology in engine.topologies for found in reached(settings, engine.vendor, topology))
+    for host, number in (*packages, *stores_reached(settings)):
         wanted.add(Rule(Direction.EGRESS, "tcp", number, network_of(host)))
     for port in engine.ports:
         if port.control:

@@ -47,10 +47,11 @@ def install(services: Services, datastore_id: str, node_id: UUID) -> Action:
 
 def request(settings: Settings, subject: Subject) -> dict[str, Any]:
     """What the node's agent is told. Reads the key's file."""
-    vendor, version, software = subject.datastore.vendor, subject.datastore.version, subject.engine.software
+    software, datastore = subject.engine.software, subject.datastore
+    which = datastore.vendor, datastore.version, datastore.cluster_type
     return {
-        "packages": list(node_packages(vendor, version)),
-        "sources": [source.to_json() for source in node_sources(settings, vendor, version)],
+        "packages": list(node_packages(*which)),
+        "sources": [source.to_json() for source in node_sources(settings, *which)],
         "key": _key(settings),
         "proxy": settings.egress_proxy,
         "files": [{"path": path, "content": content} for path, content in software.files],

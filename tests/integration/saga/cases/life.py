@@ -44,7 +44,9 @@ async def lose_primary(saga: Saga) -> None:
         return (await subject.engine.observe(cluster)).primary is not None
 
     await eventually(taken_over, within=10)
-    saga.args["node_id"] = str(lost.id)
+    async with saga.installation.services.sessions.begin() as tx:
+        (await nodes.get(tx, lost.id)).status = NodeStatus.LOST
+    saga.args |= {"node_id": str(lost.id), "only_if_lost": True}
     saga.notes = {"lost": lost.id, "cloud": await saga.installation.on_cloud(saga.short_id)}
 
 

@@ -30,6 +30,7 @@ class FamilyEngine(ABC):
     places: ClassVar[str] = "mariadb-gtid"
     reserved_users = tenants.RESERVED_USERS
     reserved_databases = tenants.RESERVED_DATABASES
+    reserved_beginnings: tuple[str, ...] = ()
     verbs: ClassVar[str]
     """What the agent's verbs for this server begin with."""
     seen_by: ClassVar[tuple[int, ...]]

@@ -13,11 +13,11 @@ Verifier = Callable[[str], str]
 """What a server keeps in place of a password."""
 
 RESERVED_USERS = frozenset(
-    {"root", "mysql", "mariadb.sys", "mysql.infoschema", "mysql.session", "mysql.sys", "public", "none",
-     "ccx_replication", "current_user"}
+    {"root", "mysql", "mariadb.sys", "mysql.infoschema", "mysql.session", "mysql.sys", "mysql.pxc.internal.session",
+     "mysql.pxc.sst.role", "mysql.pxc.sst.user", "public", "none", "ccx_replication", "current_user"}
 )  # fmt: skip
 RESERVED_DATABASES = frozenset(
-    {"mysql", "sys", "information_schema", "performance_schema", "ccxdb", "proxydemo", "lost+found"}
+    {"mysql", "sys", "information_schema", "performance_schema", "percona_schema", "ccxdb", "proxydemo", "lost+found"}
 )
 
 

@@ -7,10 +7,11 @@ from ccx.cmon.etcd.layout import DATA, ETCD_UNIT
 
 _AGENT = "/usr/lib/ccx-agent/ccx_agent"
 
-# Its data may have to be copied first, for as long as that takes. Ended by its keeper, it is back in a moment.
+# Its data may have to be copied first, for as long as that takes. Ended by its keeper, it is back in a moment. It waits
+# for no etcd: it starts read-only, and follows nobody until its keeper knows whom.
 _SERVER = """[Unit]
 Description=CCX: {name}
-After=network.target {etcd}
+After=network.target
 RequiresMountsFor={data}
 StartLimitIntervalSec=0
 
@@ -74,7 +75,7 @@ def server_unit(flavour: Flavour) -> str:
 def started_by_script(flavour: Flavour, script: str) -> str:
     """The script becomes the server, when it knows with which arguments."""
     start = f"ExecStart={_SCRIPT.format(script=script, **_common(flavour))}"
-    return _SERVER.format(start=start, **_common(flavour) | {"etcd": ""})
+    return _SERVER.format(start=start, **_common(flavour))
 
 
 def keeper_unit(flavour: Flavour, keeper: str = "keeper.py", *, etcd: bool = True) -> str:

@@ -69,6 +69,7 @@ class PostgresEngine:
     )
     reserved_users = tenants.RESERVED_USERS
     reserved_databases = tenants.RESERVED_DATABASES
+    reserved_beginnings = ("pg_",)
     proofs = (
         Proof(
             ("17",), "on real nodes: all that is said here",

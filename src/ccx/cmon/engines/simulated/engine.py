@@ -31,6 +31,7 @@ class SimulatedEngine(SimulatedBackups):
     )
     reserved_users = frozenset({"root"})
     reserved_databases = frozenset({"system"})
+    reserved_beginnings: tuple[str, ...] = ("sim_",)
     proofs: tuple[Proof, ...] = ()
 
     def __init__(self, channel: NodeChannel) -> None:

@@ -1,1 +1,1 @@
-"""MariaDB with Galera: every member has every write, one of them takes the writes, and no other consensus is needed."""
+"""Galera, of any vendor: every member has every write, one of them takes the writes, no other consensus is needed."""

@@ -38,6 +38,19 @@ def _of(label: str, report: Report | None) -> Remains:
     )
 
 
+def check_begun(reports: Mapping[str, Report], label: str, history: str) -> None:
+    """Raises unless a group that serves is the one that was decided on: that has a ``history`` of its own.
+
+    Where none serves yet, nothing is known: it may still begin.
+    """
+    serving = sorted(name for name, report in reports.items() if report.get("serves"))
+    if any(reports[name].get("history") == history for name in serving):
+        raise Conflict(
+            f"{', '.join(serving)} went on without a decision in the same moment, and {label} joins",
+            remedy="Nothing is given up, and there is nothing to decide: ccx datastore show",
+        )
+
+
 def check(found: Sequence[Remains], label: str) -> None:
     """Raises unless a person may decide that the group goes on with that node's data."""
     known = ", ".join(node.in_words() for node in found)

@@ -1,24 +1,22 @@
-"""MariaDB with Galera: its members are their own consensus, and a keeper on each sees that one accepts writes."""
+"""Galera, of any vendor: its members are their own consensus, and a keeper on each sees that one accepts writes."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
 from functools import partial
+from typing import ClassVar
 
 import httpx
 
 from ccx.cmon import egress
-from ccx.cmon.engines.base import Port, Proof, Remains
+from ccx.cmon.engines.base import Port, Remains
 from ccx.cmon.engines.mysql_family import keeper
-from ccx.cmon.engines.mysql_family.backed_up import NumberedEngine
-from ccx.cmon.engines.mysql_family.galera import config, deciding, membership, tuning
-from ccx.cmon.engines.mysql_family.galera.layout import BOOTSTRAP_FILE, FLAVOUR, GROUP, IST, SST
+from ccx.cmon.engines.mysql_family.engine import FamilyEngine
+from ccx.cmon.engines.mysql_family.galera import config, deciding, membership
+from ccx.cmon.engines.mysql_family.galera.layout import BOOTSTRAP_FILE, GROUP, IST
 from ccx.cmon.engines.mysql_family.galera.view import to_view
-from ccx.cmon.engines.mysql_family.layout import KEEPER, KEEPER_UNIT, MYSQL
-from ccx.cmon.engines.mysql_family.mariadb.endpoints import KEEPER_STATUS
-from ccx.cmon.engines.mysql_family.mariadb.vendor import BAKED, IMAGE, SOFTWARE, VENDOR, VERBS
-from ccx.cmon.engines.sizing import implied
+from ccx.cmon.engines.mysql_family.layout import KEEPER, KEEPER_UNIT, Flavour
 from ccx.cmon.manager import renewal
 from ccx.cmon.manager.clients import Kept
 from ccx.cmon.manager.look import Report, reports_of
@@ -26,59 +24,40 @@ from ccx.cmon.node_channel import NodeChannel, Progress
 from ccx.cmon.node_file import NodeFile
 from ccx.cmon.spec import ClusterSpec, ClusterView
 from ccx.errors import Invalid, Transient
+from ccx.network import Endpoint
 from ccx.settings import Settings
 
 _BEGINS_WITHIN_S = 15.0
 """What a server takes to begin a group; clients of the API give up after 30 seconds."""
-_PROMISES = {
-    1: "1: no high availability, a group of its own; if the node is lost, a backup is what is left",
-    3: "3: highly available; every member has every write, survives 1 lost at once",
-    5: "5: highly available; every member has every write, survives 2 lost at once",
-}
+GROUP_PORTS = (
+    Port(GROUP, "the group", peers=True),
+    Port(IST, "what a member missed", peers=True),
+)
 
 
-class GaleraEngine(NumberedEngine):
-    """Implements :class:`ccx.cmon.engines.base.Engine`. Keeps connections; one per process is enough."""
+class GaleraEngine(FamilyEngine):
+    """Keeps connections; one per process is enough."""
 
-    vendor = VENDOR
     topologies = ("galera",)
-    image = IMAGE
-    baked = BAKED
-    ports = (
-        Port(MYSQL, "MariaDB", clients=True),
-        Port(KEEPER, "the keepers' status, and copies of the data", peers=True, control=True),
-        Port(GROUP, "the group", peers=True),
-        Port(IST, "what a member missed", peers=True),
-        Port(SST, "a whole copy, where what it missed is not kept any more", peers=True),
-    )
-    software = SOFTWARE
-    verbs = VERBS
-    flavour = FLAVOUR
     seen_by = (KEEPER, GROUP)
-    proofs = (
-        Proof(
-            ("11.8",),
-            "on real nodes: all that is said here",
-            (
-                "e2e/test_galera_engine.py",
-                "e2e/test_galera.py",
-                "e2e/test_galera_backup.py",
-                "e2e/test_galera_restore_in_place.py",
-            ),
-        ),
-        Proof(("10.11", "11.4"), "its configuration; not run", ("unit/test_cmon_galera.py",)),
-    )
+    flavour: ClassVar[Flavour]
+    row: ClassVar[Endpoint]
+    """Of the contract: to keepers."""
+    left: ClassVar[str] = "a backup is what is left"
+    """Of a group of one whose node is lost."""
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._clients = Kept(settings, KEEPER_STATUS)
-
-    def parameters(self, memory_mib: int, cpus: int) -> dict[str, str]:
-        return implied(tuning.of_size, memory_mib, cpus)
+        self._clients = Kept(settings, self.row)
 
     def promise(self, size: int) -> str:
-        if size in _PROMISES:
-            return _PROMISES[size]
+        promises = {
+            1: f"1: no high availability, a group of its own; if the node is lost, {self.left}",
+            3: "3: highly available; every member has every write, survives 1 lost at once",
+            5: "5: highly available; every member has every write, survives 2 lost at once",
+        }
+        if size in promises:
+            return promises[size]
         why = (
             "when one of two is lost, the other can't tell whether it is cut off, and stops too"
             if size == 2
@@ -98,27 +77,23 @@ class GaleraEngine(NumberedEngine):
     def _units(self, cluster: ClusterSpec, label: str) -> list[str]:
         return [self.flavour.unit, KEEPER_UNIT]
 
-    def _files(self, cluster: ClusterSpec, label: str) -> list[NodeFile]:
-        return config.node_files(cluster, label) + self._backup_files(cluster, label)
-
     def _tls_files(self, cluster: ClusterSpec, label: str) -> list[NodeFile]:
         return config.tls_files(cluster, label)
 
     async def shows_certificate(self, cluster: ClusterSpec, label: str) -> bool:
-        return await renewal.shown(self._settings, (KEEPER_STATUS, KEEPER), None, cluster, label)
+        return await renewal.shown(self._settings, (self.row, KEEPER), None, cluster, label)
 
     async def join(
         self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int, progress: Progress | None = None
     ) -> None:
         # Those who stay must be able to reach it before it is to take part.
         await egress.tell(channel, self._settings, cluster, token, without=label)
-        await membership.join(self._clients.of(cluster), channel, cluster, label, token, progress)
-        await self._ship_from(channel, cluster, label, token)
+        await membership.join(self.flavour, self._clients.of(cluster), channel, cluster, label, token, progress)
 
     async def forget(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
         # The group has done so by itself; its members shall not look for it when they start.
         staying = [node.label for node in cluster.nodes if node.label != label]
-        await membership.tell(channel, cluster, staying, token)
+        await membership.tell(self.flavour, channel, cluster, staying, token)
 
     async def observe(self, cluster: ClusterSpec) -> ClusterView:
         return to_view(cluster, await self._reports(cluster))
@@ -128,13 +103,16 @@ class GaleraEngine(NumberedEngine):
         return deciding.remains(cluster, await self._reports(cluster, patiently=True))
 
     async def bootstrap(self, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int) -> None:
-        deciding.check(await self.remains(cluster), label)
-        args = {"file": str(BOOTSTRAP_FILE), "unit": FLAVOUR.unit}
+        found = await self.remains(cluster)
+        deciding.check(found, label)
+        args = {"file": str(BOOTSTRAP_FILE), "unit": self.flavour.unit}
         await channel.call(cluster.node(label), "galera-bootstrap", args, token=token, timeout=60)
         # As long as it does not serve, a second decision could be for another node: two groups would begin.
         with suppress(TimeoutError, Transient):
             async with asyncio.timeout(_BEGINS_WITHIN_S):
                 await membership.until_serving(self._clients.of(cluster), cluster, label, None)
+        history = next(one.history for one in found if one.label == label)
+        deciding.check_begun(await self._reports(cluster), label, history)
 
     async def release_leader(self, cluster: ClusterSpec, dead: str) -> bool:
         """The others need no word of ours: they give it up by themselves, and one of them takes its place."""
@@ -151,7 +129,8 @@ class GaleraEngine(NumberedEngine):
 
     async def set_reads(self, channel: NodeChannel, cluster: ClusterSpec, current: bool, token: int) -> None:
         primary = await self._primary(cluster)
-        await channel.call(primary, "galera-reads", {"current": current}, token=token, timeout=30)
+        args = {"current": current, "speech": self.flavour.speech}
+        await channel.call(primary, "galera-reads", args, token=token, timeout=30)
 
     async def _reports(self, cluster: ClusterSpec, *, patiently: bool = False) -> dict[str, Report]:
         return await reports_of(cluster, partial(keeper.status, self._clients.of(cluster)), patiently=patiently)

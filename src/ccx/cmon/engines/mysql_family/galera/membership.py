@@ -9,8 +9,7 @@ import httpx
 
 from ccx.cmon.engines.mysql_family import keeper
 from ccx.cmon.engines.mysql_family.galera import config
-from ccx.cmon.engines.mysql_family.galera.layout import FLAVOUR
-from ccx.cmon.engines.mysql_family.layout import KEEPER_UNIT
+from ccx.cmon.engines.mysql_family.layout import KEEPER_UNIT, Flavour
 from ccx.cmon.node_channel import NodeChannel, NodeUnreachable, Progress
 from ccx.cmon.spec import ClusterSpec
 from ccx.errors import Transient
@@ -21,24 +20,24 @@ _SILENCE = 120.0
 
 
 async def join(
-    http: httpx.AsyncClient, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int,
+    flavour: Flavour, http: httpx.AsyncClient, channel: NodeChannel, cluster: ClusterSpec, label: str, token: int,
     progress: Progress | None,
 ) -> None:  # fmt: skip
     """Adds a configured node to the group; returns when it serves."""
     node = cluster.node(label)
-    await tell(channel, cluster, [n.label for n in cluster.nodes if n.label != label], token)
-    told = config.keeper_file(cluster, node, joining=True)
+    await tell(flavour, channel, cluster, [n.label for n in cluster.nodes if n.label != label], token)
+    told = config.keeper_file(flavour, cluster, node, joining=True)
     await channel.call(node, "write-files", {"files": [told.to_json()]}, token=token)
-    units = [FLAVOUR.unit, KEEPER_UNIT]
+    units = [flavour.unit, KEEPER_UNIT]
     await channel.call(node, "services", {"enable": units, "start": units, "wait": False}, token=token, timeout=60)
     await until_serving(http, cluster, label, progress)
 
 
-async def tell(channel: NodeChannel, cluster: ClusterSpec, labels: Iterable[str], token: int) -> None:
+async def tell(flavour: Flavour, channel: NodeChannel, cluster: ClusterSpec, labels: Iterable[str], token: int) -> None:
     """Has these nodes' keepers know who the members are. One that is away learns of it when it is repaired."""
 
     async def one(label: str) -> None:
-        file = config.keeper_file(cluster, cluster.node(label), joining=True)
+        file = config.keeper_file(flavour, cluster, cluster.node(label), joining=True)
         calls = [
             {"verb": "write-files", "args": {"files": [file.to_json()]}},
             {"verb": "services", "args": {"reload": [KEEPER_UNIT]}},

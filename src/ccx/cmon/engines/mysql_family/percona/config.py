@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ccx.cmon.engines.mysql_family import config
 from ccx.cmon.engines.mysql_family.layout import CONFIGURATION, MYSQL, VOLUME, server_id
 from ccx.cmon.engines.mysql_family.percona import tuning
@@ -24,6 +26,24 @@ def server_text(cluster: ClusterSpec, node: NodeSpec) -> str:
     """The server's configuration. It starts read-only and follows nobody: who leads is the keeper's to say."""
     size = len(cluster.nodes)
     settings = {
+        **common(node, PLUGINS),
+        "relay_log": VOLUME / "binlog" / "relay",
+        "skip_replica_start": "ON",
+        "relay_log_recovery": "ON",
+        "replica_net_timeout": 4,
+        "rpl_semi_sync_replica_enabled": "ON",
+        "rpl_semi_sync_source_wait_point": "AFTER_SYNC",
+        # From three nodes on, a write waits for a second copy rather than do without.
+        "rpl_semi_sync_source_timeout": _FOR_EVER_MS if size >= 3 else _NO_LONGER_MS,
+        "super_read_only": "ON",
+        **tuning.shown(cluster.memory_mib, cluster.cpus),
+    }
+    return config.section(PERCONA.section, settings)
+
+
+def common(node: NodeSpec, plugins: Sequence[str]) -> dict[str, object]:
+    """What a server of any topology is told: where its data are, and that it demands TLS."""
+    return {
         "datadir": VOLUME / "data",
         "socket": PERCONA.run / "mysqld.sock",
         "pid_file": PERCONA.run / "mysqld.pid",
@@ -31,7 +51,7 @@ def server_text(cluster: ClusterSpec, node: NodeSpec) -> str:
         "port": MYSQL,
         "mysqlx": "OFF",
         "skip_name_resolve": "ON",
-        "plugin_load_add": ";".join(PLUGINS),
+        "plugin_load_add": ";".join(plugins),
         # Of Percona's alone: MySQL goes on without it.
         "loose_percona_telemetry_disable": "ON",
         "server_id": server_id(node),
@@ -43,19 +63,8 @@ def server_text(cluster: ClusterSpec, node: NodeSpec) -> str:
         "innodb_flush_log_at_trx_commit": 1,
         "binlog_expire_logs_seconds": 3 * 24 * 3600,
         "max_binlog_size": "128M",
-        "relay_log": VOLUME / "binlog" / "relay",
-        "skip_replica_start": "ON",
-        "relay_log_recovery": "ON",
-        "replica_net_timeout": 4,
-        "rpl_semi_sync_replica_enabled": "ON",
-        "rpl_semi_sync_source_wait_point": "AFTER_SYNC",
-        # From three nodes on, a write waits for a second copy rather than do without.
-        "rpl_semi_sync_source_timeout": _FOR_EVER_MS if size >= 3 else _NO_LONGER_MS,
-        "super_read_only": "ON",
         "require_secure_transport": "ON",
-        "ssl_ca": CONFIGURATION / "ca.crt",
-        "ssl_cert": CONFIGURATION / "node.crt",
-        "ssl_key": CONFIGURATION / "node.key",
+        **certificates(),
         "tls_version": "TLSv1.2,TLSv1.3",
         # Passwords come by TLS, or not at all.
         "auto_generate_certs": "OFF",
@@ -65,6 +74,10 @@ def server_text(cluster: ClusterSpec, node: NodeSpec) -> str:
         "event_scheduler": "OFF",
         "character_set_server": "utf8mb4",
         "default_time_zone": "+00:00",
-        **tuning.shown(cluster.memory_mib, cluster.cpus),
     }
-    return config.section(PERCONA.section, settings)
+
+
+def certificates() -> dict[str, object]:
+    """Where the node's certificate, its key and the CA are."""
+    files = {"ssl_ca": "ca.crt", "ssl_cert": "node.crt", "ssl_key": "node.key"}
+    return {name: CONFIGURATION / file for name, file in files.items()}

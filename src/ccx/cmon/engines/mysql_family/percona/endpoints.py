@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ccx.network import (
     CLIENTS,
     NODES,
@@ -17,15 +15,16 @@ from ccx.network import (
     Protocol,
     When,
     declare,
+    for_topology,
     for_vendor,
+    for_version,
 )
 from ccx.network.mirror import repository
 
-if TYPE_CHECKING:
-    from ccx.settings import Settings
-
-_VENDOR = "percona"
+_VENDOR, _TOPOLOGY = "percona", "replication"
 _PERCONA = for_vendor(_VENDOR)
+_REPLICAS = for_topology(_VENDOR, _TOPOLOGY)
+"""XtraDB Cluster's members are their own consensus, and copy by ports of their own."""
 
 CLIENT_CONNECTIONS = declare(
     id="percona.clients",
@@ -66,7 +65,7 @@ ETCD = declare(
     protocol=Protocol.HTTPS,
     direction=Direction.OUTBOUND,
     plane=Plane.CONTROL,
-    needed=_PERCONA,
+    needed=_REPLICAS,
     service="cmon",
     purpose="says who the members are, and ends a fenced leader's lease, so that failover does not wait (mutual TLS)",
     when_blocked="no datastore is made and no lost node replaced; failover waits for the lease to expire (10 s)",
@@ -81,7 +80,7 @@ REPLICATION = declare(
     protocol=Protocol.TCP,
     direction=Direction.OUTBOUND,
     plane=Plane.DATA,
-    needed=_PERCONA,
+    needed=_REPLICAS,
     service="Percona Server",
     purpose="replication between the nodes of a datastore, and copies of the primary's data for new ones (mutual TLS)",
     when_blocked="replicas fall behind and no node can join; without a synchronous copy writes wait: DEGRADED",
@@ -96,7 +95,7 @@ KEEPER_PEERS = declare(
     protocol=Protocol.HTTPS,
     direction=Direction.OUTBOUND,
     plane=Plane.DATA,
-    needed=_PERCONA,
+    needed=_REPLICAS,
     required=False,
     service="ccx-agent",
     purpose="whether a node that the control plane can't reach is there for its peers",
@@ -112,19 +111,14 @@ ETCD_PEERS = declare(
     protocol=Protocol.HTTPS,
     direction=Direction.OUTBOUND,
     plane=Plane.DATA,
-    needed=_PERCONA,
+    needed=_REPLICAS,
     service="etcd",
     purpose="the datastore's own consensus: who leads (mutual TLS)",
     when_blocked="without a majority of members the primary ends its server, and comes back read-only",
 )
 
 
-def _offered(version: str) -> When:
-    def offered(settings: Settings) -> bool:
-        found = settings.database(_VENDOR)
-        return found is not None and version in found.versions
-
-    return When(offered, f"Percona {version} is on offer")
+_OFFERED = {version: for_version(_VENDOR, version, "Percona") for version in ("8.0", "8.4")}
 
 
 def _packages(name: str, purpose: str, needed: When, blocked: str) -> Endpoint:
@@ -148,21 +142,23 @@ def _packages(name: str, purpose: str, needed: When, blocked: str) -> Endpoint:
 
 _NOT_INSTALLED = "a new node's packages are not installed"
 PACKAGES = {
-    "8.0": _packages("ps-80", "Percona Server 8.0 packages", _offered("8.0"), _NOT_INSTALLED),
-    "8.4": _packages("ps-84-lts", "Percona Server 8.4 packages", _offered("8.4"), _NOT_INSTALLED),
+    version: _packages(name, f"Percona Server {version} packages", _OFFERED[version] & _REPLICAS, _NOT_INSTALLED)
+    for version, name in (("8.0", "ps-80"), ("8.4", "ps-84-lts"))
 }
-"""By version. Its cluster's packages conflict with these: they stay in repositories that no node of ours is told of."""
+"""By version. XtraDB Cluster's packages conflict with these: no node is told of the repositories of both."""
 
 BACKUP_PACKAGES = {
-    "8.0": _packages("pxb-80", "Percona XtraBackup 8.0, which makes backups", _offered("8.0"), _NOT_INSTALLED),
-    "8.4": _packages("pxb-84-lts", "Percona XtraBackup 8.4, which makes backups", _offered("8.4"), _NOT_INSTALLED),
+    version: _packages(
+        name, f"Percona XtraBackup {version}, which copies a server's data", _OFFERED[version], _NOT_INSTALLED
+    )
+    for version, name in (("8.0", "pxb-80"), ("8.4", "pxb-84-lts"))
 }
 """By version of the server: a series of the one copies the same series of the other."""
 _XTRABACKUP = {"8.0": "percona-xtrabackup-80", "8.4": "percona-xtrabackup-84"}
 
 TELEMETRY = _packages(
     "percona-telemetry", "the telemetry agent, which the server's package depends on; it is switched off",
-    _offered("8.0") | _offered("8.4"), "the server's packages can't be installed without it",
+    _OFFERED["8.0"] | _OFFERED["8.4"], "the server's packages can't be installed without it",
 )  # fmt: skip
 
 PACKAGES_KEY = declare(
@@ -190,8 +186,9 @@ _INSTALLED = (
 )  # fmt: skip
 for _version, _row in PACKAGES.items():
     repository(
-        row=_row.id, suites=("{codename}",), key=PACKAGES_KEY.id, vendor=_VENDOR, packages={_version: _INSTALLED}
-    )
+        row=_row.id, suites=("{codename}",), key=PACKAGES_KEY.id, vendor=_VENDOR, topology=_TOPOLOGY,
+        packages={_version: _INSTALLED},
+    )  # fmt: skip
 for _version, _row in BACKUP_PACKAGES.items():
     repository(
         row=_row.id, suites=("{codename}",), key=PACKAGES_KEY.id, vendor=_VENDOR,

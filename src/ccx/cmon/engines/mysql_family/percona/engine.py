@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from ccx.cmon.engines.base import Port, Proof, Software
+from ccx.cmon.engines.base import Port, Proof
 from ccx.cmon.engines.mysql_family.backed_up import BackedUpReplicas
 from ccx.cmon.engines.mysql_family.layout import KEEPER, MYSQL
 from ccx.cmon.engines.mysql_family.passwords import caching_sha2_verifier
 from ccx.cmon.engines.mysql_family.percona import config, tuning
 from ccx.cmon.engines.mysql_family.percona.endpoints import ETCD, KEEPER_STATUS
 from ccx.cmon.engines.mysql_family.percona.flavour import PERCONA
+from ccx.cmon.engines.mysql_family.percona.vendor import IMAGE, LONGEST_USER, PLACES, SOFTWARE, VENDOR, VERBS
 from ccx.cmon.engines.mysql_family.replication import ETCD_PORTS
 from ccx.cmon.engines.sizing import implied
 from ccx.cmon.node_file import NodeFile
@@ -21,22 +22,21 @@ STAND_IN = "9.7"
 class PerconaEngine(BackedUpReplicas):
     """Implements :class:`ccx.cmon.engines.base.Engine`. Keeps connections; one per process is enough."""
 
-    vendor = "percona"
+    vendor = VENDOR
     name = "Percona Server"
-    image = "baked-mysql"
+    image = IMAGE
     baked = (STAND_IN,)
     ports = (
         Port(MYSQL, "Percona Server, and copies of the data", clients=True, peers=True),
         Port(KEEPER, "the keepers' status", peers=True, control=True),
         *ETCD_PORTS,
     )
-    # Its services run under units of ours, and nobody has asked for its telemetry.
-    software = Software(off=("etcd", "mysql", "nftables", "percona-telemetry-agent", "prometheus-node-exporter"))
-    verbs = "percona"
+    software = SOFTWARE
+    verbs = VERBS
     flavour = PERCONA
     rows = (KEEPER_STATUS, ETCD)
-    places = "mysql-gtid"
-    longest_user = 32
+    places = PLACES
+    longest_user = LONGEST_USER
     proofs = (
         Proof(
             ("8.0", "8.4"), "on real nodes: MySQL 9.7 in its place, whose packages are out of reach",

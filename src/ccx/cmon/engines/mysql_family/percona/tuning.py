@@ -20,7 +20,11 @@ def memory(size: tuning.Sizes) -> float:
 
 def shown(memory_mib: int, cpus: int) -> dict[str, str]:
     """The same as the server's own parameters."""
-    size = sizes(memory_mib, cpus)
+    return shown_as(sizes(memory_mib, cpus))
+
+
+def shown_as(size: tuning.Sizes) -> dict[str, str]:
+    """These sizes as the server's own parameters."""
     return {
         "innodb_buffer_pool_size": f"{size.buffer_pool}M",
         "innodb_redo_log_capacity": f"{2 * size.log_file}M",
