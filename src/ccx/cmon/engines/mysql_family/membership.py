@@ -17,7 +17,7 @@ from ccx.cmon.node_channel import NodeChannel, Progress
 from ccx.cmon.spec import ClusterSpec, NodeSpec
 from ccx.errors import Transient
 
-_POLL = 0.25
+_POLL, _SOON = 0.25, 0.1
 _SILENCE = 120.0
 """Seconds without any word of the new member after which joining is given up for this time."""
 _CAUGHT_UP = 30.0
@@ -34,7 +34,7 @@ async def name_members(etcd: Etcd, cluster: ClusterSpec, nodes: Iterable[NodeSpe
                 try:
                     return await etcd.put(f"{NAMESPACE}{cluster.short_id}/nodes", told)
                 except (EtcdSilent, EtcdRefused):
-                    await asyncio.sleep(_POLL)
+                    await asyncio.sleep(_SOON)
     except TimeoutError:
         raise Transient(f"etcd of {cluster.short_id} does not take who its members are") from None
 
