@@ -91,7 +91,7 @@ def restore(
     to_lsn: Annotated[
         str | None,
         Parameter(
-            help="Just before this place in the log: 0/3000148; a transaction of MariaDB (0-10001-57) or MySQL (UUID:57)."
+            help="Just before this place in the log: 0/3000148; MariaDB: transaction 0-10001-57; MySQL: UUID:57."
         ),
     ] = None,
     to_xid: Annotated[int | None, Parameter(help="Just before this transaction of PostgreSQL's.")] = None,
