@@ -1,6 +1,6 @@
 """What backups cost: full, incremental, restore beside raw pgBackRest; writes meanwhile; what a loss takes along.
 
-``python benchmarks/backup.py [--size 5] [--trials 1] [--only PART ...] [--store-apart] [--json FILE]``, as root.
+``python benchmarks/backup.py [--size 5] [--trials 1] [--only PART ...] [--apart] [--json FILE]``, as root.
 One single-node datastore with that many GiB. Raw is pgBackRest with the same settings, by hand, on the same node under
 the same limits, in turns with ours. Parts, each of which goes on where the one before failed:
 
@@ -11,8 +11,8 @@ the same limits, in turns with ours. Parts, each of which goes on where the one 
   does it on a machine of the same kind, made by CCX just before and emptied, with all else stopped;
 - ``writes``: p99 of single inserts, a steady fifty a second: alone, during raw pgBackRest's full backup, during ours,
   and while the store alone is as busy as it was with ours. It shares processors and disk with the node here, which on
-  a cloud it does not: the last figure is what that costs; with ``--store-apart`` its objects are in memory, and it gets
-  what processors the others leave;
+  a cloud it does not: the last figure is what that costs. With ``--apart`` it is as on a cloud: the node, of one vCPU,
+  has a processor to itself, all else has the others, the store what those leave, and its objects are in memory;
 - ``loss``: how much of the log is not in the store at the worst moment; then the machine dies just before the log's
   next part ends, and the datastore is restored from the store alone: how much time is missing.
 """
@@ -33,7 +33,7 @@ import report
 from backup_bench import WITHIN, Bench, Found, span, step
 from backup_loss import loss
 from backup_writes import writes
-from installation import tenant
+from installation import alone, tenant
 from tests.e2e.tenant import LocalSide, Store, Tenant, execute, select
 
 ROWS_A_GIB = 1_000_000
@@ -171,17 +171,19 @@ def show(gib: float, found: Found) -> None:
         print(f"\n{part} failed: {why}")
 
 
-async def measure(found: Found, gib: float, trials: int, parts: Sequence[str], store_apart: bool) -> None:
+async def measure(found: Found, gib: float, trials: int, parts: Sequence[str], apart: bool) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         options = ("--set", "auto_repair.enabled=false")
-        async with tenant("backup", *options, store_apart=store_apart) as user:
+        async with tenant("backup", *options, apart=apart) as user:
             store = await ordered(user, "measured", gib)
             await store.allow(str(user.installed.layout.host))
             await store.until_started(240)
             local, primary = LocalSide(user.installed), (await store.parameters(folder))[0]
             try:
                 node = raw.Node(await local.init_of(primary["hostaddr"]))
+                if apart:
+                    alone(node.init)
                 bench = Bench(user, store, local, primary, node, await store.short_id(), gib, folder, found)
                 await fill(bench)
                 await bench.ours("full", "full")
@@ -205,15 +207,15 @@ def main() -> None:
     parser = report.arguments(__doc__, trials=1)
     parser.add_argument("--size", type=float, default=5.0, metavar="GIB", help="of data (default: %(default)s)")
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART", help="some parts")
-    parser.add_argument("--store-apart", action="store_true", help="the store takes neither disk nor CPU of the nodes")
+    parser.add_argument("--apart", action="store_true", help="only the node takes its disk and a processor")
     options, about, found = parser.parse_args(), report.machine(), Found()
     try:
         parts = [part for part in PARTS if part in options.only]
-        asyncio.run(measure(found, options.size, options.trials, parts, options.store_apart))
+        asyncio.run(measure(found, options.size, options.trials, parts, options.apart))
     finally:
         show(options.size, found)
         report.write(
-            options.json, about, gib=options.size, store_apart=options.store_apart, seconds=found.seconds,
+            options.json, about, gib=options.size, apart=options.apart, seconds=found.seconds,
             ratios=ratios(found), p99_ms=found.p99_ms, lost_s=found.lost_s, failed=found.failed,
         )  # fmt: skip
     sys.exit(1 if found.failed else 0)

@@ -7,8 +7,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from tests.e2e.tenant import execute
 
 WRITES_A_SECOND = 50
 CONNECTIONS = 8
-QUIET_FOR_S = 20.0
+QUIET_FOR_S = 60.0
 _OTHERS = ("archive", "count", "read back", "expire", "list")
 """Steps of the job beside the backup, each told of that lasts a second or more."""
 
@@ -67,10 +67,21 @@ async def writes(bench: Bench, trials: int) -> None:
 async def during(bench: Bench, doing: Awaitable[Any]) -> list[Write]:
     task = asyncio.ensure_future(doing)
     try:
-        found = await _steadily(bench, task.done)
+        with _first():
+            found = await _steadily(bench, task.done)
     finally:
         await task
     return found
+
+
+@contextmanager
+def _first() -> Iterator[None]:
+    """Who measures waits for nobody: a client that got its processor late would count that as the database's time."""
+    os.sched_setscheduler(0, os.SCHED_FIFO | os.SCHED_RESET_ON_FORK, os.sched_param(1))
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 async def _steadily(bench: Bench, until: Callable[[], bool]) -> list[Write]:

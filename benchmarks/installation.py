@@ -20,11 +20,14 @@ from ccx.settings import Paths
 
 
 @asynccontextmanager
-async def installed(what: str, *options: str, store_apart: bool = False) -> AsyncIterator[Installed]:
-    """``ccx up`` of a new instance; ``options`` go to it. ``store_apart``: its object store takes nothing of the nodes.
+async def installed(what: str, *options: str, apart: bool = False) -> AsyncIterator[Installed]:
+    """``ccx up`` of a new instance; ``options`` go to it. ``apart``: a node can be :func:`alone`, as on a cloud.
 
-    As if it were elsewhere: its objects are not on their disk, and it gets what processors the others leave.
+    As if all else were elsewhere: the store's objects are not on the nodes' disk; the store, the control plane and who
+    measures leave one processor free, and the store gets what the others leave.
     """
+    if apart:
+        os.sched_setaffinity(0, _processors()[:-1])
     found = Installed(f"b{what}-{os.getpid()}", f"127.0.0.1:{free_port()}")
     task = asyncio.current_task()
     assert task is not None
@@ -32,13 +35,26 @@ async def installed(what: str, *options: str, store_apart: bool = False) -> Asyn
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     async with AsyncExitStack() as after:
         objects = Paths.of(found.instance).var / "s3"
-        if store_apart:
+        if apart:
             await after.enter_async_context(_in_memory(objects))
         after.push_async_callback(found.down, "--purge")
         await found.up(*options)
-        if store_apart:
+        if apart:
             after.enter_context(_with_what_is_left(_process_of(f"-dir={objects}"), f"{found.instance}-store"))
         yield found
+
+
+def alone(init: int) -> None:
+    """A machine of one processor has it to itself, as a cloud's has: whatever runs there now and later."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it ended just now
+            if (folder / "ns/pid").readlink() == Path(f"/proc/{init}/ns/pid").readlink():
+                for thread in (folder / "task").iterdir():
+                    os.sched_setaffinity(int(thread.name), _processors()[-1:])
+
+
+def _processors() -> list[int]:
+    return sorted(os.sched_getaffinity(1))
 
 
 @asynccontextmanager
@@ -81,7 +97,7 @@ def _with_what_is_left(process: int, name: str) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def tenant(what: str, *options: str, store_apart: bool = False) -> AsyncIterator[Tenant]:
+async def tenant(what: str, *options: str, apart: bool = False) -> AsyncIterator[Tenant]:
     """A user of a new instance."""
-    async with installed(what, *options, store_apart=store_apart) as running, signed_up(running) as user:
+    async with installed(what, *options, apart=apart) as running, signed_up(running) as user:
         yield user

@@ -25,8 +25,7 @@ _SERVER_TASK = "backup-server"
 LOCKS = MOUNT / "pgbackrest" / "lock"
 GIVEN_UP = MOUNT / "pgbackrest" / "given-up"
 """The archive script's notes: time and segment, a line each."""
-SHARE = ("-p", "User=postgres", "-p", "CPUWeight=20", "-p", "IOWeight=20", "-p", "Nice=10")
-"""What a backup gets of the node: all that nobody else wants, and a fifth of the usual where others do."""
+SHARE = ("-p", "User=postgres", *task.BESIDE)
 _KINDS = {"full": "full", "incremental": "incr"}
 
 
@@ -35,9 +34,14 @@ def command(args: Args, *words: str, configuration: str = CONFIGURATION) -> list
     return ["pgbackrest", f"--config={configuration}", f"--stanza={text(args, 'stanza')}", *words]
 
 
+def _run(args: Args, *words: str) -> str:
+    """What pgBackRest printed. It leaves the processors to the database, as a backup does."""
+    return output(["nice", "-n", task.NICENESS, *command(args, *words)], user="postgres")
+
+
 def _info(args: Args) -> dict[str, Any]:
     """What the store has of this stanza, and how far a running backup is."""
-    found = json.loads(output(command(args, "info", "--output=json"), user="postgres") or "[]")
+    found = json.loads(_run(args, "info", "--output=json") or "[]")
     stanza: dict[str, Any] = found[0] if found else {}
     return stanza
 
@@ -52,8 +56,8 @@ def enable(args: Args, progress: Progress) -> dict[str, object]:
             raise AgentError("PostgreSQL does not know of its archive_command yet")
         progress({"archive": "waiting for archive_command"})
         time.sleep(0.2)
-    output(command(args, "stanza-create"), user="postgres")
-    output(command(args, "check", "--archive-timeout=60"), user="postgres")
+    _run(args, "stanza-create")
+    _run(args, "check", "--archive-timeout=60")
     return {}
 
 
@@ -138,7 +142,7 @@ def _dated(args: Args, backup: dict[str, Any]) -> dict[str, Any]:
         return backup
     following = sql("select pg_snapshot_xmax(pg_current_snapshot());")
     annotated = ("annotate", f"--set={text(backup, 'label')}", f"--annotation=ccx-xid={following}")
-    output(command(args, *annotated), user="postgres")
+    _run(args, *annotated)
     return {**backup, "annotation": {**notes, "ccx-xid": following}}
 
 
@@ -179,7 +183,7 @@ def expire(args: Args, _progress: Progress) -> dict[str, object]:
         raise AgentError("only the oldest backups can be removed, and not all of them")
     if kept != full:
         count = ("--repo1-retention-full-type=count", f"--repo1-retention-full={len(kept)}")
-        output(command(args, *count, "expire"), user="postgres")
+        _run(args, *count, "expire")
     return {}
 
 

@@ -36,8 +36,7 @@ SHIPPER = "ccx-mariadb-ship.service"
 WORK = MOUNT / "mysql-backup"
 _AGENT = "/usr/lib/ccx-agent/ccx_agent"
 _KINDS = ("full", "incremental")
-_SHARE = ("-p", "User=mysql", "-p", "CPUWeight=20", "-p", "IOWeight=20", "-p", "Nice=10", "-p", "PrivateTmp=yes")
-"""What a backup gets of the node: all that nobody else wants, and a fifth of the usual where others do."""
+_SHARE = ("-p", "User=mysql", *task.BESIDE, "-p", "PrivateTmp=yes")
 _LOOK_EVERY_S = 0.2
 _SILENT_S = 30.0
 _ANSWERS_S = 10.0

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 _ORIGIN = Path("/etc/ccx/mariadb-backup/restore.json")
+IMAGE = Path("/usr/lib/ccx-first/mariadb")
+"""An empty server's data in a baked image; beside it is said which server made them."""
 _COPY_S = 60.0
 """Seconds for the next piece of a copy."""
 _PIECE = 1 << 20
@@ -41,7 +43,7 @@ def make(fresh: Path) -> None:
     if found := origin():
         restored(found, fresh)
     else:
-        _initialise(fresh)
+        initialise(fresh)
 
 
 def restored(told: dict[str, Any], fresh: Path) -> None:
@@ -71,12 +73,24 @@ def restored(told: dict[str, Any], fresh: Path) -> None:
     tell("restored", 0, state="restored")
 
 
-def _initialise(fresh: Path) -> None:
+def initialise(fresh: Path, image: Path = IMAGE) -> None:
+    """An empty server's data: a copy of those in the image, if this server made them; they take seconds to make."""
+    if _of_this_server(image.with_name(f"{image.name}.version")):
+        subprocess.run(["cp", "-a", "--sparse=always", "--reflink=auto", image, fresh], check=True)
+        return
     subprocess.run(
         ["mariadb-install-db", "--no-defaults", f"--datadir={fresh}", "--skip-test-db", "--skip-name-resolve",
          "--auth-root-authentication-method=socket", "--auth-root-socket-user=mysql", "--skip-log-bin"],
         check=True, stdout=subprocess.DEVNULL, cwd="/",
     )  # fmt: skip
+
+
+def _of_this_server(note: Path) -> bool:
+    """Data of another release would have to be upgraded first."""
+    if not note.exists():
+        return False
+    asked = subprocess.run(["mariadbd", "--version"], check=True, capture_output=True, text=True, cwd="/")
+    return asked.stdout == note.read_text()
 
 
 def copy(where: tuple[str, int], context: ssl.SSLContext, fresh: Path, progress: Path) -> None:

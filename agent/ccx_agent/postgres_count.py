@@ -12,7 +12,7 @@ from .postgres_session import Session
 from .verb import SIDE, Args, Progress, Verb, number, text, texts
 
 _DATABASES = "select json_agg(datname order by datname) from pg_database where datallowconn and not datistemplate;"
-_BEGIN = "begin isolation level repeatable read read only; select pg_current_snapshot();"
+_BEGIN = "rollback; begin isolation level repeatable read read only; select pg_current_snapshot();"
 # Whoever has a number and has not ended may have written its end to the log, and shows it only when a replica has it.
 _STILL = "select pg_current_snapshot() || ' ' || (select count(*) from pg_stat_activity where backend_xid is not null);"
 _POINT = "select pg_create_restore_point('{name}') is not null;"
@@ -39,24 +39,23 @@ def count(args: Args, progress: Progress) -> dict[str, object]:
     """
     stem, deadline = text(args, "point"), time.monotonic() + number(args, "seconds", 10)
     databases: list[str] = query(_DATABASES)
-    for attempt in range(_TRIES):
-        with ExitStack() as stack:
-            main = stack.enter_context(Session("postgres"))
-            sessions = {name: stack.enter_context(Session(name)) for name in databases}
+    with ExitStack() as stack:
+        main = stack.enter_context(Session("postgres"))
+        sessions = {name: stack.enter_context(Session(name)) for name in databases}
+        for attempt in range(_TRIES):
             point = f"{stem}-{attempt}"
             snapshots = {session.ask(_BEGIN) for session in sessions.values()}
             main.ask(_POINT.format(name=point))
             after, _, writing = main.ask(_STILL).partition(" ")
-            exact = snapshots == {after} and writing == "0"
-            if exact or attempt == _TRIES - 1:
-                rows: dict[str, int] = {}
-                for session in sessions.values():
-                    session.yields()
-                left = {name: _rows(name, session, deadline, rows) for name, session in sessions.items()}
-                return {"point": point, "exact": exact, "rows": rows, "left": sum(left.values())}
-        progress({"count": "waiting for a moment without a commit"})
-        time.sleep(0.05 * (1 + attempt % 4))
-    raise AgentError("no try was made")
+            if exact := snapshots == {after} and writing == "0":
+                break
+            progress({"count": "waiting for a moment without a commit"})
+            time.sleep(0.05 * (1 + attempt % 4))
+        rows: dict[str, int] = {}
+        for session in sessions.values():
+            session.yields()
+        left = {name: _rows(name, session, deadline, rows) for name, session in sessions.items()}
+        return {"point": point, "exact": exact, "rows": rows, "left": sum(left.values())}
 
 
 def _rows(database: str, session: Session, deadline: float, rows: dict[str, int]) -> int:

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from .errors import AgentError
 from .postgres import SOCKET
+from .process import output
 
 _YIELDING = 10
 """Of niceness, as much as a backup has."""
@@ -43,9 +44,11 @@ class Session:
                 pipe.close()
 
     def yields(self) -> None:
-        """From now on the server's process for this connection leaves the processors to those of others."""
+        """From now on the server's process for this connection leaves processors and disk to those of others."""
+        process = self.ask("select pg_backend_pid();")
         with suppress(ProcessLookupError):  # the connection was ended just now, and says so when it is asked
-            os.setpriority(os.PRIO_PROCESS, int(self.ask("select pg_backend_pid();")), _YIELDING)
+            os.setpriority(os.PRIO_PROCESS, int(process), _YIELDING)
+        output(["ionice", "-c", "idle", "-p", process], check=False)
 
     def ask(self, statement: str) -> str:
         """The line that the statement prints; :class:`AgentError` when it failed."""

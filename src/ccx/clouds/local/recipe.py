@@ -110,6 +110,17 @@ _BEFORE_PACKAGES = (
 # Debian's packages make a server's data as they are set up: all nodes would have the same keys.
 _NO_DATA = 'rm -rf "$root"/var/lib/mysql/*\n'
 
+# An empty server's data, as `mariadb_fresh.py` of the agent makes them: without keys and passwords, the same for all.
+# A node takes a copy where its server is still the one that made them.
+_FIRST_DATA = """\
+first=/usr/lib/ccx-first/mariadb
+mkdir -p "$root/${first%/*}"
+chroot "$root" mariadb-install-db --no-defaults --user=mysql --datadir="$first" --skip-test-db --skip-name-resolve \\
+--auth-root-authentication-method=socket --auth-root-socket-user=mysql --skip-log-bin \\
+--innodb-log-file-size=4M >/dev/null
+chroot "$root" mariadbd --version > "$root/$first.version"
+"""
+
 _DROPPED_PATHS = (
     "/usr/share/man/*",
     "/usr/share/doc/*",
@@ -164,7 +175,9 @@ def _script(off: tuple[str, ...], more: str = "") -> str:
 
 RECIPES = {
     "baked": Recipe("baked", tuple(sorted(_BASE + _DATABASES)), _BEFORE_PACKAGES, _script(_SERVICES_OFF)),
-    "baked-mariadb": Recipe("baked-mariadb", tuple(sorted(_BASE + _MARIADB)), "true", _script(_MARIADBS_OFF, _NO_DATA)),
+    "baked-mariadb": Recipe(
+        "baked-mariadb", tuple(sorted(_BASE + _MARIADB)), "true", _script(_MARIADBS_OFF, _NO_DATA + _FIRST_DATA)
+    ),
     "baked-mysql": Recipe(
         "baked-mysql", tuple(sorted(_BASE + _MYSQL)), "true", _script(_MYSQLS_OFF, _NO_DATA), _UNRELEASED
     ),
