@@ -128,7 +128,8 @@ class ReplicationByHand(_MariaDb):
 class KeepersByHand:
     """Replication that fails over by itself: with etcd and keepers, as PostgreSQL by hand has Patroni.
 
-    Implements :class:`raw.ByHand`. It makes no tenant's user and database.
+    Implements :class:`raw.ByHand`. It makes no tenant's user and database; its servers' data are made by MariaDB's own
+    program, as anybody's are, and not taken from what CCX's images bring along.
     """
 
     vendor, topology, version = _MariaDb.vendor, ReplicationByHand.topology, _MariaDb.version
@@ -141,7 +142,7 @@ class KeepersByHand:
         self._named = False
 
     start = (
-        f"install -d -m 0700 -o mysql -g mysql {VOLUME} {VOLUME}/binlog;"
+        f"rm -rf /usr/lib/ccx-first; install -d -m 0700 -o mysql -g mysql {VOLUME} {VOLUME}/binlog;"
         f" install -d -m 0700 -o etcd -g etcd {DATA}/etcd;"
         f" install -d {_PROGRAMS}; base64 -d {_PACKED} | tar -xzC {_PROGRAMS};"
         f" systemctl start --no-block {ETCD_UNIT} {MARIADB.unit} {KEEPER_UNIT}"
