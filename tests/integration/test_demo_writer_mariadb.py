@@ -1,4 +1,4 @@
-"""The demonstration's writer, on a real MariaDB with TLS that crashes, hangs, is read-only and comes back."""
+"""The demonstration's writer, on a real MariaDB or MySQL with TLS that crashes, hangs, is read-only and comes back."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.mariadb_rig import PASSWORD, CanNotBeHad, Rig, programs
+from tests.mariadb_rig import PASSWORD, CanNotBeHad, MySqlRig, Rig, programs
 from tests.ports import free_ports
 
 from ccx import pki
 from ccx.demo import Writer
 from ccx.demo.client import select
 from ccx.demo.mariadb import MariaDb
+from ccx.demo.mysql import MySql
 
 NAME = "n1.example"
 
@@ -29,6 +30,7 @@ class Server:
 
     def __init__(self, rig: Rig, port: int, ca: Path) -> None:
         self.rig = rig
+        self.client = MySql() if isinstance(rig, MySqlRig) else MariaDb()
         self.node: dict[str, Any] = {
             "host": NAME, "address": "127.0.0.1", "port": port, "user": "writer", "password": PASSWORD,
             "database": "shop", "ca": str(ca),
@@ -44,20 +46,26 @@ class Server:
         self._process.wait()
 
     def writer(self, table: str, *others: dict[str, Any]) -> Writer:
-        return Writer([*others, self.node], table, client=MariaDb())
+        return Writer([*others, self.node], table, client=self.client)
 
     def lost(self, writer: Writer) -> list[int]:
-        with MariaDb().connect(self.node) as session:
+        with self.client.connect(self.node) as session:
             return writer.lost(session)
 
 
+@pytest.fixture(scope="module", params=[Rig, pytest.param(MySqlRig, marks=pytest.mark.slow)])
+def kind(request: pytest.FixtureRequest) -> type[Rig]:
+    found: type[Rig] = request.param
+    return found
+
+
 @pytest.fixture(scope="module")
-def root() -> Iterator[Path]:
+def root(kind: type[Rig]) -> Iterator[Path]:
     try:
-        with programs() as found:
+        with programs(kind.image) as found:
             yield found
     except CanNotBeHad as error:
-        pytest.skip(str(error))
+        pytest.skip(f"NOT RUN: no {kind.image}: {error}")
 
 
 @pytest.fixture(scope="module")
@@ -70,13 +78,14 @@ def ca(tmp_path_factory: pytest.TempPathFactory) -> tuple[pki.KeyPair, Path]:
 
 
 @pytest.fixture
-def make(root: Path, ca: tuple[pki.KeyPair, Path]) -> Iterator[Callable[..., Server]]:
+def make(kind: type[Rig], root: Path, ca: tuple[pki.KeyPair, Path]) -> Iterator[Callable[..., Server]]:
     made: list[Server] = []
 
     def new(name: str, **settings: str) -> Server:
-        rig, port = Rig(root, name), free_ports(1)
+        rig, port = kind(root, name), free_ports(1)
         pair = pki.issue(ca[0], NAME, [NAME], valid=timedelta(days=1))
-        tls = {"ssl": "OFF"} if settings.pop("tls", "yes") == "no" else {
+        without = {} if kind is MySqlRig else {"ssl": "OFF"}
+        tls = without if settings.pop("tls", "yes") == "no" else {
             "ssl_cert": f"/srv/{name}/run/node.crt", "ssl_key": f"/srv/{name}/run/node.key",
             "ssl_ca": f"/srv/{name}/run/ca.crt",
         }  # fmt: skip
@@ -121,7 +130,7 @@ async def test_a_crash_of_the_server_loses_nothing_that_was_acknowledged(make: C
     assert writer.overlapping_primaries() == []
     numbers = [one.number for one in writer.acknowledged]
     assert numbers == sorted(set(numbers))
-    with MariaDb().connect(server.node) as session:
+    with server.client.connect(server.node) as session:
         select(session, "delete from crash where number = 7")
     assert server.lost(writer) == [7]
 
@@ -144,7 +153,7 @@ async def test_a_server_that_is_stuck_does_not_keep_the_writer_from_stopping(mak
     server = make("stuck")
     with server.writer("stuck") as writer:
         writer.wait_for(5, timeout=20)
-        with MariaDb().connect(server.node) as session:
+        with server.client.connect(server.node) as session:
             select(session, "lock tables stuck write")
             with pytest.raises(TimeoutError, match="not acknowledged within 2 s"):
                 writer.wait_for(2, timeout=2)
@@ -154,13 +163,14 @@ async def test_a_server_that_is_stuck_does_not_keep_the_writer_from_stopping(mak
 
 
 async def test_a_dropped_table_is_told_and_so_is_the_transaction_that_dropped_it(make: Callable[..., Server]) -> None:
-    server, client = make("dropped"), MariaDb()
+    server = make("dropped")
+    client = server.client
     with suppress(client.no_table), server.writer("dropped") as writer:
         writer.wait_for(5, timeout=20)
         dropped = client.drop(server.node, "dropped")
         with pytest.raises(client.no_table, match="dropped' doesn't exist"):
             writer.wait_for(1, timeout=10)
-    assert dropped.before == ("--to-lsn", server.rig.position())
+    assert dropped.before == ("--to-lsn", server.rig.last(server.rig.position()))
 
 
 @pytest.mark.parametrize("wrong", ["no TLS", "name"])

@@ -18,9 +18,10 @@ SETTINGS = Settings(paths=Paths.of("test"))
 @pytest.mark.parametrize(
     ("vendor", "topology", "said", "remedy"),
     [
-        ("oracle", "", "nothing to show of 'oracle'", "Choose mariadb or postgres"),
+        ("oracle", "", "nothing to show of 'oracle'", "Choose mariadb or percona or postgres"),
         ("mariadb", "x", "MariaDB has no topology 'x'", "With --vendor mariadb choose replication or galera"),
         ("postgres", "galera", "it is one of --vendor mariadb", "With --vendor postgres choose postgres_streaming"),
+        ("percona", "galera", "it is one of --vendor mariadb", "With --vendor percona choose replication"),
         ("mariadb", "postgres_streaming", "it is one of --vendor postgres", "replication or galera"),
     ],
 )
@@ -61,3 +62,11 @@ def test_of_mariadb_the_topology_is_ordered_that_was_asked_for(topology: str, na
     assert choice.order() == ("--vendor", "mariadb", "--version", "11.8", *kind)
     assert choice.settings() == ("--set", "databases=[postgres, mariadb]")
     assert get("mariadb", SETTINGS, choice.topology.code).promise(3)
+
+
+def test_in_percona_servers_place_mysql_is_shown_and_says_so() -> None:
+    choice = choose("percona")
+    assert str(choice) == "MySQL 9.7, in Percona Server's place"
+    assert choice.order() == ("--vendor", "percona", "--version", "9.7")
+    assert choice.settings() == ("--set", 'databases=[postgres, {code: percona, name: MySQL, versions: ["9.7"]}]')
+    assert get("percona", SETTINGS, choice.topology.code).promise(3)

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ccx.cmon.engines.mysql_family.percona.engine import STAND_IN
 from ccx.demo.client import Client
 from ccx.demo.mariadb import MariaDb
+from ccx.demo.mysql import MySql
 from ccx.demo.postgresql import PostgreSql
 from ccx.errors import Invalid
 from ccx.settings import Database, TypeOfCluster
 from ccx.settings.vendors import OFFERS
 
-_CLIENTS: dict[str, type[Client]] = {"mariadb": MariaDb, "postgres": PostgreSql}
+_CLIENTS: dict[str, type[Client]] = {"mariadb": MariaDb, "percona": MySql, "postgres": PostgreSql}
 """By vendor: what an application of a user's speaks to it with."""
+
+_STAND_INS = {"percona": OFFERS["percona"].model_copy(update={"name": "MySQL", "versions": (STAND_IN,)})}
+"""By vendor whose packages are out of reach: what is shown in its place."""
 
 USUAL = "postgres"
 
@@ -32,9 +37,14 @@ class Choice:
         """Whether it is what the vendor makes of an order that names no topology."""
         return self.topology == self.database.types[0]
 
+    @property
+    def stands_in(self) -> bool:
+        return self.database != OFFERS[self.database.code]
+
     def __str__(self) -> str:
         of = "" if self.usual else f" ({self.topology.name})"
-        return f"{self.database.name} {self.version}{of}"
+        instead = f", in {OFFERS[self.database.code].name}'s place" if self.stands_in else ""
+        return f"{self.database.name} {self.version}{of}{instead}"
 
     def order(self) -> tuple[str, ...]:
         """Options of ``ccx datastore create``."""
@@ -43,7 +53,12 @@ class Choice:
 
     def settings(self) -> tuple[str, ...]:
         """Options of ``ccx up`` that put it on offer."""
-        return () if self.database.code == USUAL else ("--set", f"databases=[{USUAL}, {self.database.code}]")
+        if self.database.code == USUAL:
+            return ()
+        offer = self.database.code
+        if self.stands_in:
+            offer = f'{{code: {offer}, name: {self.database.name}, versions: ["{self.version}"]}}'
+        return ("--set", f"databases=[{USUAL}, {offer}]")
 
 
 def choose(vendor: str = USUAL, topology: str = "") -> Choice:
@@ -52,7 +67,7 @@ def choose(vendor: str = USUAL, topology: str = "") -> Choice:
         raise Invalid(
             f"there is nothing to show of {vendor!r}", field="--vendor", remedy=f"Choose {' or '.join(_CLIENTS)}"
         )
-    database = OFFERS[vendor]
+    database = _STAND_INS.get(vendor, OFFERS[vendor])
     kinds = {kind.code: kind for kind in database.types}
     if topology and topology not in kinds:
         others = [code for code in _CLIENTS if any(topology == kind.code for kind in OFFERS[code].types)]

@@ -26,17 +26,16 @@ _FAILED = (pymysql.OperationalError, pymysql.InterfaceError, pymysql.InternalErr
 """What another node, or the same one later, may do. The library has a server's refusal to write among them."""
 
 _GALERA = "show global status where variable_name in ('wsrep_ready', 'wsrep_cluster_conf_id', 'wsrep_cluster_size')"
-_REPLICAS = "show global status like 'Rpl_semi_sync_master_clients'"
 
 T = TypeVar("T")
 
 
-class _Line:
+class MariaDbLine:
     """PyMySQL blocks: each connection has a thread of its own, and a way to end it from outside."""
 
     def __init__(self, connection: pymysql.Connection[Any], handle: socket.socket) -> None:
         self._connection, self._handle = connection, handle
-        self._server = "{}:{}".format(*handle.getpeername()[:2])
+        self.server = "{}:{}".format(*handle.getpeername()[:2])
         self._thread = ThreadPoolExecutor(1)
 
     async def shake_hands(self, sock: socket.socket) -> None:
@@ -52,10 +51,10 @@ class _Line:
 
     async def primary(self) -> Primary:
         if (galera := dict(await self.execute(_GALERA))).get("wsrep_ready") == "ON":
-            return self._server, int(galera["wsrep_cluster_conf_id"])  # the group's view of who belongs to it
+            return self.server, int(galera["wsrep_cluster_conf_id"])  # the group's view of who belongs to it
         # A primary writes by itself: what it applied last came from the primary before it.
         ((position,),) = await self.execute("select @@gtid_slave_pos")
-        return self._server, max((int(number) for number in re.findall(r"-(\d+)(?:,|$)", position or "")), default=0)
+        return self.server, max((int(number) for number in re.findall(r"-(\d+)(?:,|$)", position or "")), default=0)
 
     async def close(self) -> None:
         with suppress(Broken):
@@ -82,6 +81,9 @@ class _Line:
 class MariaDb:
     """Implements :class:`ccx.demo.client.Client`. Parameters: ``host``, ``address``, ``port``, ``user`` …, ``ca``."""
 
+    line: type[MariaDbLine] = MariaDbLine
+    replicas = "Rpl_semi_sync_master_clients"
+    """The server's count of those that a write may wait for."""
     address = "address"
     timestamps = "timestamp(6) not null default current_timestamp(6)"
     errors: tuple[type[Exception], ...] = (pymysql.MySQLError, OSError)
@@ -91,12 +93,12 @@ class MariaDb:
         common = {name: told[name] for name in ("user", "password", "database")}
         return {**common, "host": host, "address": address, "port": int(told["port"]), "ca": told["ssl-ca"]}
 
-    async def open(self, node: Parameters) -> _Line:
-        line: _Line | None = None
+    async def open(self, node: Parameters) -> MariaDbLine:
+        line: MariaDbLine | None = None
         try:
             async with asyncio.timeout(_CONNECTED_WITHIN_S):
                 sock = await _reach(node)
-                line = _Line(_prepared(node), sock.dup())
+                line = self.line(_prepared(node), sock.dup())
                 await line.shake_hands(sock)
                 if await line.execute("select @@read_only") != [(0,)]:
                     raise Broken("it is read-only")
@@ -126,7 +128,7 @@ class MariaDb:
             if (galera := dict(select(session, _GALERA))).get("wsrep_ready") == "ON":
                 members = int(galera["wsrep_cluster_size"])
                 return Copies(members - 1, f"a write is with all {members} members before it is acknowledged")
-            ((_, number),) = select(session, _REPLICAS)
+            ((_, number),) = select(session, f"show global status like '{self.replicas}'")
         return Copies(int(number), f"one replica at least is synchronous: a write waits for any 1 of {number}")
 
     def drop(self, parameters: Parameters, table: str) -> Dropped:
