@@ -161,6 +161,11 @@ class Rig:
             assert time.monotonic() < deadline, (self.home / "ship.log").read_text()[-2000:]
             time.sleep(0.1)
 
+    def led(self, term: int, behind: int, before: str) -> None:
+        """As its shipper notes, whose server has ended: in that term, and what was before its log."""
+        shown = {"ships": True, "term": term, "behind": behind, "before": before}
+        (self.home / "work" / "shipped").write_text(json.dumps(shown))
+
     def ship_rest(self) -> dict[str, Any]:
         """Stores what the store lacks of a server that has ended, as the agent's verb does."""
         return self._verb("ship_rest", {})
@@ -205,6 +210,11 @@ class Rig:
         """As a replica that was made of a copy: it is told where it is."""
         self.sql(f"set global gtid_slave_pos = '0-10001-{last}'")
         self.sql(f"set session gtid_seq_no = {last + 1}; create database shop")
+
+    def forget_log(self) -> None:
+        """As if its data were a copy, made now: its log begins behind them."""
+        there = self.position()
+        self.sql(f"reset master; set global gtid_binlog_state = '{there}'")
 
     def never(self, gtid: str) -> dict[str, tuple[str, str]]:
         """Transactions that never were, and that are not there yet, and what is said of each."""
@@ -311,6 +321,10 @@ class MySqlRig(Rig):
         """It has what its log never had."""
         self.sql("reset binary logs and gtids")
         self.sql(f"set global gtid_purged = '00000000-0000-0000-0000-000000000001:1-{last}'; create database shop")
+
+    def forget_log(self) -> None:
+        there = self.position()
+        self.sql(f"reset binary logs and gtids; set global gtid_purged = '{there}'")
 
     def never(self, gtid: str) -> dict[str, tuple[str, str]]:
         server, _, number = gtid.rpartition(":")

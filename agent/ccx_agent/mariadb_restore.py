@@ -181,12 +181,12 @@ def _replay(store: Any, told: dict[str, Any], after: str, log: Log, server: _Ser
         file.unlink()
         if stop is not None and at < piece.to and (before or deadline is not None):
             return last
+    if (goal is None or at < goal) and gap(parts, begin):
+        raise NoRestore(f"the log has a gap behind {last}")
     if before and goal is None:
         raise NoRestore(f"there is no transaction {before} in the log, which ends at {last}")
     if goal is not None and at < goal:
         raise NoRestore(f"the log ends at {last}, before transaction {before or goal}")
-    if goal is None and gap(parts, begin):
-        raise NoRestore(f"the log has a gap behind {last}")
     return last
 
 

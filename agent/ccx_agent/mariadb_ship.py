@@ -154,7 +154,8 @@ class Shipper:
     def _put(self, file: Path, begins: int, ends: int) -> None:
         """Stores a file that is ended, if it has what the store has not.
 
-        The first of a term has its beginning, even where nothing follows: it ends the term before.
+        The first of a term has its beginning, even where nothing follows: it ends the term before. One that begins
+        behind all that the store has says so: no node may have what is between, and a full backup makes up for it.
         """
         from ccx_agent.log_parts import Part
         from ccx_agent.mariadb_store import end, finish, pour
@@ -167,9 +168,11 @@ class Shipper:
             while piece := content.read(1 << 20):
                 digest.update(piece)
         found = file.stat()
+        lacks = self.stored if begins > self.stored and self._newest is not None else None
         part = Part(
-            self._term, begins, ends, int(found.st_mtime) + 1, digest.hexdigest()[:40], self._told["label"], file.name
-        )
+            self._term, begins, ends, int(found.st_mtime) + 1, digest.hexdigest()[:40], self._told["label"], file.name,
+            lacks,
+        )  # fmt: skip
         upload = self.store.upload(f"{_folder(self._told)}/{part.name}", found.st_size)
         packing = subprocess.Popen(["zstd", "-q", "-1", "-c", str(file)], stdout=subprocess.PIPE, cwd="/")
         assert packing.stdout is not None
@@ -179,6 +182,8 @@ class Shipper:
             end(upload)
             raise OSError(f"{file.name} can't be read any more")
         finish(upload)
+        if lacks is not None and not (self._work / "given-up").exists():
+            self._note_lost(file)
         self.stored = max(self.stored, ends)
         self._marked = self._marked or begins <= self._behind
         self._newest = time.time()

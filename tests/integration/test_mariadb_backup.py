@@ -393,6 +393,65 @@ async def test_what_a_server_wrote_last_is_in_the_store_when_it_has_ended(
         restored_server.wait(60)
 
 
+def test_what_a_term_wrote_that_stored_nothing_is_a_gap_to_who_was_made_anew_behind_it(
+    kind: type[Rig], root: Path, weed: SeaweedFs
+) -> None:
+    """The first primary's tail was lost; in place of that the second one wrote, without the store; the third one's
+    data are a copy of its, and its log has the rest only."""
+    with server_of_its_own(kind, root, weed, "terms") as first:
+        shipper = first.ship()
+        try:
+            first.sql(
+                f"create database shop; create user writer identified by '{PASSWORD}'; grant all on shop.* to writer;"
+                " create table shop.kept (n int primary key)"
+            )
+            made = first.back_up("old", "full")
+            for n in (1, 2, 3):
+                first.sql(f"insert into shop.kept values ({n})")
+            first.archive_up_to(first.position())
+        finally:
+            shipper.terminate()
+            shipper.wait(60)
+    third = kind(root, "anew", first.archive)
+    third.home.mkdir()
+    third.lay_out(server_id="30001")
+    third.restore(backup=made["id"], at_once=True)
+    server = third.start()
+    try:
+        third.sql("insert into shop.kept values (101)")
+        third.sql("insert into shop.kept values (102)")
+        third.forget_log()
+        copied = third.position()
+        assert third.heads() == [third.number(copied)]
+        third.sql("insert into shop.kept values (103)")
+        third.sql("insert into shop.kept values (104)")
+        last = third.position()
+        newer = third.back_up("new", "full")
+    finally:
+        server.terminate()
+        server.wait(60)
+    third.led(3, third.number(last), copied)
+    assert third.ship_rest()["stored"] == third.number(last)
+    assert "binlog." in (third.home / "work" / "given-up").read_text(), "a full backup is to make up for it"
+    for how in ({}, {"to": time.time() + 60}):
+        again = kind(root, f"across{len(how)}", first.archive)
+        again.home.mkdir()
+        again.lay_out(server_id="40001")
+        with pytest.raises(subprocess.CalledProcessError) as refused:
+            again.restore(backup=made["id"], **how)
+        assert "the log has a gap behind" in refused.value.stderr
+    whole = kind(root, "behind", first.archive)
+    whole.home.mkdir()
+    whole.lay_out(server_id="40001")
+    whole.restore(backup=newer["id"])
+    server = whole.start()
+    try:
+        assert rows(whole) == {"kept": [(101,), (102,), (103,), (104,)]}
+    finally:
+        server.terminate()
+        server.wait(60)
+
+
 @contextmanager
 def server_of_its_own(kind: type[Rig], root: Path, weed: SeaweedFs, name: str) -> Iterator[Rig]:
     """A new one that runs, with an archive of its own."""

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 BEGAN = 1_790_000_000
 
 
-def part(term: int, start: int, last: int, branch: int = 0) -> Part:
-    return Part(term, start, last, BEGAN + last, "a" * 40, f"n{term}g1", "binlog.000007", branch)
+def part(term: int, start: int, last: int, branch: int = 0, *, lacks: int | None = None) -> Part:
+    return Part(term, start, last, BEGAN + last, "a" * 40, f"n{term}g1", "binlog.000007", lacks, branch)
 
 
 def walked(parts: list[Part], after: int, goal: int | None = None) -> list[tuple[int, int, int]]:
@@ -30,6 +30,8 @@ def test_a_parts_name_says_all_of_it() -> None:
     assert parse(one.name) == one
     assert parse(one.name, branch=2) == replace(one, branch=2)
     assert parse("backup.info") is None
+    apart = part(3, 500, 612, lacks=0)
+    assert parse(apart.name) == apart
 
 
 @pytest.mark.parametrize(("position", "last"), [("", 0), ("0-10001-57", 57), ("0-1-5,9-2-70", 70), ("0-1-7,1-5-3", 7)])
@@ -67,6 +69,22 @@ def test_a_missing_part_ends_the_route_and_is_a_gap() -> None:
     assert not gap([], 0)
 
 
+def test_a_lost_primarys_tail_is_not_gone_on_with_by_who_lacks_what_came_in_its_place() -> None:
+    """The second term began at 450, say, and stored nothing; the third one's data were copied at 480."""
+    parts = [part(1, 0, 501), part(3, 480, 530, lacks=0)]
+    assert walked(parts, 100) == [(1, 100, 480)]
+    assert walked(parts, 100, 300) == [(1, 100, 300)], "that is of before, by all that is known"
+    assert gap(parts, 100)
+    assert walked(parts, 480) == [(3, 480, 530)]
+    assert not gap(parts, 480)
+    assert gap([parts[0], part(3, 480, 480, lacks=0)], 100), "though nothing was written since"
+    # The fourth one's reaches back over that place, and yet not to what is certain.
+    assert gap([*parts, part(4, 470, 540)], 100)
+    assert walked([*parts, part(4, 470, 540)], 475) == [(4, 475, 540)]
+    # All of it is there after all.
+    assert walked([*parts, part(4, 0, 540)], 100) == [(4, 100, 540)]
+
+
 def test_what_is_older_than_the_oldest_backup_is_needless_but_for_what_says_which_term_holds() -> None:
     old, marker, lost, newer = part(1, 300, 400), part(2, 450, 500), part(1, 400, 501), part(2, 500, 600)
     assert needless([old, lost, marker], 500) == [old]
@@ -93,6 +111,8 @@ def test_behind_a_term_that_stored_nothing_only_what_the_one_before_began_with_i
 class Term:
     """How far into the history before it a primary goes on, what it writes, and where its files end.
 
+    ``copied``: how much of what it began with came with a copy, so that its log lacks it.
+
     ``stores``: how many of them, before it is lost: none while the store is away; the last one's primary stores all.
     """
 
@@ -100,12 +120,13 @@ class Term:
     writes: int
     cuts: tuple[int, ...]
     stores: int
+    copied: int = 0
 
 
 TERMS = st.lists(
     st.builds(
         Term, st.integers(0, 3), st.integers(0, 12), st.lists(st.integers(1, 60), max_size=8).map(tuple),
-        st.integers(0, 9),
+        st.integers(0, 9), st.just(0) | st.integers(0, 30),
     ),
     min_size=1,
     max_size=5,
@@ -114,26 +135,33 @@ TERMS = st.lists(
 
 @given(TERMS, st.data())
 def test_after_any_failovers_exactly_the_history_that_holds_is_replayed(terms: list[Term], data: st.DataObject) -> None:
-    """A transaction is known by its number and by who wrote it first. Each primary stores what its own log has."""
+    """A transaction is known by its number and by who wrote it first. Each primary stores what its own log has.
+
+    Where that is too little, nothing else is taken for it.
+    """
     history: list[int] = []
     stored: list[tuple[Part, list[int]]] = []
     behind = 0
     for at, one in enumerate(terms, start=1):
         behind = max(behind, len(history) - one.lost)  # nobody leads who lacks what the one before began with
         history = [*history[:behind], *([at] * one.writes)]
-        ends = sorted({min(cut, len(history)) for cut in one.cuts} | {len(history)})
+        copied = min(one.copied, behind)
+        ends = sorted({min(max(cut, copied), len(history)) for cut in one.cuts} | {len(history)})
         reached, marked, left = in_store([p for p, _ in stored], at, behind), False, one.stores
-        for begins, last in zip([0, *ends], ends, strict=False):
+        for begins, last in zip([copied, *ends], ends, strict=False):
             if (left or at == len(terms)) and (last > reached or (not marked and begins <= behind <= last)):
-                stored.append((part(at, begins, last), list(history)))
+                lacks = reached if stored and begins > reached else None
+                stored.append((part(at, begins, last, lacks=lacks), list(history)))
                 reached, marked, left = max(reached, last), marked or begins <= behind, left - 1
     after = data.draw(st.integers(0, len(history)))
     replayed: list[int] = []
     for piece in route([p for p, _ in stored], after):
         log = next(log for p, log in stored if p == piece.part)
         replayed += log[piece.after : piece.to]
-    assert replayed == history[after:]
     kept = [p for p, _ in stored]
+    whole = after >= max(one.copied for one in terms)
+    assert replayed == history[after:] or (not whole and gap(kept, after))
+    assert not (whole and gap(kept, after))
     spared = [p for p in kept if p not in needless(kept, after)]
     assert [(p.part, p.after, p.to) for p in route(spared, after)] == [
         (p.part, p.after, p.to) for p in route(kept, after)

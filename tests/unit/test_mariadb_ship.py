@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from agent.ccx_agent import mariadb_ship
-from agent.ccx_agent.log_parts import parse
+from agent.ccx_agent.log_parts import Part, parse
 from agent.ccx_agent.mariadb_ship import Shipper
 from agent.ccx_agent.mysql_gtid import GtidSet
 from tests.unit.folder_store import folder_store
@@ -68,8 +68,10 @@ class Node:
 
     def stored(self) -> list[tuple[int, int, int]]:
         """Terms, and what there is of them."""
-        parts = [part for path in self.store.glob("archive/abc/*") if (part := parse(path.name)) is not None]
-        return sorted((part.term, part.start, part.last) for part in parts)
+        return sorted((part.term, part.start, part.last) for part in self.parts())
+
+    def parts(self) -> list[Part]:
+        return [part for path in self.store.glob("archive/abc/*") if (part := parse(path.name)) is not None]
 
 
 class MySqlNode(Node):
@@ -122,6 +124,38 @@ def test_a_term_that_others_ended_is_gone_on_with_from_what_they_stored(node: No
     node.term, node.leads = (3, 5), True
     node.shipper.turn()
     assert node.stored() == [(1, 0, 3), (3, 0, 3), (3, 3, 7)], "the second term left no word of where it began"
+
+
+@pytest.mark.parametrize("term", [(1, 0), (2, 9), (3, 9)], ids=["same-term", "next-term", "after-a-term-without-word"])
+def test_a_log_that_begins_behind_what_the_store_has_says_so_and_is_noted_as_given_up(
+    node: Node, term: tuple[int, int]
+) -> None:
+    """Data that were made anew bring no log along, and a server may remove of its own what nobody has stored."""
+    node.write(3)
+    node.shipper.turn()
+    for file in node.folder.glob("binlog.*"):
+        file.unlink()
+    node.last, node.term, node.copied = 7, term, 7
+    node.shipper.ships = False
+    node.write(2)
+    node.shipper.turn()
+    assert node.stored()[-1] == (term[0], 7, 9)
+    lacks = 0 if term[0] == 3 else 3
+    assert sorted(part.lacks for part in node.parts() if part.lacks is not None) == [lacks]
+    assert (node.folder / "given-up").read_text().split()[1:] == [f"binlog.{node.files - 1:06}"]
+    node.shipper.ships = False
+    node.write(1)
+    node.shipper.turn()
+    assert len([part for part in node.parts() if part.lacks is not None]) == 1, "what follows connects"
+    assert len((node.folder / "given-up").read_text().splitlines()) == 1
+
+
+def test_a_store_that_is_empty_lacks_nothing_of_what_was_before_the_log(node: Node) -> None:
+    node.last = node.copied = 7
+    node.write(2)
+    node.shipper.turn()
+    assert [(part.start, part.lacks) for part in node.parts()] == [(7, None)]
+    assert not (node.folder / "given-up").exists()
 
 
 def test_no_file_is_ended_while_writes_wait_for_a_replica(node: Node) -> None:

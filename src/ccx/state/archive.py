@@ -52,8 +52,9 @@ def reasons(archive: ArchiveState, full_in: float | None = None) -> list[str]:
         said.append(
             f"{archive.given_up} segments of the log were given up"
             + (f" from {first:%Y-%m-%d %H:%M} UTC on" if first else "")
-            + ", because they had nearly filled the volume while the object store didn't take them: no later time can "
-            "be restored before the next full backup, which is made by itself"
+            + ", because they had nearly filled the volume while the object store didn't take them, or the node that "
+            "had them was lost meanwhile: no later time can be restored before the next full backup, which is made by "
+            "itself"
         )
     return said
 

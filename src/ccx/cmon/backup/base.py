@@ -116,7 +116,8 @@ class ArchiveState:
     free: int = 0
     """Of which so many are free."""
     given_up: int = 0
-    """Segments that were given up, so that the volume doesn't fill; 0 again after the next full backup."""
+    """Segments that were given up, so that the volume doesn't fill, or were lost with a node; 0 again after the next
+    full backup."""
     given_up_since: datetime | None = None
 
 
