@@ -129,7 +129,7 @@ class Do(Enum):
     CLAIM = "claim"
     """Become the one that accepts them, if nobody was faster."""
     END = "end"
-    """End the server, which serves nobody: it starts again together with those that wait."""
+    """End the server, which serves nobody: it starts again, together with those that wait or with other data."""
     RESYNC = "resync"
     """Have the group wait for this member again."""
 
@@ -163,7 +163,7 @@ class Server:
         return self.running and self.ready and self.state in (IN_STEP, "Donor/Desynced", "Joined")
 
 
-IN_STEP = "Synced"
+IN_STEP, PUT_OUT = "Synced", "Inconsistent"
 
 
 PATIENCE = 0.7
@@ -185,6 +185,9 @@ def _writing(me: str, server: Server, without_writer: float, without_group: floa
     """What comes first: who accepts writes."""
     if not server.running:
         return Action(Do.WAIT, "the server does not run yet")
+    if server.state == PUT_OUT:
+        # It stays out for ever, running; what it has is marked as no member's, so that the next start copies anew.
+        return Action(Do.END, "its data are not the group's any more")
     if not server.serves:
         if server.writable:
             return Action(Do.CLOSE, "belongs to no group with a majority")

@@ -193,6 +193,12 @@ def test_a_server_that_serves_nobody_ends_when_others_can_not_begin_without_it()
     assert decide("n1g1", alone, 0, 4, ("n2g1",)).do is Do.END
 
 
+@pytest.mark.parametrize("writable", [True, False])
+def test_a_server_that_its_group_has_put_out_ends_so_that_it_starts_with_other_data(writable: bool) -> None:
+    out = Server(state="Inconsistent", writable=writable)
+    assert decide("n1g1", out, 0, 0, ()).do is Do.END
+
+
 @pytest.mark.parametrize("order", list(permutations(THREE)))
 def test_a_copy_is_never_taken_from_who_accepts_writes_while_there_is_another(order: tuple[str, ...]) -> None:
     peers = {label: (True, "writer" if label == "n2g1" else "") for label in order}
