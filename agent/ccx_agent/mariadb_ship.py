@@ -170,8 +170,8 @@ class Shipper:
         part = Part(
             self._term, begins, ends, int(found.st_mtime) + 1, digest.hexdigest()[:40], self._told["label"], file.name
         )
-        upload = self.store.upload(f"{_folder(self._told)}/{part.name}", found.st_size)
         packing = subprocess.Popen(["zstd", "-q", "-1", "-c", str(file)], stdout=subprocess.PIPE, cwd="/")
+        upload = self.store.upload(f"{_folder(self._told)}/{part.name}", found.st_size)
         assert packing.stdout is not None
         with packing.stdout:
             whole = pour(packing.stdout, upload, lambda _: None)

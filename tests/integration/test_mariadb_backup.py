@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import signal
 import subprocess
 import threading
 import time
@@ -440,6 +442,35 @@ def test_a_log_that_writes_hold_is_said_to_wait_and_is_sent_when_they_are_let_go
         finally:
             shipper.terminate()
             shipper.wait(60)
+
+
+_KILLED = """
+import json, os, signal, sys, time
+sys.path.insert(0, "/usr/lib/ccx-agent")
+from ccx_agent.mariadb_store import Store
+upload = Store(json.loads(sys.argv[1])).upload("archive/killed/part", 1)
+upload.stdin.write(b"1" * int(sys.argv[2]))
+upload.stdin.flush()
+time.sleep(0.5)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("sent", [0, 1000, 3 << 20])
+async def test_what_was_sent_by_a_sender_that_is_killed_is_not_stored_for_the_whole(
+    kind: type[Rig], root: Path, weed: SeaweedFs, sent: int
+) -> None:
+    """Its name says what all of it has: nobody would send it again."""
+    rig = kind(root, "killed")
+    rig.store_keys(weed)
+    words = rig.command("python3", "-I", "-c", _KILLED, json.dumps(rig.told()), str(sent))
+    assert (await in_thread(subprocess.run, words, check=False)).returncode == -signal.SIGKILL
+    await asyncio.sleep(2)  # in which it would have arrived
+    store = S3(weed.location, weed.keys)
+    try:
+        assert await store.list("ds/abc/archive/killed/") == []
+    finally:
+        await store.close()
 
 
 def until(condition: Callable[[], bool], within: float = 20) -> None:

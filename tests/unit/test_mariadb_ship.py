@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from agent.ccx_agent import mariadb_ship
@@ -122,6 +124,25 @@ def test_a_term_that_others_ended_is_gone_on_with_from_what_they_stored(node: No
     node.term, node.leads = (3, 5), True
     node.shipper.turn()
     assert node.stored() == [(1, 0, 3), (3, 0, 3), (3, 3, 7)], "the second term left no word of where it began"
+
+
+def test_a_file_that_nothing_can_pack_just_now_is_not_stored_as_an_empty_one(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asked next what is stored would take it for whole, and remove it here."""
+    real, begun = subprocess.Popen, []
+
+    def popen(words: list[str], **how: Any) -> subprocess.Popen[bytes]:
+        if words[0] == "zstd":
+            raise OSError("Cannot allocate memory")
+        begun.append(words)
+        return real(words, **how)
+
+    node.write(3)
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    with pytest.raises(OSError, match="allocate"):
+        node.shipper.turn()
+    assert not [words for words in begun if "rcat" in words]
 
 
 def test_no_file_is_ended_while_writes_wait_for_a_replica(node: Node) -> None:
