@@ -88,14 +88,14 @@ class Shipper:
             return
         self.ships, self._waits, self._waiting = False, None, 0
         if time.monotonic() - self._asked > _ASK_S:
-            parts = self._parts()
+            parts = self._while_it_grows(self._parts)
             self.stored = in_store(parts, max((part.term for part in parts), default=0), 0)
             self._purge(self._files())
 
     def _lead(self, last: int) -> None:
         if not self.ships:
             self._waits = self._waits or time.time()
-            self._begin()
+            self._while_it_grows(self._begin)
         active = self._names()[-1]
         held = self._held()
         wanted = self._wanted()
@@ -150,6 +150,16 @@ class Shipper:
         self.stored = in_store(parts, self._term, self._behind)
         self._marked = any(part.term == self._term for part in parts)
         self._active, self.ships, self._begun = "", True, False
+
+    def _while_it_grows(self, ask: Callable[[], Any]) -> Any:
+        """What the store is asked. Where it gives no answer, the log must not fill the volume meanwhile."""
+        from ccx_agent.mariadb_store import StoreFailed
+
+        try:
+            return ask()
+        except StoreFailed:
+            self._purge(self._files())
+            raise
 
     def _put(self, file: Path, begins: int, ends: int) -> None:
         """Stores a file that is ended, if it has what the store has not.
@@ -231,7 +241,7 @@ class Shipper:
         given_up: list[Path] = []
         if room.f_bavail < RESERVE * room.f_blocks:
             gone = len(stored)
-            if len(closed) - gone >= _FEW and self.ships:
+            if len(closed) - gone >= _FEW:
                 given_up = [closed[gone]]
                 gone += 1
         if gone:

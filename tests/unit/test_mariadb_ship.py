@@ -207,3 +207,24 @@ def test_only_what_is_really_gone_from_a_full_volume_is_noted_as_given_up(
     node.purges = True
     node.shipper._purge(files)
     assert (node.folder / "given-up").read_text().split()[1:] == ["binlog.000001"]
+
+
+@pytest.mark.parametrize("leads", [True, False], ids=["leads", "replica"])
+def test_a_store_that_does_not_even_say_what_it_has_fills_no_volume(
+    node: Node, monkeypatch: pytest.MonkeyPatch, leads: bool
+) -> None:
+    """Who leads since it is away; and a replica, on whose volume the log is as large: with both full, writes wait."""
+    from ccx_agent.mariadb_store import StoreFailed
+
+    def away(_under: str) -> list[str]:
+        raise StoreFailed("dial tcp: connection refused")
+
+    monkeypatch.setattr(mariadb_ship, "RESERVE", 2.0)
+    monkeypatch.setattr(node.shipper.store, "names", away)
+    node.leads = leads
+    for _ in range(11):
+        node.write(1)
+    with pytest.raises(StoreFailed):
+        node.shipper.turn()
+    assert node.said[-1] == "purge binary logs to 'binlog.000002'"
+    assert (node.folder / "given-up").read_text().split()[1:] == ["binlog.000001"]
