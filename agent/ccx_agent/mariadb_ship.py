@@ -273,8 +273,9 @@ class Shipper:
             # Another server: it may have begun its log anew, under the same names, and leads in another term.
             self._heads, self.ships = {}, False
             for setting in ("binlog_expire_logs_seconds", "max_binlog_total_size"):
-                with suppress(ServerRefused):  # this version knows none
-                    self._server.query(f"set global {setting} = 0", _LOOK_S)
+                for scope in ("global", "persist"):
+                    with suppress(ServerRefused):  # this version knows none; MariaDB has it in a file
+                        self._server.query(f"set {scope} {setting} = 0", _LOOK_S)
         try:
             return self._server.query(statement, limit)
         except ServerSilent:

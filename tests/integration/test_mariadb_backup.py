@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import threading
@@ -442,6 +443,30 @@ def test_a_log_that_writes_hold_is_said_to_wait_and_is_sent_when_they_are_let_go
         finally:
             shipper.terminate()
             shipper.wait(60)
+
+
+def test_a_server_that_starts_removes_nothing_of_its_log_that_is_not_stored(
+    kind: type[Rig], root: Path, weed: SeaweedFs
+) -> None:
+    """It does so before anybody reaches it, and what it finds too old may have waited for the store."""
+    with server_of_its_own(kind, root, weed, "kept") as rig:
+        shipper = rig.ship()
+        until(lambda: "at" in rig.shipped())
+        shipper.kill()
+        shipper.wait(60)
+        rig.sql("create database shop; flush binary logs; create database other; flush binary logs")
+        written = len(rig.logs())
+        long_ago = time.time() - 9 * 24 * 3600
+        for file in rig.logs():
+            os.utime(file, (long_ago, long_ago))
+        rig.sql("shutdown")
+        until(lambda: not (rig.home / "run" / "pid").exists())
+        again = rig.start()
+        try:
+            assert len(rig.logs()) == written + 1
+        finally:
+            again.terminate()
+            again.wait(60)
 
 
 _KILLED = """
