@@ -28,7 +28,8 @@ WIDE = 1 << 20
 _DAMAGE = (
     "failed to authenticate", "not an encrypted file", "bad magic", "too short", "unexpected EOF", "truncated",
 )  # fmt: skip
-_WITH_US = ("setpriv", "--pdeathsig=KILL")
+_WITH_US = ("setpriv", "--pdeathsig=KILL", "sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"')
+"""Whose child it is follows, and what is run: killed when that one ends, and not begun where it has ended already."""
 _RETRIES = 12
 _PATIENCE = ("--contimeout=10s", "--timeout=60s", "--retries=1")
 """A store that restarts is waited for, a minute or two."""
@@ -74,7 +75,7 @@ class Store:
         under the name of the whole. ``expected``: bytes at most, about.
         """
         chunk = max(_CHUNK, -(-expected // _PARTS))
-        words = [*_WITH_US, *self._command, f"--s3-chunk-size={chunk}B", "rcat", _place(name)]
+        words = [*_WITH_US, str(os.getpid()), *self._command, f"--s3-chunk-size={chunk}B", "rcat", _place(name)]
         return subprocess.Popen(
             words, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment(), cwd="/", pipesize=WIDE
         )

@@ -476,19 +476,19 @@ from ccx_agent.mariadb_store import Store
 upload = Store(json.loads(sys.argv[1])).upload("archive/killed/part", 1)
 upload.stdin.write(b"1" * int(sys.argv[2]))
 upload.stdin.flush()
-time.sleep(0.5)
+time.sleep(float(sys.argv[3]))
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-@pytest.mark.parametrize("sent", [0, 1000, 3 << 20])
+@pytest.mark.parametrize(("sent", "after"), [(0, 0.0), (1000, 0.0), (1000, 0.5), (3 << 20, 0.5)])
 async def test_what_was_sent_by_a_sender_that_is_killed_is_not_stored_for_the_whole(
-    kind: type[Rig], root: Path, weed: SeaweedFs, sent: int
+    kind: type[Rig], root: Path, weed: SeaweedFs, sent: int, after: float
 ) -> None:
     """Its name says what all of it has: nobody would send it again."""
     rig = kind(root, "killed")
     rig.store_keys(weed)
-    words = rig.command("python3", "-I", "-c", _KILLED, json.dumps(rig.told()), str(sent))
+    words = rig.command("python3", "-I", "-c", _KILLED, json.dumps(rig.told()), str(sent), str(after))
     assert (await in_thread(subprocess.run, words, check=False)).returncode == -signal.SIGKILL
     await asyncio.sleep(2)  # in which it would have arrived
     store = S3(weed.location, weed.keys)
