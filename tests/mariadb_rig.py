@@ -24,7 +24,10 @@ from tests.unit.cluster_specs import cluster
 
 from ccx.clouds.local.image import ensure_image
 from ccx.cmon.backup import Repository
+from ccx.cmon.backup.mariadb_backup import LIMITLESS
 from ccx.cmon.backup.rclone import configuration
+from ccx.cmon.engines.mysql_family import config as family
+from ccx.cmon.engines.mysql_family.layout import LOG_KEPT
 from ccx.cmon.engines.mysql_family.percona import config
 from ccx.errors import CcxError
 
@@ -83,9 +86,13 @@ class Rig:
             "log_bin": f"{home}/binlog/binlog", "server_id": "10001", "binlog_format": "ROW", "gtid_strict_mode": "ON",
             "log_slave_updates": "ON", "innodb_buffer_pool_size": "64M", "innodb_log_file_size": "48M",
             "skip_networking": "ON", "skip_name_resolve": "ON", "character_set_server": "utf8mb4",
-            "default_time_zone": "+00:00", "event_scheduler": "OFF", **settings,
+            "default_time_zone": "+00:00", "event_scheduler": "OFF", "binlog_expire_logs_seconds": "259200",
+            "slave_connections_needed_for_purge": "0", **settings,
         }  # fmt: skip
-        self._give(f"{self.name}/my.cnf", "[mariadbd]\n" + "".join(f"{k} = {v}\n" for k, v in told.items()))
+        kept = self.root / LOG_KEPT.relative_to("/")
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(LIMITLESS)
+        self._give(f"{self.name}/my.cnf", family.section("mariadbd", told) + family.INCLUDED)
         self.run("chown", "-R", "mysql:mysql", home, user="root")
 
     def initialise(self) -> None:

@@ -154,7 +154,8 @@ def _far(name: str) -> dict[str, Any]:
 def clear(args: Args, _progress: Progress) -> dict[str, object]:
     """Forgets the task of the backup ``name``; one that runs is ended, and what it has is no backup.
 
-    ``healed``: a full backup was made, so that what was given up of the log is no more to be regretted.
+    ``healed``: when a full backup began: what was given up of the log before is no more to be regretted. What was given
+    up since may be of after its copy.
     """
     name = _name(args)
     task.clean(f"backup-{name}")
@@ -163,8 +164,12 @@ def clear(args: Args, _progress: Progress) -> dict[str, object]:
     if (work := WORK / f"copy-{name}").exists():  # it was broken off
         told = _told()
         tool_here(told).forget(told, work)
-    if args.get("healed"):
-        (WORK / "given-up").unlink(missing_ok=True)
+    if healed := text(args, "healed", ""):
+        noted, later = WORK / "given-up", [line for line in _given_up() if line.split()[0] >= healed]
+        if later:
+            noted.write_text("".join(f"{line}\n" for line in later))
+        else:
+            noted.unlink(missing_ok=True)
     return {}
 
 

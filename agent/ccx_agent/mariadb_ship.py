@@ -88,14 +88,14 @@ class Shipper:
             return
         self.ships, self._waits, self._waiting = False, None, 0
         if time.monotonic() - self._asked > _ASK_S:
-            parts = self._parts()
+            parts = self._while_it_grows(self._parts)
             self.stored = in_store(parts, max((part.term for part in parts), default=0), 0)
             self._purge(self._files())
 
     def _lead(self, last: int) -> None:
         if not self.ships:
             self._waits = self._waits or time.time()
-            self._begin()
+            self._while_it_grows(self._begin)
         active = self._names()[-1]
         held = self._held()
         wanted = self._wanted()
@@ -151,6 +151,16 @@ class Shipper:
         self._marked = any(part.term == self._term for part in parts)
         self._active, self.ships, self._begun = "", True, False
 
+    def _while_it_grows(self, ask: Callable[[], Any]) -> Any:
+        """What the store is asked. Where it gives no answer, the log must not fill the volume meanwhile."""
+        from ccx_agent.mariadb_store import StoreFailed
+
+        try:
+            return ask()
+        except StoreFailed:
+            self._purge(self._files())
+            raise
+
     def _put(self, file: Path, begins: int, ends: int) -> None:
         """Stores a file that is ended, if it has what the store has not.
 
@@ -173,8 +183,8 @@ class Shipper:
             self._term, begins, ends, int(found.st_mtime) + 1, digest.hexdigest()[:40], self._told["label"], file.name,
             lacks,
         )  # fmt: skip
-        upload = self.store.upload(f"{_folder(self._told)}/{part.name}", found.st_size)
         packing = subprocess.Popen(["zstd", "-q", "-1", "-c", str(file)], stdout=subprocess.PIPE, cwd="/")
+        upload = self.store.upload(f"{_folder(self._told)}/{part.name}", found.st_size)
         assert packing.stdout is not None
         with packing.stdout:
             whole = pour(packing.stdout, upload, lambda _: None)
@@ -236,7 +246,7 @@ class Shipper:
         given_up: list[Path] = []
         if room.f_bavail < RESERVE * room.f_blocks:
             gone = len(stored)
-            if len(closed) - gone >= _FEW and self.ships:
+            if len(closed) - gone >= _FEW:
                 given_up = [closed[gone]]
                 gone += 1
         if gone:
@@ -268,8 +278,9 @@ class Shipper:
             # Another server: it may have begun its log anew, under the same names, and leads in another term.
             self._heads, self.ships = {}, False
             for setting in ("binlog_expire_logs_seconds", "max_binlog_total_size"):
-                with suppress(ServerRefused):  # this version knows none
-                    self._server.query(f"set global {setting} = 0", _LOOK_S)
+                for scope in ("global", "persist"):
+                    with suppress(ServerRefused):  # this version knows none; MariaDB has it in a file
+                        self._server.query(f"set {scope} {setting} = 0", _LOOK_S)
         try:
             return self._server.query(statement, limit)
         except ServerSilent:

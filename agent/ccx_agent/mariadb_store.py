@@ -28,6 +28,8 @@ WIDE = 1 << 20
 _DAMAGE = (
     "failed to authenticate", "not an encrypted file", "bad magic", "too short", "unexpected EOF", "truncated",
 )  # fmt: skip
+_WITH_US = ("setpriv", "--pdeathsig=KILL", "sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"')
+"""Whose child it is follows, and what is run: killed when that one ends, and not begun where it has ended already."""
 _RETRIES = 12
 _PATIENCE = ("--contimeout=10s", "--timeout=60s", "--retries=1")
 """A store that restarts is waited for, a minute or two."""
@@ -69,10 +71,11 @@ class Store:
     def upload(self, name: str, expected: int) -> subprocess.Popen[bytes]:
         """A process that stores what it reads. Ended by :func:`end` before its input ends, it stores nothing.
 
-        ``expected``: bytes at most, about.
+        It is killed with us: to it the end of its input is the end of the object, and a part of one would be stored
+        under the name of the whole. ``expected``: bytes at most, about.
         """
         chunk = max(_CHUNK, -(-expected // _PARTS))
-        words = [*self._command, f"--s3-chunk-size={chunk}B", "rcat", _place(name)]
+        words = [*_WITH_US, str(os.getpid()), *self._command, f"--s3-chunk-size={chunk}B", "rcat", _place(name)]
         return subprocess.Popen(
             words, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=_environment(), cwd="/", pipesize=WIDE
         )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import signal
 import subprocess
 import threading
 import time
@@ -499,6 +502,59 @@ def test_a_log_that_writes_hold_is_said_to_wait_and_is_sent_when_they_are_let_go
         finally:
             shipper.terminate()
             shipper.wait(60)
+
+
+def test_a_server_that_starts_removes_nothing_of_its_log_that_is_not_stored(
+    kind: type[Rig], root: Path, weed: SeaweedFs
+) -> None:
+    """It does so before anybody reaches it, and what it finds too old may have waited for the store."""
+    with server_of_its_own(kind, root, weed, "kept") as rig:
+        shipper = rig.ship()
+        until(lambda: "at" in rig.shipped())
+        shipper.kill()
+        shipper.wait(60)
+        rig.sql("create database shop; flush binary logs; create database other; flush binary logs")
+        written = len(rig.logs())
+        long_ago = time.time() - 9 * 24 * 3600
+        for file in rig.logs():
+            os.utime(file, (long_ago, long_ago))
+        rig.sql("shutdown")
+        until(lambda: not (rig.home / "run" / "pid").exists())
+        again = rig.start()
+        try:
+            assert len(rig.logs()) == written + 1
+        finally:
+            again.terminate()
+            again.wait(60)
+
+
+_KILLED = """
+import json, os, signal, sys, time
+sys.path.insert(0, "/usr/lib/ccx-agent")
+from ccx_agent.mariadb_store import Store
+upload = Store(json.loads(sys.argv[1])).upload("archive/killed/part", 1)
+upload.stdin.write(b"1" * int(sys.argv[2]))
+upload.stdin.flush()
+time.sleep(float(sys.argv[3]))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize(("sent", "after"), [(0, 0.0), (1000, 0.0), (1000, 0.5), (3 << 20, 0.5)])
+async def test_what_was_sent_by_a_sender_that_is_killed_is_not_stored_for_the_whole(
+    kind: type[Rig], root: Path, weed: SeaweedFs, sent: int, after: float
+) -> None:
+    """Its name says what all of it has: nobody would send it again."""
+    rig = kind(root, "killed")
+    rig.store_keys(weed)
+    words = rig.command("python3", "-I", "-c", _KILLED, json.dumps(rig.told()), str(sent), str(after))
+    assert (await in_thread(subprocess.run, words, check=False)).returncode == -signal.SIGKILL
+    await asyncio.sleep(2)  # in which it would have arrived
+    store = S3(weed.location, weed.keys)
+    try:
+        assert await store.list("ds/abc/archive/killed/") == []
+    finally:
+        await store.close()
 
 
 def until(condition: Callable[[], bool], within: float = 20) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -39,3 +40,18 @@ def test_a_server_that_refuses_or_is_away_is_told_in_its_own_words(
     with pytest.raises(AgentError, match="does not answer") as away:
         mariadb_backup.position({}, lambda _: None)
     assert "journal" in away.value.remedy
+
+
+def test_a_full_backup_makes_up_for_what_was_given_up_before_it_and_for_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is given up while its copy is being sent is behind the copy: no later time can be restored with it."""
+    monkeypatch.setattr(mariadb_backup, "WORK", tmp_path)
+    monkeypatch.setattr(mariadb_backup.task, "clean", lambda _: None)
+    noted = tmp_path / "given-up"
+    noted.write_text("2026-11-28T03:59:59+00:00 binlog.000007\n2026-11-28T04:00:00+00:00 binlog.000008\n")
+    began = datetime(2026, 11, 28, 4, 0, tzinfo=UTC).isoformat()
+    mariadb_backup.clear({"name": "one", "healed": ""}, lambda _: None)
+    assert len(mariadb_backup._given_up()) == 2
+    mariadb_backup.clear({"name": "one", "healed": began}, lambda _: None)
+    assert noted.read_text() == "2026-11-28T04:00:00+00:00 binlog.000008\n"

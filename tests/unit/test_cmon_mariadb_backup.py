@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,13 @@ from tests.unit.cluster_specs import cluster
 
 from ccx.cmon.backup import Backup, Kind, Origin, Repository, mariadb_backup
 from ccx.cmon.backup.rclone import configuration, obscured
+from ccx.cmon.engines.mysql_family import config
 from ccx.cmon.engines.mysql_family.backing_up import choose
 from ccx.cmon.engines.mysql_family.layout import Flavour
 from ccx.cmon.engines.mysql_family.mariadb.flavour import MARIADB
+from ccx.cmon.engines.mysql_family.mariadb.galera import config as galera
 from ccx.cmon.engines.mysql_family.mariadb.galera.flavour import GALERA
+from ccx.cmon.node_file import NodeFile
 from ccx.cmon.spec import ClusterSpec, ClusterView, MemberView, Role
 from ccx.storage import Credentials, Location
 
@@ -55,6 +60,22 @@ def test_the_log_is_sent_by_the_name_that_the_store_has_for_this_branch() -> Non
     files = {f.path: f.content for f in mariadb_backup.node_files(MARIADB, branch, "n1g1", REPOSITORY)}
     told = json.loads(files["/etc/ccx/mariadb-backup/backup.json"])
     assert (told["archive"], told["label"], told["keeper"]["address"]) == ("abc-2", "n1g1", "192.0.2.1")
+
+
+@pytest.mark.parametrize("node_files", [partial(config.node_files, MARIADB), galera.node_files])
+def test_a_server_whose_log_is_sent_removes_none_of_it_when_it_starts(
+    node_files: Callable[[ClusterSpec, str], list[NodeFile]],
+) -> None:
+    """Its limits would be for what is not stored yet as for what is."""
+    cluster = spec("n1g1")
+    (server,) = [file for file in node_files(cluster, "n1g1") if file.path == config.SERVER_FILE]
+    (told,) = [
+        file for file in mariadb_backup.node_files(MARIADB, cluster, "n1g1", REPOSITORY)
+        if server.content.endswith(f"\n!include {file.path}\n")
+    ]  # fmt: skip
+    assert told.content.splitlines() == [
+        "[mariadbd]", "binlog_expire_logs_seconds = 0", "loose_max_binlog_total_size = 0",
+    ]  # fmt: skip
 
 
 def test_the_first_node_is_made_from_the_backup_and_the_others_from_it() -> None:

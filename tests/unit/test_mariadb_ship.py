@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from agent.ccx_agent import mariadb_ship
@@ -158,6 +160,25 @@ def test_a_store_that_is_empty_lacks_nothing_of_what_was_before_the_log(node: No
     assert not (node.folder / "given-up").exists()
 
 
+def test_a_file_that_nothing_can_pack_just_now_is_not_stored_as_an_empty_one(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asked next what is stored would take it for whole, and remove it here."""
+    real, begun = subprocess.Popen, []
+
+    def popen(words: list[str], **how: Any) -> subprocess.Popen[bytes]:
+        if words[0] == "zstd":
+            raise OSError("Cannot allocate memory")
+        begun.append(words)
+        return real(words, **how)
+
+    node.write(3)
+    monkeypatch.setattr(subprocess, "Popen", popen)
+    with pytest.raises(OSError, match="allocate"):
+        node.shipper.turn()
+    assert not [words for words in begun if "rcat" in words]
+
+
 def test_no_file_is_ended_while_writes_wait_for_a_replica(node: Node) -> None:
     node.write(3)
     node.waiting = "1"
@@ -219,4 +240,25 @@ def test_only_what_is_really_gone_from_a_full_volume_is_noted_as_given_up(
     assert not (node.folder / "given-up").exists()
     node.purges = True
     node.shipper._purge(files)
+    assert (node.folder / "given-up").read_text().split()[1:] == ["binlog.000001"]
+
+
+@pytest.mark.parametrize("leads", [True, False], ids=["leads", "replica"])
+def test_a_store_that_does_not_even_say_what_it_has_fills_no_volume(
+    node: Node, monkeypatch: pytest.MonkeyPatch, leads: bool
+) -> None:
+    """Who leads since it is away; and a replica, on whose volume the log is as large: with both full, writes wait."""
+    from ccx_agent.mariadb_store import StoreFailed
+
+    def away(_under: str) -> list[str]:
+        raise StoreFailed("dial tcp: connection refused")
+
+    monkeypatch.setattr(mariadb_ship, "RESERVE", 2.0)
+    monkeypatch.setattr(node.shipper.store, "names", away)
+    node.leads = leads
+    for _ in range(11):
+        node.write(1)
+    with pytest.raises(StoreFailed):
+        node.shipper.turn()
+    assert node.said[-1] == "purge binary logs to 'binlog.000002'"
     assert (node.folder / "given-up").read_text().split()[1:] == ["binlog.000001"]

@@ -12,7 +12,15 @@ from typing import Any
 from ccx.cmon.backup import rclone
 from ccx.cmon.backup.base import Backup, Findings, Kind, Origin, Repository
 from ccx.cmon.engines.mysql_family.layout import CONFIGURATION as SERVER
-from ccx.cmon.engines.mysql_family.layout import KEEPER, REPLICATION_USER, USER, VOLUME, Flavour, apart_file
+from ccx.cmon.engines.mysql_family.layout import (
+    KEEPER,
+    LOG_KEPT,
+    REPLICATION_USER,
+    USER,
+    VOLUME,
+    Flavour,
+    apart_file,
+)
 from ccx.cmon.etcd.layout import DATA, place
 from ccx.cmon.node_file import NodeFile
 from ccx.cmon.spec import ClusterSpec, NodeSpec
@@ -25,6 +33,11 @@ DIRECTORIES = [{"path": "mysql-backup", "owner": USER, "mode": "0700"}]
 _WORK = DATA / "mysql-backup"
 _KEYS, _CA, _ORIGIN_CA = f"{FOLDER}/rclone.conf", f"{FOLDER}/ca.crt", f"{FOLDER}/restore-ca.crt"
 
+# The shipper says so too, but a server that starts removes what is too old or too much before anybody reaches it.
+LIMITLESS = """[mariadbd]
+binlog_expire_logs_seconds = 0
+loose_max_binlog_total_size = 0
+"""
 _UNIT = """[Unit]
 Description=CCX: sends the log of {name} to the object store
 After=network.target {server}
@@ -75,6 +88,7 @@ def node_files(flavour: Flavour, cluster: ClusterSpec, label: str, repository: R
     files = [
         NodeFile(_KEYS, rclone.configuration(repository), "0600", USER),
         NodeFile(path, json.dumps(told, indent=1), "0600", USER),
+        NodeFile(str(LOG_KEPT), LIMITLESS),
         NodeFile(f"/etc/systemd/system/{SHIPPER}", unit),
     ]
     return [*files, NodeFile(_CA, repository.ca)] if repository.ca else files

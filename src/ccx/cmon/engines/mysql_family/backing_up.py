@@ -119,7 +119,7 @@ async def back_up(
             break
         await note(seen)
     made = mariadb_backup.backup_of(seen["backup"]) if seen["state"] == "done" else None
-    healed = made is not None and made.kind is Kind.FULL
+    healed = made.started.isoformat() if made is not None and made.kind is Kind.FULL else ""
     for one in cluster.nodes if healed else (node,):
         try:
             await channel.call(one, "mariadb-backup-clear", {"name": name, "healed": healed}, token=token)

@@ -10,6 +10,7 @@ from ccx.cmon.engines.mysql_family.layout import (
     CONFIGURATION,
     KEEPER,
     KEEPER_UNIT,
+    LOG_KEPT,
     MYSQL,
     REPLICATION_USER,
     USER,
@@ -25,6 +26,7 @@ from ccx.cmon.spec import ClusterSpec, NodeSpec
 
 SERVER_FILE, KEEPER_FILE = f"{CONFIGURATION}/my.cnf", f"{CONFIGURATION}/keeper.json"
 
+INCLUDED = f"!include {LOG_KEPT}\n"
 _FOR_EVER_MS = 10**12
 _NO_LONGER_MS = 10_000
 """With two nodes losing the replica must not stop the primary."""
@@ -32,7 +34,8 @@ _NO_LONGER_MS = 10_000
 
 def node_files(flavour: Flavour, cluster: ClusterSpec, label: str) -> list[NodeFile]:
     """All files of a node of MariaDB."""
-    return replication_files(flavour, cluster, label, server_text(flavour, cluster, cluster.node(label)))
+    server = server_text(flavour, cluster, cluster.node(label)) + INCLUDED
+    return replication_files(flavour, cluster, label, server)
 
 
 def replication_files(flavour: Flavour, cluster: ClusterSpec, label: str, server: str) -> list[NodeFile]:

@@ -14,6 +14,8 @@ CONFIGURATION = PurePosixPath("/etc/ccx/mysql")
 VOLUME = DATA / "mysql"
 """On the data volume, of the server's user."""
 KEEPER_UNIT = "ccx-keeper.service"
+LOG_KEPT = PurePosixPath("/etc/ccx/mariadb-backup/server.cnf")
+"""Of MariaDB's configuration, what it is told where its log is sent to the store; else the file is not there."""
 REPLICATION_USER = "ccx_replication"
 USER = "mysql"
 MANIFEST = "manifest.json.bin"

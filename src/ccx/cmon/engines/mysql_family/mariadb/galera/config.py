@@ -15,7 +15,8 @@ _SAME_ID = 1
 
 
 def node_files(cluster: ClusterSpec, label: str) -> list[NodeFile]:
-    return config.node_files(GALERA, cluster, label, server_text(cluster, cluster.node(label)))
+    server = server_text(cluster, cluster.node(label)) + family.INCLUDED
+    return config.node_files(GALERA, cluster, label, server)
 
 
 def server_text(cluster: ClusterSpec, node: NodeSpec) -> str:
