@@ -153,9 +153,13 @@ async def _trouble(database: Database, crowd: Crowd, job_ids: list[UUID]) -> set
             next_attack = now + crowd.dice.uniform(0.2, 0.7)
             if waiting:
                 job_id = waiting.pop()
-                async with database.sessions.begin() as tx:
-                    if await jobs.cancel(tx, job_id):
-                        cancelled.add(job_id)
+                try:
+                    async with asyncio.timeout(LEASE_S), database.sessions.begin() as tx:
+                        stopped = await jobs.cancel(tx, job_id)
+                except TimeoutError:  # a frozen runner holds it, and who waits here thaws nobody
+                    waiting.append(job_id)
+                else:
+                    cancelled |= {job_id} if stopped else set()
         async with database.sessions() as session:
             left = (await session.execute(text("select * from jobs.job where finished_at is null limit 3"))).mappings()
             unfinished = [dict(row) for row in left]
