@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -12,10 +14,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import pymysql
 from agent.ccx_agent.backed import Log
+from agent.ccx_agent.binlog import Transaction
 from agent.ccx_agent.mariadb_log import MariaDbLog
 from agent.ccx_agent.mysql_gtid import GtidSet
 from agent.ccx_agent.mysql_log import MySqlLog
@@ -95,6 +98,34 @@ class Rig:
         self._give(f"{self.name}/my.cnf", family.section("mariadbd", told) + family.INCLUDED)
         self.run("chown", "-R", "mysql:mysql", home, user="root")
 
+    @classmethod
+    @contextmanager
+    def new(cls, root: Path, name: str, archive: str = "abc", store: SeaweedFs | None = None) -> Iterator[Self]:
+        """A new server that runs, until the end."""
+        one = cls(root, name, archive)
+        one.home.mkdir(parents=True)
+        if store is not None:
+            one.store_keys(store)
+        one.lay_out()
+        one.initialise()
+        with one.running():
+            yield one
+
+    def restored(self, name: str, **how: Any) -> Self:
+        """Another server, whose data are restored as ``how`` says from the archive of this one."""
+        one = type(self)(self.root, name, self.archive)
+        one.home.mkdir()
+        one.lay_out(server_id="20001")
+        one.restore(**how)
+        return one
+
+    @contextmanager
+    def copy(self, name: str, **how: Any) -> Iterator[Self]:
+        """The same, and it runs meanwhile."""
+        one = self.restored(name, **how)
+        with one.running():
+            yield one
+
     def initialise(self) -> None:
         self.run(
             "mariadb-install-db", "--no-defaults", f"--datadir=/srv/{self.name}/data", "--skip-test-db",
@@ -117,11 +148,24 @@ class Rig:
                 assert time.monotonic() < deadline
                 time.sleep(0.1)
 
-    def ship(self, **more: Any) -> subprocess.Popen[bytes]:
-        """The program that sends the log to the store."""
-        self._give(f"{self.name}/ship.json", json.dumps(self.told(**more)))
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Its server runs meanwhile."""
+        with ended(self.start()):
+            yield
+
+    def kill(self) -> None:
+        """Its server ends in the middle of whatever it did."""
+        os.kill(int((self.home / "run" / "pid").read_text()), signal.SIGKILL)
+
+    @contextmanager
+    def shipping(self) -> Iterator[subprocess.Popen[bytes]]:
+        """The program that sends the log to the store runs meanwhile."""
+        self._give(f"{self.name}/ship.json", json.dumps(self.told()))
         with (self.home / "ship.log").open("ab") as log:
-            return subprocess.Popen(self.agent("mariadb_ship.py", f"/srv/{self.name}/ship.json"), stderr=log)
+            process = subprocess.Popen(self.agent("mariadb_ship.py", f"/srv/{self.name}/ship.json"), stderr=log)
+        with ended(process):
+            yield process
 
     def back_up(self, name: str, kind: str) -> dict[str, Any]:
         self._give(f"{self.name}/backup.json", json.dumps(self.told()))
@@ -239,6 +283,10 @@ class Rig:
         """With which transaction each ends, by what is in it."""
         return [self.log().ends_with(file) for file in self.logs()]
 
+    def transactions(self, file: Path) -> list[Transaction]:
+        """Those of that file of its log."""
+        return list(self.log().transactions(file, 0))
+
     def log(self) -> Log:
         return MariaDbLog()
 
@@ -343,6 +391,16 @@ class MySqlRig(Rig):
 
     def log(self) -> Log:
         return MySqlLog(GtidSet.parse(self.sql("select @@global.gtid_purged").replace("\\n", "")))
+
+
+@contextmanager
+def ended(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """It is ended then."""
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(60)
 
 
 @contextmanager

@@ -50,17 +50,13 @@ def marked(root: Path) -> None:
 def test_a_server_starts_with_a_copy_of_them_and_lets_in_only_who_is_on_the_machine(root: Path) -> None:
     one = made(root, "first")
     assert from_image(one)
-    server = one.start()
-    try:
+    with one.running():
         one.sql("create database shop; create table shop.kept (n int); insert into shop.kept values (1)")
         passwords = "select count(*) from mysql.global_priv where json_value(priv, '$.authentication_string') not in {}"
         assert one.sql(passwords.format("('', 'invalid')")) == "0"
         others = "select count(*) from mysql.global_priv where user not in ('root', 'mysql', 'mariadb.sys')"
         assert one.sql(others) == "0"
         assert one.sql("show databases like 'test'") == ""
-    finally:
-        server.terminate()
-        server.wait(60)
 
 
 @pytest.mark.usefixtures("marked")

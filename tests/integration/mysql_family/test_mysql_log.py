@@ -19,22 +19,13 @@ _SHOWN = re.compile(r"original_commit_timestamp=(\d+)|SET @@SESSION\.GTID_NEXT= 
 def rig() -> Iterator[MySqlRig]:
     """A server whose log ends a file after each kind of transaction."""
     try:
-        with programs(MySqlRig.image) as root:
-            one = MySqlRig(root, "log")
-            one.home.mkdir()
-            one.lay_out()
-            one.initialise()
-            server = one.start()
-            try:
-                one.sql("create database shop; create table shop.kept (n int auto_increment primary key)")
-                one.sql("insert into shop.kept values (); flush binary logs; insert into shop.kept values (), ()")
-                tagged = "set gtid_next = 'automatic:nightly'; insert into shop.kept values ();"
-                one.sql(f"{tagged} insert into shop.kept values (); flush binary logs; {tagged}")
-                one.sql("insert into shop.kept values (); flush binary logs")
-                yield one
-            finally:
-                server.terminate()
-                server.wait(60)
+        with programs(MySqlRig.image) as root, MySqlRig.new(root, "log") as one:
+            one.sql("create database shop; create table shop.kept (n int auto_increment primary key)")
+            one.sql("insert into shop.kept values (); flush binary logs; insert into shop.kept values (), ()")
+            tagged = "set gtid_next = 'automatic:nightly'; insert into shop.kept values ();"
+            one.sql(f"{tagged} insert into shop.kept values (); flush binary logs; {tagged}")
+            one.sql("insert into shop.kept values (); flush binary logs")
+            yield one
     except CanNotBeHad as error:
         pytest.skip(f"NOT RUN: no MySQL to stand in for Percona Server: {error}")
 

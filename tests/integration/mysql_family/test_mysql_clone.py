@@ -32,19 +32,10 @@ _COPYING = "select count(*) from information_schema.processlist where info like 
 @pytest.fixture(scope="module")
 def rig() -> Iterator[MySqlRig]:
     try:
-        with programs(MySqlRig.image) as root:
-            one = MySqlRig(root, "clone")
-            one.home.mkdir()
-            one.lay_out()
-            one.initialise()
-            server = one.start()
-            try:
-                one.sql("create database shop; create table shop.kept (n int primary key, r text)")
-                one.sql(f"insert into shop.kept select n, repeat('x', 1000) from ({one.numbers(100_000)}) as s")
-                yield one
-            finally:
-                server.terminate()
-                server.wait(60)
+        with programs(MySqlRig.image) as root, MySqlRig.new(root, "clone") as one:
+            one.sql("create database shop; create table shop.kept (n int primary key, r text)")
+            one.sql(f"insert into shop.kept select n, repeat('x', 1000) from ({one.numbers(100_000)}) as s")
+            yield one
     except CanNotBeHad as error:
         pytest.skip(f"NOT RUN: no MySQL to stand in for Percona Server: {error}")
 
