@@ -17,6 +17,10 @@ class Unreadable(Exception):
     """It is no binary log, or not whole."""
 
 
+class BreaksOff(Unreadable):
+    """It ends in the middle of an event: it is being written, or was when its server or the machine died."""
+
+
 @dataclass(frozen=True)
 class Transaction:
     gtid: str
@@ -34,13 +38,13 @@ def events(log: IO[bytes], bodies: tuple[int, ...]) -> Iterator[tuple[int, bytes
     offset = 4
     while head := log.read(_HEADER.size):
         if len(head) < _HEADER.size:
-            raise Unreadable("it ends in the middle of an event")
+            raise BreaksOff("it ends in the middle of an event")
         time, kind, server, length, _, _ = _HEADER.unpack(head)
         if length < _HEADER.size:
             raise Unreadable(f"an event of {length} bytes at {offset}")
         body = log.read(length - _HEADER.size) if kind in bodies else b""
         if kind in bodies and len(body) < length - _HEADER.size:
-            raise Unreadable("it ends in the middle of an event")
+            raise BreaksOff("it ends in the middle of an event")
         yield kind, body, (time, server), offset
         offset += length
         log.seek(offset)

@@ -12,12 +12,14 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .backed import Log
+    from .binlog import Transaction
 
 _STARTS_S, _ENDS_S = 120.0, 600.0
 _SAID = 500
@@ -162,7 +164,7 @@ def _replay(store: Any, told: dict[str, Any], after: str, log: Log, server: _Ser
     for piece in route(parts, begin, goal):
         _fetch(store, told, piece.part, file)
         first, stop = None, None
-        for one in log.transactions(file, piece.part.start):
+        for one in _whole(log.transactions(file, piece.part.start)):
             if one.number <= piece.after:
                 continue
             if before and (one.gtid == before or one.number == goal):
@@ -188,6 +190,14 @@ def _replay(store: Any, told: dict[str, Any], after: str, log: Log, server: _Ser
     if goal is not None and at < goal:
         raise NoRestore(f"the log ends at {last}, before transaction {before or goal}")
     return last
+
+
+def _whole(found: Iterator[Transaction]) -> Iterator[Transaction]:
+    """Up to where a file breaks off that died with its server: nobody was told of what was being written."""
+    from ccx_agent.binlog import BreaksOff
+
+    with suppress(BreaksOff):
+        yield from found
 
 
 def _check_same(found: str, wanted: str) -> None:
