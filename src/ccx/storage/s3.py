@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
+from threading import Lock
 from typing import Any, TypeVar
 
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
@@ -15,6 +17,8 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, w
 from ccx.storage.base import Credentials, Location, StoredObject, Unreachable, Unsupported
 
 _THREADS = 4
+_MAKING = Lock()
+"""A session makes one client at a time."""
 _T = TypeVar("_T")
 
 
@@ -196,26 +200,34 @@ class S3:
 
 def client(service: str, location: Location, credentials: Credentials | None, proxy: str, **options: Any) -> Any:
     """A boto3 client of the location's store. Imports boto3, which takes a second and 40 MiB: call it from a thread."""
-    import boto3
     from botocore.config import Config
 
-    return boto3.session.Session().client(
-        service,
-        endpoint_url=options.pop("endpoint", location.endpoint),
-        region_name=location.region,
-        aws_access_key_id=credentials.access_key if credentials else None,
-        aws_secret_access_key=credentials.secret_key if credentials else None,
-        verify=(str(location.ca) if location.ca else True) if location.verify else False,
-        config=Config(
-            s3={"addressing_style": location.style},
-            proxies={"https": proxy, "http": proxy} if proxy else {},
-            retries={"mode": "standard", "max_attempts": 2},
-            connect_timeout=5,
-            read_timeout=60,
-            max_pool_connections=_THREADS,
-            # Others than AWS don't know the newer checksums.
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-        ),
-        **options,
-    )
+    with _MAKING:
+        return _session().client(
+            service,
+            endpoint_url=options.pop("endpoint", location.endpoint),
+            region_name=location.region,
+            aws_access_key_id=credentials.access_key if credentials else None,
+            aws_secret_access_key=credentials.secret_key if credentials else None,
+            verify=(str(location.ca) if location.ca else True) if location.verify else False,
+            config=Config(
+                s3={"addressing_style": location.style},
+                proxies={"https": proxy, "http": proxy} if proxy else {},
+                retries={"mode": "standard", "max_attempts": 2},
+                connect_timeout=5,
+                read_timeout=60,
+                max_pool_connections=_THREADS,
+                # Others than AWS don't know the newer checksums.
+                request_checksum_calculation="when_required",
+                response_checksum_validation="when_required",
+            ),
+            **options,
+        )
+
+
+@cache
+def _session() -> Any:
+    """Clients are made of one: what it has read of AWS's services takes 140 ms, and each client 5."""
+    import boto3
+
+    return boto3.session.Session()

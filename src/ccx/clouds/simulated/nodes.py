@@ -56,12 +56,13 @@ class Nodes:
 
     def at(self, address: str) -> tuple[str, Document]:
         """The machine that answers at an address. Raises :class:`NodeUnreachable`."""
-        for name, server in self._state.all("server").items():
-            if server["private_ip"] == address:
-                if not server["alive"] or server["cut"]:
-                    raise NodeUnreachable(f"{name} does not answer")
-                return name, server
-        raise NodeUnreachable(f"nothing answers at {address}")
+        found = self._state.at(address)
+        if found is None:
+            raise NodeUnreachable(f"nothing answers at {address}")
+        name, server = found
+        if not server["alive"] or server["cut"]:
+            raise NodeUnreachable(f"{name} does not answer")
+        return name, server
 
     def run(self, address: str, verb: str, args: Args, token: int | None) -> Result:
         """Runs a verb there. A token lower than the last that it saw of that lane is refused, also after a restart."""

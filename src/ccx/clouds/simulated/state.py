@@ -14,6 +14,7 @@ Document = dict[str, Any]
 
 _SCHEMA = """
 create table if not exists document (kind text, name text, body text not null, primary key (kind, name));
+create index if not exists document_address on document (json_extract(body, '$.private_ip'));
 create table if not exists call (id integer primary key autoincrement, body text not null);
 create table if not exists event (id integer primary key autoincrement, body text not null);
 """
@@ -52,6 +53,14 @@ class State:
         """Every document of a kind by name, oldest first."""
         rows = self._db.execute("select name, body from document where kind = ? order by rowid", (kind,))
         return {name: json.loads(body) for name, body in rows}
+
+    def at(self, address: str) -> tuple[str, Document] | None:
+        """The server with that private address. Each verb looks for its own: it is found without reading all."""
+        row = self._db.execute(
+            "select name, body from document where kind = 'server' and json_extract(body, '$.private_ip') = ?",
+            (address,),
+        ).fetchone()
+        return (row[0], json.loads(row[1])) if row else None
 
     def put(self, kind: str, name: str, body: Document) -> None:
         self._db.execute(
