@@ -209,10 +209,13 @@ def mark(_args: Args, _progress: Progress) -> dict[str, object]:
 
 
 def marked(args: Args, progress: Progress) -> dict[str, object]:
-    """Returns once the store has everything up to the transaction ``wanted``, within ``limit`` seconds."""
+    """Returns once the store has everything up to the transaction ``wanted``, within ``limit`` seconds.
+
+    What it has by a replica's word may be another primary's, which was lost: only who leads knows its own history.
+    """
     wanted = amount(args, "wanted", 0)
     deadline = time.monotonic() + amount(args, "limit", 60)
-    while (shown := _shipped()).get("stored", 0) < wanted:
+    while not ((shown := _shipped()).get("ships") and shown["stored"] >= wanted):
         if time.monotonic() > deadline:
             raise AgentError(f"the log has not arrived in the store: {shown.get('err') or 'no word why'}")
         progress({"archive": f"waiting for transaction {wanted:.0f}"})

@@ -167,9 +167,11 @@ def _tidying(store: Any, told: dict[str, Any], kept: set[str]) -> Iterator[None]
 
 def _lineage(data: Path) -> str:
     """Of this copy of the data: another one, made of it or of which it was made, has another."""
+    from ccx_agent.durable import replace
+
     noted = data / "ccx-lineage"
-    if not noted.exists():
-        noted.write_text(secrets.token_hex(8))
+    if not noted.exists() or not noted.read_text().strip():  # one that is empty would be the same on every node
+        replace(noted, secrets.token_hex(8).encode(), mode=0o600, uid=os.getuid(), gid=os.getgid())
     return noted.read_text().strip()
 
 

@@ -23,8 +23,8 @@ _CLONED_S = 24 * 3600.0
 _LOOK_S = 10.0
 _TELL_EVERY_S = 0.5
 _MIB = 2**20
-_RESERVE = 0.05
-"""Of the volume, that a copy leaves free for what is written meanwhile."""
+RESERVE = 0.15
+"""Of the volume, that a copy leaves free: at a tenth the log is given up, and more is written meanwhile."""
 _OF_ITS_OWN = ("auto.cnf",)
 """Who the server of the moment was, nobody is to be again."""
 
@@ -87,7 +87,7 @@ class Clone:
 
 def _check_room(size: int, work: Path) -> None:
     room = os.statvfs(work)
-    free, reserve = room.f_bavail * room.f_frsize, int(room.f_blocks * room.f_frsize * _RESERVE)
+    free, reserve = room.f_bavail * room.f_frsize, int(room.f_blocks * room.f_frsize * RESERVE)
     if free < size + reserve:
         raise NoCopy(
             f"no room for a copy on the node's volume: {free // _MIB} MiB are free, and it takes {size // _MIB} MiB,"

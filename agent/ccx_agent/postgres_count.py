@@ -50,7 +50,8 @@ def count(args: Args, progress: Progress) -> dict[str, object]:
             if exact := snapshots == {after} and writing == "0":
                 break
             progress({"count": "waiting for a moment without a commit"})
-            time.sleep(0.05 * (1 + attempt % 4))
+            if attempt + 1 < _TRIES:
+                time.sleep(0.05 * (1 + attempt % 4))
         rows: dict[str, int] = {}
         for session in sessions.values():
             session.yields()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from agent.ccx_agent import mariadb_backup
+from agent.ccx_agent import mariadb_backup, notes
 from agent.ccx_agent.errors import AgentError
 from tests.unit.mysql_peer import Refuses, Table, answering
 from tests.unit.test_mariadb_log import log_of
@@ -55,3 +55,21 @@ def test_a_full_backup_makes_up_for_what_was_given_up_before_it_and_for_no_more(
     assert len(mariadb_backup._given_up()) == 2
     mariadb_backup.clear({"name": "one", "healed": began}, lambda _: None)
     assert noted.read_text() == "2026-11-28T04:00:00+00:00 binlog.000008\n"
+
+
+def test_what_is_stored_counts_only_by_the_word_of_who_leads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A node that was a replica until now has seen what the lost primary stored, of another history."""
+    monkeypatch.setattr(mariadb_backup, "WORK", tmp_path)
+    monkeypatch.setattr(mariadb_backup, "_LOOK_EVERY_S", 0.001)
+    says = iter([{"stored": 100, "ships": False}, {"stored": 98, "ships": True}, {"stored": 100, "ships": True}])
+    asked = []
+
+    def look(_: dict[str, object]) -> None:
+        asked.append(mariadb_backup._shipped())
+        notes.write(tmp_path / "shipped", next(says))
+
+    mariadb_backup.marked({"wanted": 100, "limit": 30}, look)
+    assert [one.get("stored") for one in asked] == [None, 100, 98]
+    notes.write(tmp_path / "shipped", {"stored": 100, "ships": False, "err": "it does not lead"})
+    with pytest.raises(AgentError, match="it does not lead"):
+        mariadb_backup.marked({"wanted": 100, "limit": 0}, lambda _: None)

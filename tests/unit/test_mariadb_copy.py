@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agent.ccx_agent import copying, mariadb_copy, mysql_clone
+from agent.ccx_agent import copying, mariadb_copy, mariadb_ship, mysql_clone
 from agent.ccx_agent.mariadb_copy import DATA, MANIFEST
 from tests.unit.folder_store import folder_store
 
@@ -79,6 +79,10 @@ def test_an_incremental_one_needs_one_of_the_same_copy_of_the_data_before_it(nod
     assert "--incremental-lsn=4711" in (node.folder / "asked").read_text()
     (node.folder / "data" / "ccx-lineage").unlink()  # made anew
     assert node.back_up("3f", "incremental")["kind"] == "full"
+    (node.folder / "data" / "ccx-lineage").write_text("")  # the power went while it was written
+    cut_short = node.back_up("4f", "incremental")
+    assert cut_short["kind"] == "full"
+    assert cut_short["lineage"], "two nodes that have none would have the same"
 
 
 def test_no_increment_builds_on_a_copy_that_another_tool_made(node: Node) -> None:
@@ -107,6 +111,7 @@ def test_a_server_copies_its_data_itself_only_where_there_is_no_tool_and_there_i
     with pytest.raises(copying.NoCopy, match=r"no room for a copy on the node's volume: .* it takes 1073741824 MiB"):
         tool.begin({}, 2**50, tmp_path, lambda _: None)
     assert isinstance(tool, mysql_clone.Clone)
+    assert mysql_clone.RESERVE > mariadb_ship.RESERVE, "a copy must not have the log given up"
     (tmp_path / "xtrabackup").touch(mode=0o755)
     assert copying.tool_here({"speech": "mysql"}).name == "xtrabackup"
     assert copying.tool_here({}).name == "mariadb-backup"
