@@ -213,7 +213,7 @@ def archive(args: Args, _progress: Progress) -> dict[str, object]:
     """``waiting``: how many segments of the log in ``data`` have not arrived in the store; ``oldest``: for seconds.
 
     ``volume`` and ``free``: bytes of the volume that they lie on. ``given_up``: how many were given up instead of
-    filling it, since when.
+    filling it, since when, and when the last one was.
 
     ``newest``: when the last one arrived, as PostgreSQL knows it; null: none has since its counters began.
     """
@@ -232,6 +232,7 @@ def archive(args: Args, _progress: Progress) -> dict[str, object]:
         "free": room.f_frsize * room.f_bavail,
         "given_up": len(lost),
         "given_up_since": lost[0][0] if lost else None,
+        "given_up_last": lost[-1][0] if lost else None,
     }
 
 

@@ -226,7 +226,8 @@ def marked(args: Args, progress: Progress) -> dict[str, object]:
 def archive(_args: Args, _progress: Progress) -> dict[str, object]:
     """``oldest``: for how many seconds something has waited to be stored; ``waiting``: bytes of it; ``newest``.
 
-    ``volume`` and ``free``: bytes of the volume that it lies on. ``given_up``: files, since when.
+    ``volume`` and ``free``: bytes of the volume that it lies on. ``given_up``: files, since when, and when the last one
+    was.
     """
     shown, room, lost = _shipped(), os.statvfs(MOUNT), _given_up()
     # Who ships says so all the time; of one that is silent nobody knows whether anything arrives.
@@ -239,6 +240,7 @@ def archive(_args: Args, _progress: Progress) -> dict[str, object]:
         "free": room.f_frsize * room.f_bavail,
         "given_up": len(lost),
         "given_up_since": lost[0].split()[0] if lost else None,
+        "given_up_last": lost[-1].split()[0] if lost else None,
     }
 
 

@@ -18,6 +18,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -192,7 +193,7 @@ class Shipper:
             end(upload)
             raise OSError(f"{file.name} can't be read any more")
         finish(upload)
-        if lacks is not None and not (self._work / "given-up").exists():
+        if lacks is not None and self._noted() <= (self._newest or 0):
             self._note_lost(file)
         self.stored = max(self.stored, ends)
         self._marked = self._marked or begins <= self._behind
@@ -259,6 +260,12 @@ class Shipper:
         """Those that the store has: all before one that begins behind what it has."""
         begun = [file for file, begins in self._known(files) if begins <= self.stored]
         return files[: files.index(begun[-1])] if begun else []
+
+    def _noted(self) -> float:
+        """When something was noted as lost last. Before the newest of what the store has, it was of another gap."""
+        noted = self._work / "given-up"
+        lines = noted.read_text().splitlines() if noted.exists() else []
+        return datetime.fromisoformat(lines[-1].split()[0]).timestamp() if lines else 0.0
 
     def _note_lost(self, file: Path) -> None:
         with (self._work / "given-up").open("a") as noted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -76,3 +77,14 @@ async def test_a_backup_is_gone_on_with_where_it_was_begun_as_far_as_anybody_kno
     assert found is not None
     assert found.label == "n3g1"
     assert await on_nodes.begun(nodes, THREE, "job-2") is None
+
+
+@pytest.mark.parametrize("last", ["2026-11-28T05:00:00+00:00", None])
+def test_an_agent_that_does_not_tell_when_it_gave_up_the_last_part_of_the_log_tells_when_the_first(
+    last: str | None,
+) -> None:
+    first = "2026-11-28T04:00:00+00:00"
+    found = {"oldest": 0, "newest": None, "volume": 1, "free": 1, "given_up": 2, "given_up_since": first}
+    state = on_nodes.archive_state(found | ({"given_up_last": last} if last else {}), waiting=0)
+    assert state.given_up_last == datetime.fromisoformat(last or first)
+    assert on_nodes.archive_state(found | {"given_up": 0, "given_up_since": None}, waiting=0).given_up_last is None

@@ -152,6 +152,25 @@ def test_a_log_that_begins_behind_what_the_store_has_says_so_and_is_noted_as_giv
     assert len((node.folder / "given-up").read_text().splitlines()) == 1
 
 
+@pytest.mark.parametrize(
+    ("noted", "again"), [("2026-01-01T00:00:00+00:00", True), ("2126-01-01T00:00:00+00:00", False)],
+    ids=["before-what-is-stored", "since"],
+)  # fmt: skip
+def test_what_was_noted_of_an_earlier_gap_hides_no_later_one(node: Node, noted: str, again: bool) -> None:
+    """A node that is away when a full backup makes up for one goes on having it noted."""
+    node.write(3)
+    node.shipper.turn()
+    for file in node.folder.glob("binlog.*"):
+        file.unlink()
+    (node.folder / "given-up").write_text(f"{noted} binlog.000007\n")
+    node.last = node.copied = 7
+    node.shipper.ships = False
+    node.write(2)
+    node.shipper.turn()
+    assert [part.lacks for part in node.parts() if part.start == 7] == [3]
+    assert len((node.folder / "given-up").read_text().splitlines()) == 1 + again
+
+
 def test_a_store_that_is_empty_lacks_nothing_of_what_was_before_the_log(node: Node) -> None:
     node.last = node.copied = 7
     node.write(2)

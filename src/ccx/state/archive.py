@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
+from datetime import datetime
 
 from ccx.cmon.backup import ArchiveState
 
@@ -36,10 +38,44 @@ class Filling:
         return free * (at - since) / (before - free)
 
 
-def reasons(archive: ArchiveState, full_in: float | None = None) -> list[str]:
+@dataclass(frozen=True)
+class Gap:
+    """Parts of the log that were given up, and are nowhere any more."""
+
+    since: datetime
+    last: datetime
+    """When the newest of them was."""
+
+    def behind(self, full: datetime | None) -> Gap | None:
+        """What of it the newest full backup, which began then, does not make up for: None where it began later.
+
+        Nodes note to the second: what was given up in the one in which it began may be behind it.
+        """
+        if full is None:
+            return self
+        began = full.replace(microsecond=0)
+        return Gap(max(self.since, began), self.last) if began <= self.last else None
+
+
+def told(archive: ArchiveState) -> Gap | None:
+    """What the primary's node says of it. Other nodes may have noted more."""
+    if archive.given_up_since is None or archive.given_up_last is None:
+        return None
+    return Gap(archive.given_up_since, archive.given_up_last)
+
+
+def joined(known: Gap | None, news: Gap, full: datetime | None) -> Gap | None:
+    """What is known with these news: the newest is never forgotten, and the first as long as it is not made up for."""
+    former, more = known.behind(full) if known is not None else None, news.behind(full)
+    if former is None or more is None:
+        return more or known
+    return Gap(min(former.since, more.since), max(former.last, more.last))
+
+
+def reasons(archive: ArchiveState, full_in: float | None = None, gap: Gap | None = None) -> list[str]:
     """Why the datastore isn't as it should be, in a user's words; empty while all is well.
 
-    ``full_in``: in how many seconds the volume is full if this goes on.
+    ``full_in``: in how many seconds the volume is full if this goes on. ``gap``: what no full backup makes up for.
     """
     said = []
     if archive.waits > LATE:
@@ -47,16 +83,23 @@ def reasons(archive: ArchiveState, full_in: float | None = None) -> list[str]:
             f"the log has not got into the object store for {_since(archive.waits)}: what was written since can't be "
             f"restored, and {_volume(archive, full_in)}"
         )
-    if archive.given_up:
-        first = archive.given_up_since
+    if gap is not None:
         said.append(
-            f"{archive.given_up} segments of the log were given up"
-            + (f" from {first:%Y-%m-%d %H:%M} UTC on" if first else "")
-            + ", because they had nearly filled the volume while the object store didn't take them, or the node that "
-            "had them was lost meanwhile: no later time can be restored before the next full backup, which is made by "
-            "itself"
+            f"{_given_up(archive, gap)}, because they had nearly filled the volume while the object store didn't take "
+            "them, or the node that had them was lost meanwhile: no later time can be restored before the next full "
+            "backup, which is made by itself"
         )
     return said
+
+
+def _given_up(archive: ArchiveState, gap: Gap) -> str:
+    """How many only where the primary's node noted all of them; of a former primary's nobody knows."""
+    noted = told(archive)
+    all_of_it = noted is not None and noted.since == gap.since and noted.last >= gap.last
+    return (
+        f"{f'{archive.given_up} segments' if all_of_it else 'parts'} of the log were given up from "
+        f"{gap.since:%Y-%m-%d %H:%M} UTC on"
+    )
 
 
 def _volume(archive: ArchiveState, full_in: float | None) -> str:

@@ -12,16 +12,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ccx import jobs, pki
 from ccx.clouds.base import ServerState
-from ccx.cmon.backup import ArchiveState, BacksUp, Kind
+from ccx.cmon.backup import ArchiveState, BacksUp
 from ccx.cmon.engines.base import NamesLeader
 from ccx.cmon.spec import ClusterSpec, ClusterView, Role
 from ccx.db import utc_now
 from ccx.errors import CcxError, Transient
 from ccx.runner import branches
 from ccx.runner.services import Services
-from ccx.runner.steps import backups, network
+from ccx.runner.steps import network
 from ccx.runner.subject import Subject
-from ccx.state import archive, fence, renewal, repair, verdict
+from ccx.state import archive, fence, gaps, renewal, repair, verdict
 from ccx.stores import audit, datastores, nodes
 from ccx.stores.models import Desired, Node, NodeStatus, Status
 
@@ -33,8 +33,6 @@ UNSETTLED_EVERY = 2.0
 """Seconds between two comparisons while not all is well."""
 ARCHIVE_EVERY, ARCHIVE_WITHIN = 15.0, 10.0
 """Seconds between two questions about the log's archive, each a connection to a node; and for an answer."""
-BACKED_UP_AGAIN = timedelta(minutes=15)
-"""After a backup failed that was to make up for a gap in the log."""
 BOOTING = 120.0
 """Seconds for which the silence of a machine that was just started again proves nothing."""
 
@@ -63,6 +61,8 @@ class Watcher:
         """Which replica is probed next."""
         self._archive_asked, self._archive = float("-inf"), ArchiveState(0)
         self._archive_asking: asyncio.Task[None] | None = None
+        self._gap: archive.Gap | None = None
+        """Of the last comparison."""
         self._filling = archive.Filling()
         self._full_in: float | None = None
         self._spec: ClusterSpec | None = None
@@ -232,6 +232,8 @@ class Watcher:
             view = await subject.engine.observe(spec)
         off = await self._off(subject, members, view)
         expiries = {label: pki.expires_at(pair.certificate) for label, pair in spec.secrets.nodes.items()}
+        async with self._services.sessions() as tx:
+            self._gap = await gaps.missing(tx, subject.datastore)
         found = verdict.judge(
             view, size=subject.datastore.size, certificates=expiries, now=utc_now(), only_we=self._only_we,
             archive=self._archive_reasons(subject, spec, view), backup_failed=subject.datastore.backup_failed,
@@ -253,7 +255,7 @@ class Watcher:
         if view.primary is not None and clock() - self._archive_asked >= ARCHIVE_EVERY:
             self._archive_asked = clock()
             self._archive_asking = asyncio.create_task(self._ask_archive(engine, spec))
-        return archive.reasons(self._archive, self._full_in)
+        return archive.reasons(self._archive, self._full_in, self._gap)
 
     async def _ask_archive(self, engine: BacksUp, spec: ClusterSpec) -> None:
         with contextlib.suppress(CcxError, Transient, SQLAlchemyError, OSError, TimeoutError):
@@ -261,29 +263,16 @@ class Watcher:
                 found = await engine.archive_state(self._services.channel, spec)
             before, self._archive = self._archive, found
             self._full_in = self._filling.after(asyncio.get_running_loop().time(), found.free)
-            if bool(archive.reasons(before)) != bool(archive.reasons(found)):
+            said = archive.told(found)
+            news = False
+            if said is not None:
+                async with self._services.sessions.begin() as tx:
+                    news = await gaps.remember(tx, self._id, spec.branch, said)
+            if news or bool(archive.reasons(before)) != bool(archive.reasons(found)):
                 self.look()
-            if found.given_up and found.waits <= archive.LATE:
-                await self._make_up_for_log()
-
-    async def _make_up_for_log(self) -> None:
-        """The store takes the log again, and parts of it are missing: a full backup, and then what can be restored."""
-        key = str(self._id)
-        async with self._services.sessions.begin() as tx:
-            datastore = await datastores.get(tx, self._id)
-            if datastore.desired is Desired.ABSENT or await jobs.active(tx, key, jobs.Lane.SIDE) is not None:
-                return
-            failed = datastore.backup_failed
-            if failed is not None and utc_now() - datetime.fromisoformat(failed["at"]) < BACKED_UP_AGAIN:
-                return
-            owner = (datastore.owner_type, datastore.owner_id)
-            audit.record(tx, "ccx-state-worker", "back up after a gap in the log", self._id)
-            for kind, args, label in (
-                ("backup_datastore", {"kind": Kind.FULL.value}, backups.SCHEDULED),
-                ("verify_backups", {}, backups.VERIFIED),
-            ):
-                args = {"datastore_id": key, **args}
-                await jobs.enqueue(tx, kind, key=key, args=args, owner=owner, label=label, dedup=True)
+            if (news or self._gap is not None) and found.waits <= archive.LATE:
+                async with self._services.sessions.begin() as tx:
+                    await gaps.make_up(tx, self._id)
 
     async def _off(self, subject: Subject, members: list[Node], view: ClusterView) -> set[str]:
         """Labels of the members that do not serve: off by the cloud's word, or silent to the cluster and to us.

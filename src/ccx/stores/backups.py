@@ -67,6 +67,12 @@ async def drilled(tx: AsyncSession, datastore_id: UUID, label: str, outcome: dic
     await tx.execute(update(Backup).where(one).values(drill=outcome))
 
 
+async def full_since(tx: AsyncSession, datastore_id: UUID, branch: int) -> datetime | None:
+    """When the newest full backup of a branch began that can be restored, as far as is known; None: there is none."""
+    full = (Backup.datastore_id == datastore_id) & (Backup.branch == branch) & (Backup.kind == "full")
+    return await tx.scalar(select(func.max(Backup.started_at)).where(full, Backup.unusable.is_(None)))
+
+
 async def of(
     tx: AsyncSession, datastore_id: UUID, *, limit: int | None = None, offset: int = 0
 ) -> tuple[list[Backup], int]:

@@ -143,6 +143,18 @@ def set_status(tx: AsyncSession, datastore: Datastore, status: Status, why: str 
     return True
 
 
+def log_lacks(datastore: Datastore, branch: int, since: datetime, last: datetime) -> None:
+    """Records when parts of a branch's log were given up. What was known of it before is forgotten."""
+    gap = {"since": since.isoformat(), "last": last.isoformat()}
+    datastore.log_gaps = {**datastore.log_gaps, str(branch): gap}
+
+
+def log_gap(datastore: Datastore, branch: int) -> tuple[datetime, datetime] | None:
+    """Since when, and when last, parts of a branch's log were given up; None: they never were, as far as is known."""
+    gap = datastore.log_gaps.get(str(branch))
+    return (datetime.fromisoformat(gap["since"]), datetime.fromisoformat(gap["last"])) if gap else None
+
+
 def _taken(name: str, field: str) -> Conflict:
     return Conflict(
         f"you already have a datastore named {name!r}",

@@ -92,6 +92,9 @@ class Datastore(Owned, Base):
     """The last backup's failure, until one succeeds: ``{"at", "err", "again"}``."""
     archived_at: Mapped[datetime | None]
     """When the newest part of its log came into the object store, as far as was asked."""
+    log_gaps: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default=text("'{}'::jsonb"))
+    """By branch, what its log lacks: ``{"since", "last"}``, when parts were given up. It stays when it is made up for:
+    whether it is, the full backups tell."""
     backups_until: Mapped[datetime | None]
     """Of a deleted one: when its backups go. None: never."""
     branch: Mapped[int] = mapped_column(default=0, server_default=text("0"))

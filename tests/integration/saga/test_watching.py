@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -22,17 +22,22 @@ from tests.integration.saga.simulated import simulated_cloud
 
 from ccx import jobs
 from ccx.clouds.simulated.faults import Fault
+from ccx.cmon.backup import ArchiveState
 from ccx.cmon.engines.simulated import SimulatedEngine
+from ccx.cmon.node_channel import NodeChannel
+from ccx.cmon.primary import primary_of
 from ccx.cmon.spec import ClusterSpec, ClusterView
-from ccx.db import make_engine
+from ccx.db import make_engine, utc_now
 from ccx.errors import Transient
 from ccx.jobs import JobStatus, Runner
+from ccx.runner import repositories
 from ccx.runner.services import Services
 from ccx.runner.subject import Subject
 from ccx.settings.model import AutoRepair
 from ccx.state import expiring, fence, forgetting, watcher
 from ccx.state.worker import StateWorker
-from ccx.stores import datastores, nodes
+from ccx.storage import Credentials
+from ccx.stores import backups, datastores, nodes
 from ccx.stores.models import Audit, Datastore, NodeStatus, Outbox, Status
 
 
@@ -148,6 +153,56 @@ async def test_a_failover_is_followed_while_the_cloud_says_nothing(
             await eventually(followed, 20)
     finally:
         await installation.control.clear_faults()
+
+
+class Noting(SimulatedEngine):
+    """Each node says of the log what it noted itself."""
+
+    def __init__(self, channel: NodeChannel) -> None:
+        super().__init__(channel)
+        self.noted: dict[str, ArchiveState] = {}
+        self.asked: list[str] = []
+
+    async def archive_state(self, channel: NodeChannel, cluster: ClusterSpec) -> ArchiveState:
+        primary = primary_of(cluster, await self.observe(cluster)).label
+        self.asked.append(primary)
+        return self.noted.get(primary, ArchiveState(0))
+
+
+async def test_a_gap_in_the_log_outlives_the_node_that_told_of_it_until_a_full_backup_makes_up_for_it(
+    installation: SagaInstallation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watcher, "PROBE_EVERY", 0.05)
+    monkeypatch.setattr(watcher, "UNSETTLED_EVERY", 0.1)
+    monkeypatch.setattr(watcher, "ARCHIVE_EVERY", 0.1)
+    saga = await _started(installation, 3)
+    first, *_ = nodes.members(await saga.datastore())
+    engine = Noting(installation.services.channel)
+    services = _with_a_store(replace(installation.services, engine=lambda vendor, topology="": engine))
+    async with services.sessions.begin() as tx:
+        await repositories.keep(tx, services, await datastores.get(tx, saga.datastore_id), Credentials("key", "secret"))
+    began = utc_now().replace(microsecond=0) - timedelta(minutes=9)
+    gave_up = began + timedelta(minutes=3)
+    await _backed_up(saga, "before", began)
+    engine.noted[first.label] = ArchiveState(
+        600, given_up=12, given_up_since=began + timedelta(minutes=2), given_up_last=gave_up
+    )
+
+    async with at_work(watcher.Watcher(services, saga.datastore_id)):
+        await eventually(lambda: _says(saga, "12 segments of the log were given up"), 8)
+        assert await _ordered(saga) == set(), "the store takes nothing yet"
+
+        await installation.control.kill(first.server)
+        await eventually(lambda: _asked_another(engine, first.label), 8)
+        await eventually(lambda: _says(saga, "parts of the log were given up"), 8)
+        await eventually(lambda: _is_ordered(saga, "backup_datastore", "verify_backups"), 8)
+
+        await _backed_up(saga, "after", gave_up + timedelta(minutes=1))
+        await eventually(lambda: _says_nothing(saga, "the log"), 8)
+        await _cancelled(saga)
+        engine.asked.clear()
+        await eventually(lambda: _asked_another(engine, first.label), 8)
+        assert await _ordered(saga) == set(), "nothing is left to be made up for"
 
 
 async def test_a_node_that_came_back_before_its_replacement_began_stays(
@@ -312,6 +367,56 @@ async def _waits(saga: Saga, kind: str) -> bool:
     async with saga.installation.services.sessions() as tx:
         (job, *_), _ = await jobs.history(tx, str(saga.datastore_id))
     return (job.kind, job.status) == (kind, JobStatus.QUEUED)
+
+
+async def _ordered(saga: Saga) -> set[str]:
+    """Operations that are ordered, and nobody has begun with."""
+    async with saga.installation.services.sessions() as tx:
+        found, _ = await jobs.history(tx, str(saga.datastore_id))
+    return {job.kind for job in found if job.status is JobStatus.QUEUED}
+
+
+async def _is_ordered(saga: Saga, *kinds: str) -> bool:
+    return await _ordered(saga) == set(kinds)
+
+
+async def _asked_another(engine: Noting, former: str) -> bool:
+    """More than once: what came of the first time is done then."""
+    return len([label for label in engine.asked if label != former]) > 2
+
+
+async def _cancelled(saga: Saga) -> None:
+    """All that is ordered."""
+    async with saga.installation.services.sessions.begin() as tx:
+        found, _ = await jobs.history(tx, str(saga.datastore_id))
+        for job in found:
+            await jobs.cancel(tx, job.id)
+
+
+async def _backed_up(saga: Saga, label: str, began: datetime) -> None:
+    """A full backup of then is on record."""
+    row = {
+        "label": label, "parent": None, "kind": "full", "good": True, "size": 1, "stored": 1,
+        "started_at": began, "ended_at": began + timedelta(seconds=30),
+    }  # fmt: skip
+    async with saga.installation.services.sessions.begin() as tx:
+        await backups.replace(tx, await datastores.get(tx, saga.datastore_id), [row])
+
+
+def _with_a_store(services: Services) -> Services:
+    """Whose datastores can be backed up, by their settings; nothing here asks the store, and nothing is repaired."""
+    (cloud,) = services.settings.clouds
+    stored = cloud.model_copy(update={"s3_endpoint": "https://198.18.0.9", "s3_bucket": "backups"})
+    changed = {"clouds": (stored,), "auto_repair": AutoRepair(enabled=False)}
+    return replace(services, settings=services.settings.model_copy(update=changed))
+
+
+async def _says(saga: Saga, words: str) -> bool:
+    return words in (await saga.datastore()).status_text
+
+
+async def _says_nothing(saga: Saga, of: str) -> bool:
+    return not await _says(saga, of)
 
 
 async def _probed(engine: Counting) -> bool:

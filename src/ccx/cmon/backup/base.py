@@ -116,9 +116,11 @@ class ArchiveState:
     free: int = 0
     """Of which so many are free."""
     given_up: int = 0
-    """Segments that were given up, so that the volume doesn't fill, or were lost with a node; 0 again after the next
-    full backup."""
+    """Segments that the primary's node noted as given up, so that the volume doesn't fill, or as lost with a node. It
+    forgets them with the next full backup, and another primary may know nothing of them."""
     given_up_since: datetime | None = None
+    given_up_last: datetime | None = None
+    """When the newest of them was."""
 
 
 @runtime_checkable

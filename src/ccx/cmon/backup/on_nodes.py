@@ -86,6 +86,8 @@ async def clear(channel: NodeChannel, cluster: ClusterSpec, verb: str, args: dic
 def archive_state(found: dict[str, Any], waiting: int) -> ArchiveState:
     """From what an agent answers; ``waiting``: bytes."""
     newest, since = found.get("newest"), found.get("given_up_since")
+    # An agent of before does not tell it. What it noted goes with a full backup: the first that is left is behind that.
+    last = found.get("given_up_last") or since
     return ArchiveState(
         waits=float(found["oldest"]),
         newest=datetime.fromtimestamp(newest, UTC) if newest else None,
@@ -94,4 +96,5 @@ def archive_state(found: dict[str, Any], waiting: int) -> ArchiveState:
         free=found["free"],
         given_up=found["given_up"],
         given_up_since=datetime.fromisoformat(since) if since else None,
+        given_up_last=datetime.fromisoformat(last) if last else None,
     )
