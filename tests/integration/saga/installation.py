@@ -148,11 +148,12 @@ async def phone_home(services: Services, control: Control) -> None:
     while True:
         # A node tries again when it gets no answer: on a busy machine a request may take too long.
         with suppress(httpx.TransportError, OperationalError):
-            servers = await control.documents("server")
-            running = {name for name, server in servers.items() if server["state"] == ServerState.RUNNING}
             async with services.sessions() as tx:
-                booted = list(await tx.scalars(waiting.where(Node.server.in_(running))))
-            for node in booted:
+                awaited = list(await tx.scalars(waiting))
+            servers = await control.documents("server") if awaited else {}
+            for node in awaited:
+                if servers.get(node.server, {}).get("state") != ServerState.RUNNING:
+                    continue
                 # Each for itself, as their requests would be.
                 async with services.sessions.begin() as tx:
                     # A job's row first, as jobs do: or this and the node's release may wait for each other.
