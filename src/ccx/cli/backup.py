@@ -28,7 +28,7 @@ def create(
     timeout: Timeout = None,
     common: Common = DEFAULT,
 ) -> None:
-    """Back a datastore up now. The first backup is full, and begins to archive the log every 60 seconds.
+    """Back a datastore up now. The first backup is full, and begins to archive the log, every minute at least.
 
     Try:
       ccx backup create orders

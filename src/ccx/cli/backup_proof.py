@@ -110,7 +110,10 @@ def policy(
     incremental: Annotated[str | None, Parameter(help="Cron of incremental ones.")] = None,
     verify: Annotated[str | None, Parameter(help="Cron of reading everything.")] = None,
     drill: Annotated[str | None, Parameter(help="Cron of restoring the newest one.")] = None,
-    keep_days: Annotated[int | None, Parameter(help="Days to any time of which it can be restored.")] = None,
+    keep_days: Annotated[
+        int | None,
+        Parameter(help="Days to any time of which it can be restored; 0: only --keep-full says what is kept."),
+    ] = None,
     keep_full: Annotated[int | None, Parameter(help="Usable full backups that stay however old.")] = None,
     keep_deleted_days: Annotated[int | None, Parameter(help="Days after its deletion; 0: for ever.")] = None,
     reset: Annotated[bool, Parameter(negative=(), help="As the installation's settings have it.")] = False,

@@ -20,6 +20,7 @@ _LABEL = r"(?!-)[a-z0-9_-]{1,63}(?<!-)"
 _NAME = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*")
 _ADDRESS = re.compile(r"[0-9a-fA-F:.]+(?:%\w+)?(?:/\d+)?")
 _PROTOCOLS = {"https": Protocol.HTTPS, "http": Protocol.HTTP}
+_AWS_PARTITIONS = {"cn-": "aws-cn", "us-gov-": "aws-us-gov"}
 _PORTS = {"https": 443, "http": 80, "nats": 4222, "tls": 4222, "postgresql": 5432, "ldaps": 636}
 
 
@@ -94,6 +95,18 @@ def covers(declared: str, host: str) -> bool:
 def aws_domain(region: str) -> str:
     """What AWS's names end in. China's regions are a partition with names of its own."""
     return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+
+
+def aws_partition(region: str) -> str:
+    """Which of AWS's partitions it is of, each of which has users, and names of resources, of its own."""
+    return next((found for start, found in _AWS_PARTITIONS.items() if region.startswith(start)), "aws")
+
+
+def aws_iam(region: str) -> str:
+    """Where the region's partition has its IAM: it has one for all regions (docs.aws.amazon.com, "IAM endpoints")."""
+    return {"aws-cn": "iam.cn-north-1.amazonaws.com.cn", "aws-us-gov": "iam.us-gov.amazonaws.com"}.get(
+        aws_partition(region), "iam.amazonaws.com"
+    )
 
 
 def parse_url(url: str, *, field: str) -> Address:

@@ -22,9 +22,9 @@ class Policy(BaseModel):
     drill: str
     """Restoring its newest backup."""
     keep_days: int = Field(ge=0, le=36500)
-    """Days to any time of which it can be restored; 0: no backup is removed for its age."""
+    """Days to any time of which it can be restored; 0: only ``keep_full`` says what is kept."""
     keep_full: int = Field(ge=0, le=10000)
-    """Usable full backups that are kept however old they are."""
+    """Usable full backups that are kept however old they are. Where both are 0, none is ever removed."""
     keep_deleted_days: int = Field(ge=0, le=36500)
     """Days for which its backups are kept after it was deleted; 0: for ever."""
 

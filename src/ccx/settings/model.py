@@ -207,9 +207,15 @@ class Settings(_Part):
         default="0 * * * *", description="BACKUP_INCREMENTAL: the same of incremental ones"
     )
     backup_keep_days: int = Field(
-        default=14, ge=0, description="days to any time of which a datastore can be restored; 0: no backup is removed"
+        default=14,
+        ge=0,
+        description="days to any time of which a datastore can be restored; 0: only backup_keep_full says what is kept",
     )
-    backup_keep_full: int = Field(default=2, ge=0, description="usable full backups that are kept however old they are")
+    backup_keep_full: int = Field(
+        default=2,
+        ge=0,
+        description="usable full backups that are kept however old they are; where both are 0, none is ever removed",
+    )
     backup_keep_deleted_days: int = Field(
         default=14, ge=0, description="days for which a deleted datastore's backups are kept; 0: for ever"
     )

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any, Self, TypeVar
 
+from ccx.network.hosts import aws_partition
 from ccx.storage.base import Credentials, Location
 from ccx.storage.failures import translated
 from ccx.storage.s3 import client
@@ -42,7 +43,7 @@ class IamAccess:
         self._location = location
         self._credentials = credentials
         self._proxy = proxy
-        self._partition = "aws-cn" if location.region.startswith("cn-") else "aws"
+        self._partition = aws_partition(location.region)
         self._made: Any = None
 
     async def grant(self, name: str, prefix: str, *, read_only: bool = False) -> Credentials:
@@ -89,7 +90,8 @@ class IamAccess:
     async def _call(self, what: str, ask: Callable[[Any], _T]) -> _T:
         def run() -> _T:
             if self._made is None:
-                # AWS has its IAM elsewhere, where boto3 finds it; the others answer on the same port.
+                # AWS has its IAM elsewhere, where boto3 finds it (``aws_iam``) and how to sign for it; the others
+                # answer on the same port.
                 options = {"endpoint": None} if self._location.aws else {}
                 self._made = client("iam", self._location, self._credentials, self._proxy, **options)
             return ask(self._made)

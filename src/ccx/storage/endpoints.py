@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ccx.network import CONTROL_PLANE, Address, Direction, Endpoint, Mirror, Plane, Protocol, Status, When, declare
-from ccx.network.hosts import aws_domain, is_address, parse_url
+from ccx.network.hosts import aws_domain, aws_iam, is_address, parse_url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -29,11 +29,21 @@ def _others(settings: Settings) -> list[CloudConfig]:
     return [cloud for cloud in settings.clouds if cloud.s3_endpoint and not _own(cloud, settings)]
 
 
-def _aws(settings: Settings) -> Iterable[str]:
+def _aws_regions(settings: Settings) -> Iterable[str]:
+    """``s3_region`` may be another one than those that the cloud has servers in."""
     for cloud in settings.clouds:
         if cloud.type == "aws" and cloud.s3 and not cloud.s3_endpoint:
-            for region in cloud.regions:
-                yield from (f"{name}s3.{region.code}.{aws_domain(region.code)}" for name in ("", "*."))
+            codes = [region.code for region in cloud.regions]
+            yield from dict.fromkeys([*codes, cloud.s3_region] if cloud.s3_region else codes)
+
+
+def _aws(settings: Settings) -> Iterable[str]:
+    for region in _aws_regions(settings):
+        yield from (f"{name}s3.{region}.{aws_domain(region)}" for name in ("", "*."))
+
+
+def _aws_iam(settings: Settings) -> Iterable[str]:
+    return dict.fromkeys(aws_iam(region) for region in _aws_regions(settings))
 
 
 def _custom(settings: Settings) -> Iterable[Address]:
@@ -81,6 +91,12 @@ _TO_OTHERS, _OTHERS_BY_NODES = (
     _store("s3", plane, _custom, _CUSTOM, "backup upload and restore (S3-compatible store)")
     for plane in (Plane.CONTROL, Plane.DATA)
 )
+_IAM = declare(
+    id="backup.iam-aws", section=None, reason="Each datastore has keys of its own; AWS gives them elsewhere than S3",
+    host=_aws_iam, ports=443, protocol=Protocol.HTTPS, direction=Direction.OUTBOUND, plane=Plane.CONTROL,
+    needed=_ON_AWS, service="ccx-runner-service", purpose="makes and removes each datastore's keys (AWS IAM)",
+    when_blocked=_BLOCKED,
+)  # fmt: skip
 _REASON = "On one machine the store runs beside the control plane; the specification's stores are elsewhere"
 _TO_OWN, _OWN_BY_NODES = (
     declare(
@@ -158,6 +174,11 @@ def of(cloud: CloudConfig, settings: Settings) -> Endpoint:
     if not cloud.s3_endpoint:
         return _TO_AWS
     return _TO_OWN if _own(cloud, settings) else _TO_OTHERS
+
+
+def of_access(cloud: CloudConfig, settings: Settings) -> Endpoint:
+    """The declaration by which datastores get keys of their own: others than AWS give them on the store's port."""
+    return of(cloud, settings) if cloud.s3_endpoint else _IAM
 
 
 def reached_by_nodes(settings: Settings) -> tuple[tuple[str, int], ...]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ccx.errors import Invalid, NotFound
-from ccx.network.hosts import aws_domain, parse_url
+from ccx.network.hosts import aws_domain, aws_iam, parse_url
 from ccx.settings import CloudConfig, Settings
 from ccx.settings.codes import prefix
 from ccx.storage import endpoints
@@ -79,8 +79,13 @@ def open_access(cloud: CloudConfig, settings: Settings, *, environ: Mapping[str,
     """What gives datastores keys of their own there."""
     from ccx.storage.access import IamAccess
 
-    location = location_of(cloud)
-    return IamAccess(location, credentials_of(cloud, environ), proxy=_checked(cloud, location, settings))
+    location, declared = location_of(cloud), endpoints.of_access(cloud, settings)
+    address = parse_url(
+        f"https://{aws_iam(location.region)}" if location.aws else location.endpoint, field="s3_endpoint"
+    )
+    declared.check(address.host, address.port or 443, settings)
+    proxy = settings.egress_proxy if declared.proxied else ""
+    return IamAccess(location, credentials_of(cloud, environ), proxy=proxy)
 
 
 def credentials_of(cloud: CloudConfig, environ: Mapping[str, str] = os.environ) -> Credentials | None:

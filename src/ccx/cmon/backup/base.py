@@ -191,7 +191,7 @@ class BacksUp(Protocol):
         """Gives a node its way to the store, and changes nothing else on it. ``configure`` does so too."""
 
     async def start_archiving(self, channel: NodeChannel, cluster: ClusterSpec, token: int) -> None:
-        """From now on the log goes to the store, every 60 seconds at least. Returns when some has arrived there."""
+        """From now on the log goes to the store, every minute at least. Returns when some has arrived there."""
 
     async def back_up(
         self, channel: NodeChannel, cluster: ClusterSpec, name: str, kind: Kind, token: int, progress: Progress

@@ -61,7 +61,7 @@ ETCD = declare(
     required=False,
     service="cmon",
     purpose="ends a fenced leader's lease, so that failover does not wait for it to expire (mutual TLS)",
-    when_blocked="failover waits for the lease to expire (30 s); a lost node is replaced when it is open again",
+    when_blocked="failover waits for the lease to expire (20 s); a lost node is replaced when it is open again",
 )
 
 REPLICATION = declare(
