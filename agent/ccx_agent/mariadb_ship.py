@@ -113,6 +113,11 @@ class Shipper:
             self._ask("flush local binary logs", _CHANGE_S)
             self._ended, self._begun = time.monotonic(), True
         files = self._files()
+        if self._ask_term() != (self._term, self._behind):
+            # While a file was being stored another led, and then this one again: what it wrote since is no longer of
+            # the term before, whose parts end where the other's began.
+            self.ships = False
+            return
         known = self._known(files)
         try:
             for (file, begins), (_, ends_with) in pairwise(known):
