@@ -73,7 +73,9 @@ def make(told: dict[str, Any], name: str, kind: str, told_far: Path) -> dict[str
         "tool": tool.name, "data": tool.data,
     }  # fmt: skip
     work = Path(told["work"]) / f"copy-{name}"
-    tool.forget(told, work)
+    # Also what another one left here, whose end nobody could tell this node of: it may be as large as all the data.
+    for left in {work, *work.parent.glob("copy-*")}:
+        tool.forget(told, left)
     work.mkdir(mode=0o700, parents=True)
     try:
         with _apart(told), _tidying(store, told, {one["id"], *(made["id"] for made in known)}):

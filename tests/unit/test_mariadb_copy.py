@@ -130,6 +130,15 @@ def test_what_the_tool_fails_at_is_no_backup_and_the_next_one_removes_what_it_le
     assert {name.split("/")[2] for name in node.stored()} == {made["id"]}
 
 
+def test_a_copy_that_another_one_left_on_the_volume_goes_with_the_next(node: Node) -> None:
+    """The machine was away when the job gave up or another node made it: nobody would ask for it any more."""
+    left = node.folder / "copy-1f" / "clone"
+    left.mkdir(parents=True)
+    (left / "ibdata1").write_text("as large as the data")
+    node.back_up("2f", "full")
+    assert not list(node.folder.glob("copy-*"))
+
+
 def test_what_the_store_does_not_take_is_no_backup(node: Node) -> None:
     (node.store / "full").touch()
     with pytest.raises(Exception, match="no room"):
