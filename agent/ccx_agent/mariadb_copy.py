@@ -121,7 +121,7 @@ def _stream(
         stored += len(piece)
         if time.monotonic() - at > _TELL_EVERY_S:
             at = time.monotonic()
-            tell(total - size + min(_read_by(copying.pid), size))
+            tell(total - size + min(read_by(copying.pid), size))
 
     whole = False
     try:
@@ -187,7 +187,8 @@ def _size(data: Path) -> int:
     return size
 
 
-def _read_by(process: int) -> int:
+def read_by(process: int) -> int:
+    """Bytes, from wherever; 0 where it has ended."""
     try:
         found = re.search(r"rchar: (\d+)", Path(f"/proc/{process}/io").read_text())
     except OSError:
