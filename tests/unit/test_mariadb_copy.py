@@ -117,6 +117,23 @@ def test_a_server_copies_its_data_itself_only_where_there_is_no_tool_and_there_i
     assert copying.tool_here({}).name == "mariadb-backup"
 
 
+@pytest.mark.parametrize(("process", "user"), [(0, "root"), (110, "mysql")])
+def test_a_server_is_told_to_end_its_own_copy_by_whoever_clears_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, process: int, user: str
+) -> None:
+    """The agent is another user than who makes backups: as that one it was refused, and the copy went on."""
+    asked: list[str] = []
+
+    def connected(_path: str, user: str, _limit: float) -> None:
+        asked.append(user)
+        raise mysql_clone.ServerSilent
+
+    monkeypatch.setattr(mysql_clone, "Connection", connected)
+    monkeypatch.setattr(mysql_clone.os, "geteuid", lambda: process)
+    mysql_clone.Clone().forget({"socket": "s"}, tmp_path / "copy-1f")
+    assert asked == [user]
+
+
 def test_what_the_tool_fails_at_is_no_backup_and_the_next_one_removes_what_it_left(node: Node) -> None:
     (node.folder / "fails").touch()
     with pytest.raises(Exception, match="the disk is bad"):
