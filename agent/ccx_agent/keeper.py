@@ -65,10 +65,11 @@ class Keeper:
 
         while True:
             try:
-                with self._lock:
-                    pause = self.turn()
-            except EtcdSilent as silent:
-                pause = self._without_etcd(str(silent))
+                with self._lock:  # also then: whoever hands over speaks by the same connection to the server
+                    try:
+                        pause = self.turn()
+                    except EtcdSilent as silent:
+                        pause = self._without_etcd(str(silent))
             except (ServerSilent, ServerRefused, OSError, ValueError) as error:
                 self._say(f"{type(error).__name__}: {error}")
                 pause = ELECTING

@@ -73,7 +73,9 @@ def make(told: dict[str, Any], name: str, kind: str, told_far: Path) -> dict[str
         "tool": tool.name, "data": tool.data,
     }  # fmt: skip
     work = Path(told["work"]) / f"copy-{name}"
-    tool.forget(told, work)
+    # Also what another one left here, whose end nobody could tell this node of: it may be as large as all the data.
+    for left in {work, *work.parent.glob("copy-*")}:
+        tool.forget(told, left)
     work.mkdir(mode=0o700, parents=True)
     try:
         with _apart(told), _tidying(store, told, {one["id"], *(made["id"] for made in known)}):
@@ -119,7 +121,7 @@ def _stream(
         stored += len(piece)
         if time.monotonic() - at > _TELL_EVERY_S:
             at = time.monotonic()
-            tell(total - size + min(_read_by(copying.pid), size))
+            tell(total - size + min(read_by(copying.pid), size))
 
     whole = False
     try:
@@ -185,7 +187,8 @@ def _size(data: Path) -> int:
     return size
 
 
-def _read_by(process: int) -> int:
+def read_by(process: int) -> int:
+    """Bytes, from wherever; 0 where it has ended."""
     try:
         found = re.search(r"rchar: (\d+)", Path(f"/proc/{process}/io").read_text())
     except OSError:

@@ -6,6 +6,7 @@ Data that is there is left alone, unless the keeper marked it as given up: then 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -34,6 +35,7 @@ def main(path: str) -> int:
 
 def _copy(told: dict[str, Any], fresh: Path) -> None:
     """A copy of the leader's data, as it is when the copy ends; and where in the history that is."""
+    from ccx_agent.durable import replace
     from ccx_agent.keeper_web import client_context
     from ccx_agent.mariadb_fresh import NoCopy, copy, last_transaction
     from ccx_agent.mysql_seed import leader
@@ -44,7 +46,9 @@ def _copy(told: dict[str, Any], fresh: Path) -> None:
         copy((address, told["port"]), client_context(told["tls"]), fresh, Path(told["progress_file"]))
     except NoCopy as why:
         raise SystemExit(f"no copy of {label}: {why}") from None
-    Path(told["copied_file"]).write_text(last_transaction(fresh))
+    # Lost with the power it would be empty, and the copy gone on with from where its leader itself once was a replica.
+    last = last_transaction(fresh).encode()
+    replace(Path(told["copied_file"]), last, mode=0o600, uid=os.getuid(), gid=os.getgid())
 
 
 if __name__ == "__main__":

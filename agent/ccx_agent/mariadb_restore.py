@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .binlog import Transaction
 
 _STARTS_S, _ENDS_S = 120.0, 600.0
+_TELL_EVERY_S = 1.0
 _SAID = 500
 
 Tell = Callable[[str, int], None]
@@ -46,12 +47,17 @@ def restore(told: dict[str, Any], fresh: Path, tell: Tell) -> str:
     known = {one["id"]: one for one in manifests(store, {"archive": told["logs"][0]})}
     chain = _chain(known, told["backup"])
     _check_version(chain[-1], told["mariadbd"])
-    _unpack_all(store, told, chain, fresh, tell)
+    copied = _unpack_all(store, told, chain, fresh, tell)
     # The log is read as it was written, whatever is told of this node's.
     after, log = chain[-1]["gtid"], log_of(chain[-1])
+
+    def replaying(what: str, done: int) -> None:
+        # Counted from nothing again, it would seem to stand still, and who waits would give it up.
+        tell(what, copied + done)
+
     with _Server(told, fresh) as server:
         server.agree(after)
-        last = after if told.get("at_once") else _replay(store, told, after, log, server, tell)
+        last = after if told.get("at_once") else _replay(store, told, after, log, server, replaying)
         server.settle(last)
     return last
 
@@ -85,7 +91,8 @@ def _version(words: str) -> tuple[int, ...]:
     return tuple(map(int, found.groups())) if found else ()
 
 
-def _unpack_all(store: Any, told: dict[str, Any], chain: list[dict[str, Any]], fresh: Path, tell: Tell) -> None:
+def _unpack_all(store: Any, told: dict[str, Any], chain: list[dict[str, Any]], fresh: Path, tell: Tell) -> int:
+    """How many bytes that were."""
     from ccx_agent.copying import tool_of
 
     done = 0
@@ -104,6 +111,7 @@ def _unpack_all(store: Any, told: dict[str, Any], chain: list[dict[str, Any]], f
             _run(prepares, f"preparing {one['id']}")
         if increment is not None:
             shutil.rmtree(increment)
+    return done
 
 
 def _unpack(
@@ -177,9 +185,11 @@ def _replay(store: Any, told: dict[str, Any], after: str, log: Log, server: _Ser
             first = one.offset if first is None else first
             last, at = one.gtid, one.number
         if first is not None:
-            tell(f"replaying the log: {last}", done)
-            server.replay(file, first, stop)
-            done += file.stat().st_size
+            size, what = file.stat().st_size, f"replaying the log: {last}"
+            tell(what, done)
+            for read in server.replay(file, first, stop):
+                tell(what, done + min(read, size))
+            done += size
         file.unlink()
         if stop is not None and at < piece.to and (before or deadline is not None):
             return last
@@ -276,23 +286,34 @@ class _Server:
             self._process.kill()
             return self._process.wait()
 
-    def replay(self, log: Path, first: int, stop: int | None) -> None:
-        """From one place of the file to another. Positions, not transactions: so nothing is left to be understood."""
+    def replay(self, log: Path, first: int, stop: int | None) -> Iterator[int]:
+        """From one place of the file to another. Positions, not transactions: so nothing is left to be understood.
+
+        Says each second how many bytes of it are read, about: one transaction alone can take long.
+        """
+        from ccx_agent.mariadb_copy import read_by
+
         read = [*self._backed.reads_log, f"--start-position={first}"]
         reading = subprocess.Popen(
             [*read, *([f"--stop-position={stop}"] if stop is not None else []), str(log)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/",
         )  # fmt: skip
-        done = subprocess.run(
+        taking = subprocess.Popen(
             [*self._backed.takes_log, f"--socket={self._socket}"],
-            stdin=reading.stdout, capture_output=True, check=False, cwd="/",
+            stdin=reading.stdout, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd="/",
         )  # fmt: skip
         assert reading.stdout is not None
         assert reading.stderr is not None
         reading.stdout.close()
+        refused, far = None, 0
+        while refused is None:
+            try:
+                _, refused = taking.communicate(timeout=_TELL_EVERY_S)
+            except subprocess.TimeoutExpired:
+                yield (far := max(far, read_by(reading.pid)))
         said = reading.stderr.read()
-        if done.returncode or reading.wait():
-            words = (done.stderr or said).decode(errors="replace").strip()[-_SAID:]
+        if reading.wait() or taking.returncode:
+            words = (refused or said).decode(errors="replace").strip()[-_SAID:]
             raise NoRestore(f"the log can't be replayed: {words}")
 
     def agree(self, gtid: str) -> None:

@@ -115,6 +115,11 @@ class Shipper:
         files = self._files()
         known = self._known(files)
         try:
+            if self._ask_term() != (self._term, self._behind):
+                # While a file was being stored another led, and then this one again: what it wrote since is no longer
+                # of the term before, whose parts end where the other's began.
+                self.ships = False
+                return
             for (file, begins), (_, ends_with) in pairwise(known):
                 self._put(file, begins, ends_with)
             self._active, self._waits = (known[-1][0] if known else files[-1]).name, None

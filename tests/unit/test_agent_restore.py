@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 from agent.ccx_agent import mariadb_fresh, mariadb_restore, restore
@@ -68,6 +69,63 @@ def test_a_restore_that_fails_in_any_way_says_so_and_is_not_tried_again(
     assert (said["state"], "Expecting value" in said["err"], fresh.exists()) == ("failed", True, False)
     with pytest.raises(SystemExit, match="failed before"):
         mariadb_fresh.restored(told, fresh)
+
+
+class Nobody:
+    """In the place of a server."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def __enter__(self) -> Nobody:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def agree(self, _gtid: str) -> None: ...
+
+    def settle(self, _gtid: str) -> None: ...
+
+
+def test_what_is_replayed_counts_on_from_what_was_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who waits gives up what stands still for a quarter of an hour, and the log may take longer than the copy."""
+    monkeypatch.syspath_prepend(AGENT)
+    kept = {"id": "1F", "parent": None, "gtid": "0-1-5"}
+
+    def replay(*how: Any) -> str:
+        for far in (0, 7):
+            how[-1]("replaying the log", far)
+        return "0-1-9"
+
+    monkeypatch.setattr("ccx_agent.mariadb_copy.manifests", lambda *_: [kept])
+    monkeypatch.setattr(mariadb_restore, "_check_version", lambda *_: None)
+    monkeypatch.setattr(mariadb_restore, "_unpack_all", lambda *_: 4000)
+    monkeypatch.setattr(mariadb_restore, "_Server", Nobody)
+    monkeypatch.setattr(mariadb_restore, "_replay", replay)
+    told = {"rclone": "rclone.conf", "logs": ["abc"], "backup": "1F", "mariadbd": "mariadbd"}
+    said: list[int] = []
+    assert mariadb_restore.restore(told, tmp_path / "data.new", lambda _, done: said.append(done)) == "0-1-9"
+    assert said == [4000, 4007]
+
+
+def test_a_part_of_the_log_that_takes_long_says_meanwhile_how_far_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(AGENT)
+    for name, script in (("mariadb-binlog", "cat {log}"), ("mariadb", "cat >taken; sleep 0.2"), ("bad", "exit 3")):
+        (tmp_path / name).write_text(f"#!/bin/sh\ncd {tmp_path}\n{script.format(log=tmp_path / 'log')}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(mariadb_restore, "_TELL_EVERY_S", 0.02)
+    (tmp_path / "log").write_text("a" * 5000)
+    told = {"work": str(tmp_path), "run": str(tmp_path), "mariadbd": "mariadbd", "server": "my.cnf"}
+    server = mariadb_restore._Server(told, tmp_path / "data")
+    far = list(server.replay(tmp_path / "log", 4, None))
+    assert far == sorted(far)
+    assert far
+    assert (tmp_path / "taken").read_text() == "a" * 5000
+    (tmp_path / "bad").rename(tmp_path / "mariadb")
+    with pytest.raises(mariadb_restore.NoRestore, match="can't be replayed"):
+        list(server.replay(tmp_path / "log", 4, None))
 
 
 @pytest.mark.parametrize(

@@ -135,3 +135,25 @@ def test_nothing_is_held_for_a_hand_over_when_the_lease_has_ended(leads: Node) -
     leads.etcd.leases.clear()
     assert leads.keeper.hand_over("n2g1") == "n1g1 does not lead any more"
     assert "set global read_only = on" not in leads.said
+
+
+def test_nobody_else_speaks_to_the_server_while_a_keeper_looks_at_it_without_etcd(
+    leads: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who hands over has the same connection: each would read what the other one asked for."""
+    looked: list[bool] = []
+
+    def without_etcd(_why: str) -> float:
+        looked.append(leads.keeper._lock.locked())
+        raise KeyboardInterrupt  # else it turns for ever
+
+    from ccx_agent.keeper_etcd import EtcdSilent as Silent  # type: ignore[import-not-found]
+
+    def silent() -> float:
+        raise Silent("no etcd member answers")
+
+    monkeypatch.setattr(leads.keeper, "turn", silent)
+    monkeypatch.setattr(leads.keeper, "_without_etcd", without_etcd)
+    with pytest.raises(KeyboardInterrupt):
+        leads.keeper.run()
+    assert looked == [True]

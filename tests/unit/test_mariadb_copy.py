@@ -117,6 +117,23 @@ def test_a_server_copies_its_data_itself_only_where_there_is_no_tool_and_there_i
     assert copying.tool_here({}).name == "mariadb-backup"
 
 
+@pytest.mark.parametrize(("process", "user"), [(0, "root"), (110, "mysql")])
+def test_a_server_is_told_to_end_its_own_copy_by_whoever_clears_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, process: int, user: str
+) -> None:
+    """The agent is another user than who makes backups: as that one it was refused, and the copy went on."""
+    asked: list[str] = []
+
+    def connected(_path: str, user: str, _limit: float) -> None:
+        asked.append(user)
+        raise mysql_clone.ServerSilent
+
+    monkeypatch.setattr(mysql_clone, "Connection", connected)
+    monkeypatch.setattr(mysql_clone.os, "geteuid", lambda: process)
+    mysql_clone.Clone().forget({"socket": "s"}, tmp_path / "copy-1f")
+    assert asked == [user]
+
+
 def test_what_the_tool_fails_at_is_no_backup_and_the_next_one_removes_what_it_left(node: Node) -> None:
     (node.folder / "fails").touch()
     with pytest.raises(Exception, match="the disk is bad"):
@@ -128,6 +145,15 @@ def test_what_the_tool_fails_at_is_no_backup_and_the_next_one_removes_what_it_le
     (node.folder / "fails").unlink()
     made = node.back_up("2f", "full")
     assert {name.split("/")[2] for name in node.stored()} == {made["id"]}
+
+
+def test_a_copy_that_another_one_left_on_the_volume_goes_with_the_next(node: Node) -> None:
+    """The machine was away when the job gave up or another node made it: nobody would ask for it any more."""
+    left = node.folder / "copy-1f" / "clone"
+    left.mkdir(parents=True)
+    (left / "ibdata1").write_text("as large as the data")
+    node.back_up("2f", "full")
+    assert not list(node.folder.glob("copy-*"))
 
 
 def test_what_the_store_does_not_take_is_no_backup(node: Node) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ class Replays:
     def __init__(self) -> None:
         self.given: list[str] = []
 
-    def replay(self, log: Path, first: int, stop: int | None) -> None:
+    def replay(self, log: Path, first: int, stop: int | None) -> Iterator[int]:
         self.given += [
             one.gtid for one in transactions(log) if one.offset >= first and (stop is None or one.offset < stop)
         ]
+        return iter(())
 
 
 class Kept:

@@ -128,6 +128,33 @@ def test_a_term_that_others_ended_is_gone_on_with_from_what_they_stored(node: No
     assert node.stored() == [(1, 0, 3), (3, 0, 3), (3, 3, 7)], "the second term left no word of where it began"
 
 
+def test_what_was_written_after_another_led_for_a_moment_is_of_the_new_term(node: Node) -> None:
+    """Storing a file can take longer than two failovers. As the first term's, no restore would get to it."""
+    node.write(3)
+    node.shipper.turn()
+    node.write(4)
+    node.term = (3, 5)  # nobody looked while the other one led, and stored up to there
+    node.shipper.turn()
+    node.shipper.turn()
+    assert node.stored() == [(1, 0, 3), (3, 0, 3), (3, 3, 7)]
+
+
+def test_a_keeper_that_is_silent_fills_no_volume(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its server may accept writes all the same."""
+
+    def silent() -> tuple[int, int]:
+        raise OSError("connection refused")
+
+    node.write(1)
+    node.shipper.turn()
+    monkeypatch.setattr(mariadb_ship, "RESERVE", 2.0)
+    monkeypatch.setattr(node.shipper, "_ask_term", silent)
+    node.write(1)
+    with pytest.raises(OSError, match="refused"):
+        node.shipper.turn()
+    assert node.said[-1].startswith("purge binary logs to")
+
+
 @pytest.mark.parametrize("term", [(1, 0), (2, 9), (3, 9)], ids=["same-term", "next-term", "after-a-term-without-word"])
 def test_a_log_that_begins_behind_what_the_store_has_says_so_and_is_noted_as_given_up(
     node: Node, term: tuple[int, int]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
+from agent.ccx_agent.log_parts import Part
 
 from ccx.errors import Invalid, NotFound
 from ccx.runner import windows
 from ccx.runner.windows import Window
+from ccx.storage.base import StoredObject
 from ccx.stores.models import Backup
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -105,3 +108,37 @@ def test_a_time_behind_a_gap_of_the_log_is_refused_until_the_next_backup() -> No
     assert windows.choose(found, OPEN, None, NOON + timedelta(hours=7)).label == "3F"
     with pytest.raises(Invalid, match="has a gap after 2026-03-01T14:00:00Z"):
         windows.choose(found, OPEN, None, NOON + timedelta(hours=5))
+
+
+class Kept:
+    """A store that has these."""
+
+    def __init__(self, *found: StoredObject) -> None:
+        self.found = found
+
+    async def list(self, _prefix: str) -> list[StoredObject]:
+        return list(self.found)
+
+    async def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("name", "reached"),
+    [
+        (f"0000000100000000/000000010000000000000007-{'a' * 40}.zst", NOON + timedelta(hours=2)),  # PostgreSQL's
+        (Part(1, 0, 57, int(NOON.timestamp()) + 1, "a" * 40, "n1g1", "binlog.000007").name, NOON),
+        (Part(1, 0, 57, int(NOON.timestamp()) + 1, "a" * 40, "n1g1", "binlog.000007", 3).name, NOON),
+        (Part(1, 0, 57, int(NOON.timestamp()) + 10**6, "a" * 40, "n1g1", "b.7").name, NOON + timedelta(hours=2)),
+        ("archive.info", datetime.min.replace(tzinfo=UTC)),
+    ],
+    ids=["postgresql", "mariadb", "behind-a-gap", "its-clock-is-ahead", "no-part"],
+)
+async def test_a_part_of_the_log_that_came_late_reaches_no_further_than_to_when_it_was_closed(
+    monkeypatch: pytest.MonkeyPatch, name: str, reached: datetime
+) -> None:
+    """Restored to a time behind that, the datastore would lack what was written meanwhile, and nobody would know."""
+    kept = Kept(StoredObject(f"ds/abc/archive/abc/{name}", 1, NOON + timedelta(hours=2)))
+    monkeypatch.setattr(windows, "open_store", lambda *_, **__: kept)
+    monkeypatch.setattr(windows.repositories, "cloud_of", lambda *_: None)
+    monkeypatch.setattr(windows.repositories, "prefix", lambda _: "ds/abc/")
+    assert await windows._archived(SimpleNamespace(settings=None), None) == reached  # type: ignore[arg-type]

@@ -5,19 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from ccx.db import utc_now
 from ccx.errors import Invalid, NotFound
 from ccx.runner import repositories
 from ccx.runner.services import Services
+from ccx.storage.base import StoredObject
 from ccx.storage.opened import open_store
 from ccx.stores.models import Backup, Datastore, Status
 
 _PATIENCE_S = 5
 _WHOLE = timedelta(seconds=1)
 """A backup's end is known to the second."""
-_LOG = re.compile(r"/[0-9A-F]{24}-[0-9a-f]{40}")
+_LOG = re.compile(r"/[0-9A-F]{24}-[0-9a-f]{40}(?:-[0-9A-F]{16}-(?P<until>[0-9a-f]+)-)?")
+"""A part of the log: PostgreSQL's, and MariaDB's and MySQL's, which says when it was closed."""
 _SERVES = (Status.STARTED, Status.DEGRADED)
 _GIB = 2**30
 _ROOM = 2 * _GIB
@@ -59,13 +61,24 @@ def usable(datastore: Datastore, backups: Sequence[Backup]) -> list[Backup]:
 
 
 async def _archived(services: Services, datastore: Datastore) -> datetime:
-    """When the newest part of its log came into the store."""
+    """Up to when its log is in the store: when the newest part of it came there, or was closed if that is told.
+
+    One that waited for the store has nothing of what was written while it waited.
+    """
     store = open_store(repositories.cloud_of(services, datastore), services.settings, patience=_PATIENCE_S)
     try:
         found = await store.list(f"{repositories.prefix(datastore)}archive/")
     finally:
         await store.close()
-    return max((o.modified for o in found if _LOG.search(o.key)), default=datetime.min.replace(tzinfo=utc_now().tzinfo))
+    reached = [_reached(one, part) for one in found if (part := _LOG.search(one.key))]
+    return max(reached, default=datetime.min.replace(tzinfo=UTC))
+
+
+def _reached(stored: StoredObject, part: re.Match[str]) -> datetime:
+    """All that was committed up to then is there. The name tells the second behind the one in which it was closed."""
+    if part["until"] is None:
+        return stored.modified
+    return min(stored.modified, datetime.fromtimestamp(int(part["until"], 16) - 1, UTC))
 
 
 def is_whole(backup: Backup, backups: Sequence[Backup]) -> bool:
