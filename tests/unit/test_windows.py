@@ -141,4 +141,4 @@ async def test_a_part_of_the_log_that_came_late_reaches_no_further_than_to_when_
     monkeypatch.setattr(windows, "open_store", lambda *_, **__: kept)
     monkeypatch.setattr(windows.repositories, "cloud_of", lambda *_: None)
     monkeypatch.setattr(windows.repositories, "prefix", lambda _: "ds/abc/")
-    assert await windows._archived(SimpleNamespace(settings=None), None) == reached  # type: ignore[arg-type]
+    assert await windows.archived(SimpleNamespace(settings=None), None) == reached  # type: ignore[arg-type]

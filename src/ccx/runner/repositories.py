@@ -97,15 +97,21 @@ async def _own(tx: AsyncSession, services: Services, datastore: Datastore, branc
     return _origin(where, datastore.short_id, plan)
 
 
+def time_of(plan: dict[str, Any]) -> datetime | None:
+    """The time that a restore goes to; None: to something else."""
+    to = plan.get("to", LATEST)
+    return datetime.fromisoformat(to) if to not in (LATEST, AT_ONCE) else None
+
+
 def _origin(where: Repository, short_id: str, plan: dict[str, Any]) -> Origin:
     """``plan``: ``backup``, ``to`` and, where it is not all that one log, ``path``; as targets write it."""
-    to, path = plan["to"], tuple((first, name) for first, name in plan.get("path") or ())
+    path = tuple((first, name) for first, name in plan.get("path") or ())
     return Origin(
         repository=where,
         name=path[0][1] if path else short_id,
         backup=plan["backup"],
-        to=datetime.fromisoformat(to) if to not in (LATEST, AT_ONCE) else None,
-        at_once=to == AT_ONCE,
+        to=time_of(plan),
+        at_once=plan["to"] == AT_ONCE,
         path=path if len(path) > 1 else (),
         before_lsn=plan.get("before_lsn") or "",
         before_xid=plan.get("before_xid"),

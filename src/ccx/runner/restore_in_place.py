@@ -41,11 +41,13 @@ async def restore_in_place(job: Job, datastore_id: str, branch: int, label: str)
     await hand_over(job, subject, old, served=served, state=branches.PREPARING)
     await job.transaction(
         "serve",
-        takeover.take_over(datastore_id, branch, members, view, timedelta(days=services.settings.restore_keep_days)),
+        takeover.take_over(datastore_id, branch, members),
         undo=takeover.give_back(datastore_id, old),
     )
     await job.step("look", in_place.still_serves(services, datastore_id))
     await job.pivot("names", cluster.publish_names(services, datastore_id, members))
+    kept_for = timedelta(days=services.settings.restore_keep_days)
+    await job.transaction("serves", takeover.serves(datastore_id, view, "restored", kept_for))
     await job.transaction("back up", backups.order_full(datastore_id, label))
 
 

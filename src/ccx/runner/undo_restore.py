@@ -42,11 +42,10 @@ async def undo_restore(job: Job, datastore_id: str) -> None:
         )
     )
     view = await job.step("serving", in_place.serve_again(services, datastore_id, kept), timeout=300, retry_for=900)
-    await job.transaction(
-        "serve", takeover.return_to(datastore_id, kept, view), undo=takeover.stay(datastore_id, restored)
-    )
+    await job.transaction("serve", takeover.return_to(datastore_id, kept), undo=takeover.stay(datastore_id, restored))
     await job.step("look", in_place.still_serves(services, datastore_id))
     await job.pivot("names", cluster.publish_names(services, datastore_id, kept))
+    await job.transaction("serves", takeover.serves(datastore_id, view, "restore-undone"))
     await job.gather(*(remove_machine(job, subject, subject.node(m)) for m in restored))
     await job.transaction("forget", in_place.release_branch(services, datastore_id, before["branch"]))
     await job.transaction("settled", takeover.settled(datastore_id))

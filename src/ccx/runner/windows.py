@@ -43,7 +43,7 @@ async def window(services: Services, datastore: Datastore, backups: Sequence[Bac
     if (broken_off := newest(datastore, backups).log_until) is not None:
         return Window(start, max(start, broken_off))
     # One that serves is asked to archive its log before anything else; of another, what is in the store is all.
-    end = utc_now() if datastore.status in _SERVES else await _archived(services, datastore)
+    end = utc_now() if datastore.status in _SERVES else await archived(services, datastore)
     return Window(start, max(start, end))
 
 
@@ -60,7 +60,7 @@ def usable(datastore: Datastore, backups: Sequence[Backup]) -> list[Backup]:
     return usable
 
 
-async def _archived(services: Services, datastore: Datastore) -> datetime:
+async def archived(services: Services, datastore: Datastore) -> datetime:
     """Up to when its log is in the store: when the newest part of it came there, or was closed if that is told.
 
     One that waited for the store has nothing of what was written while it waited.

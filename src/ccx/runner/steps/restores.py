@@ -10,9 +10,9 @@ import structlog
 
 from ccx.cmon.node_channel import NodeUnreachable, Progress
 from ccx.cmon.spec import ClusterSpec
-from ccx.errors import Transient
+from ccx.errors import Conflict, Transient
 from ccx.jobs import Step
-from ccx.runner import repositories
+from ccx.runner import repositories, windows
 from ccx.runner.services import Services
 from ccx.runner.steps import servers
 from ccx.runner.steps.backups import engine_of
@@ -33,10 +33,14 @@ log = structlog.get_logger()
 
 
 def mark(services: Services, datastore_id: str) -> Action:
-    """Has the other datastore, if it is there, archive its log up to now. If it can't, what is in the store is all."""
+    """Has the other datastore, if it is there, archive its log up to now. If it can't, what is in the store is all.
+
+    Raises Conflict for a time that is not in the store then: what ends before it would pass for what was there.
+    """
 
     async def action(step: Step) -> None:
-        await _mark_up_to_now(await _source(await Subject.load(services, datastore_id)), step)
+        subject = await Subject.load(services, datastore_id)
+        await _mark_up_to_now(await _source(subject), subject.datastore.origin, step)
 
     return action
 
@@ -45,7 +49,8 @@ def mark_own(services: Services, datastore_id: str) -> Action:
     """The same of the datastore itself, before it is restored in place."""
 
     async def action(step: Step) -> None:
-        await _mark_up_to_now(await Subject.load(services, datastore_id), step)
+        subject = await Subject.load(services, datastore_id)
+        await _mark_up_to_now(subject, subject.datastore.restoring, step)
 
     return action
 
@@ -59,23 +64,36 @@ def last_mark(subject: Subject) -> Action:
     return action
 
 
-async def _mark_up_to_now(subject: Subject, step: Step) -> None:
-    if subject.datastore.status in (Status.STARTED, Status.DEGRADED, Status.FAILURE, Status.UNKNOWN):
-        await _mark(subject, _MARKED_WITHIN_S, step, fails_over_within=_FAILS_OVER_WITHIN_S)
+async def _mark_up_to_now(subject: Subject, plan: dict[str, Any] | None, step: Step) -> None:
+    if subject.datastore.status not in (Status.STARTED, Status.DEGRADED, Status.FAILURE, Status.UNKNOWN):
+        return
+    marked = await _mark(subject, _MARKED_WITHIN_S, step, fails_over_within=_FAILS_OVER_WITHIN_S)
+    to = repositories.time_of(plan or {})
+    if marked or to is None:
+        return
+    there = await windows.archived(subject.services, subject.datastore)
+    if to > there:
+        has = f"only what was written until {there:%Y-%m-%d %H:%M:%S} UTC is" if there.year > 1 else "nothing of it is"
+        raise Conflict(
+            f"the log up to {to:%Y-%m-%d %H:%M:%S} UTC is not in the object store, {has}; its end can't be stored now",
+            field="pitr_stop_time",
+            remedy="Try again when its status names no reason any more; or restore to an earlier time, or without one",
+        )
 
 
-async def _mark(subject: Subject, within: float, step: Step, fails_over_within: float = 0) -> None:
+async def _mark(subject: Subject, within: float, step: Step, fails_over_within: float = 0) -> bool:
+    """Whether all that was committed is in the store."""
     services, clock = subject.services, asyncio.get_running_loop().time
     until = clock() + fails_over_within
     try:
         async with asyncio.timeout(within):
             async with services.sessions() as tx:
                 if await repositories.repository(tx, services, subject.datastore) is None:
-                    return
+                    return False
             while True:
                 try:
                     await engine_of(subject).archive_now(services.channel, await subject.cluster(), step.token)
-                    return
+                    return True
                 except Transient:
                     if clock() > until:
                         raise
@@ -84,6 +102,7 @@ async def _mark(subject: Subject, within: float, step: Step, fails_over_within: 
         reason = str(error) or type(error).__name__
         log.warning("the log's end is not archived", datastore=subject.datastore.short_id, reason=reason)
         await step.progress(0, note="not stored: what is in the store is all that can be restored")
+        return False
 
 
 def grant(services: Services, datastore_id: str) -> Action:

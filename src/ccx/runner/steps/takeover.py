@@ -58,18 +58,30 @@ def back_to(datastore_id: str, state: str) -> TransactionBody:
     return undo
 
 
-def take_over(
-    datastore_id: str, branch: int, members: Sequence[UUID], view: dict[str, Any], kept_for: timedelta
-) -> TransactionBody:
-    """The restored branch is the datastore; the nodes of before are kept."""
+def take_over(datastore_id: str, branch: int, members: Sequence[UUID]) -> TransactionBody:
+    """The restored branch is the datastore, though nobody is sent there yet; the nodes of before are kept."""
 
     async def action(tx: AsyncSession) -> None:
         datastore = await datastores.get(tx, UUID(datastore_id))
         await _exchange(tx, datastore, members)
         branches.serve(datastore, branch)
-        _set(datastore, state=branches.KEPT, kept_until=(utc_now() + kept_for).isoformat())
-        _started(tx, datastore, view)
-        outbox.emit(tx, datastore.id, "restored", {"branch": branch})
+
+    return action
+
+
+def serves(datastore_id: str, view: dict[str, Any], event: str, kept_for: timedelta | None = None) -> TransactionBody:
+    """Whoever took over serves, which nobody takes back: sooner, somebody could be sent there and write what goes.
+
+    ``kept_for``: how long the nodes of before stay.
+    """
+
+    async def action(tx: AsyncSession) -> None:
+        datastore = await datastores.get(tx, UUID(datastore_id))
+        until = {} if kept_for is None else {"kept_until": (utc_now() + kept_for).isoformat()}
+        _set(datastore, state=branches.KEPT, **until)
+        datastore.observed, datastore.observed_at = ClusterView.from_json(view).to_json(), utc_now()
+        datastores.set_status(tx, datastore, Status.STARTED)
+        outbox.emit(tx, datastore.id, event, {"branch": datastore.branch})
 
     return action
 
@@ -82,23 +94,18 @@ def give_back(datastore_id: str, members: Sequence[UUID]) -> TransactionBody:
         assert datastore.restoring is not None
         await _exchange(tx, datastore, members, others=NodeStatus.RESERVED)
         branches.unserve(datastore, datastore.restoring["of"])
-        _set(datastore, state=branches.SWITCHING)
-        datastores.set_status(tx, datastore, Status.FAILURE, TAKES_OVER)
 
     return undo
 
 
-def return_to(datastore_id: str, members: Sequence[UUID], view: dict[str, Any]) -> TransactionBody:
-    """The branch of before is the datastore again, for good; the restored nodes are to go."""
+def return_to(datastore_id: str, members: Sequence[UUID]) -> TransactionBody:
+    """The branch of before is the datastore again; the restored nodes are to go."""
 
     async def action(tx: AsyncSession) -> None:
         datastore = await datastores.get(tx, UUID(datastore_id))
         assert datastore.restoring is not None
         await _exchange(tx, datastore, members)
         branches.serve(datastore, datastore.restoring["of"])
-        datastore.restoring = {**datastore.restoring, "state": branches.KEPT}
-        _started(tx, datastore, view)
-        outbox.emit(tx, datastore.id, "restore-undone", {"branch": datastore.branch})
 
     return action
 
@@ -111,8 +118,6 @@ def stay(datastore_id: str, members: Sequence[UUID]) -> TransactionBody:
         assert datastore.restoring is not None
         await _exchange(tx, datastore, members)
         branches.unserve(datastore, datastore.restoring["branch"])
-        _set(datastore, state=branches.SWITCHING)
-        datastores.set_status(tx, datastore, Status.FAILURE, TAKES_OVER)
 
     return undo
 
@@ -141,11 +146,6 @@ async def _exchange(
     for node in nodes.present(datastore):
         row: Node = await nodes.get(tx, node.id)
         row.status, row.lost_since = (NodeStatus.ACTIVE if node.id in members else others), None
-
-
-def _started(tx: AsyncSession, datastore: Datastore, view: dict[str, Any]) -> None:
-    datastore.observed, datastore.observed_at = ClusterView.from_json(view).to_json(), utc_now()
-    datastores.set_status(tx, datastore, Status.STARTED)
 
 
 def _set(datastore: Datastore, **changed: Any) -> None:
