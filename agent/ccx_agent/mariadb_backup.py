@@ -184,7 +184,8 @@ def expire(args: Args, _progress: Progress) -> dict[str, object]:
     def act(store: Store, told: dict[str, Any]) -> dict[str, object]:
         known = manifests(store, told)
         kept = [one for one in known if one["id"] not in gone]
-        if not kept or known[len(known) - len(kept) :] != kept or kept[0]["kind"] != FULL:
+        whole = [one for one in kept if "damaged" not in one]
+        if not whole or known[len(known) - len(kept) :] != kept or kept[0]["kind"] != FULL:
             raise AgentError("only the oldest backups can be removed, whole chains of them, and not all")
         # Newest first, and what calls it complete before what it has: whatever happens, none looks better than it is.
         for one in reversed(known[: len(known) - len(kept)]):
@@ -193,7 +194,7 @@ def expire(args: Args, _progress: Progress) -> dict[str, object]:
             store.delete(at, store.names(at))
         log = f"archive/{told['archive']}"
         parts = [part for name in store.names(log) if (part := parse(plain(name))) is not None]
-        after = min(ends_behind(one) for one in kept)
+        after = min(ends_behind(one) for one in whole)
         store.delete(log, [part.name for part in needless(parts, after)])
         return {}
 

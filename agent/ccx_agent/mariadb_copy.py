@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+from calendar import timegm
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -24,6 +25,8 @@ from typing import Any
 FULL, INCREMENTAL = "full", "incremental"
 DATA, MANIFEST = "data.xbstream.zst", "manifest.json"
 """The former is called otherwise where the manifest says so."""
+_STAMP = "%Y%m%dT%H%M%SZ"
+_LABEL = re.compile(rf"(?P<stamp>\d{{8}}T\d{{6}}Z)-(?P<kind>{FULL}|{INCREMENTAL})")
 _TELL_EVERY_S = 1.0
 _KNOWN_MARGIN = 1.2
 """So much more than the data its copy may take: the log of what changes meanwhile is in it."""
@@ -39,9 +42,20 @@ def folder(told: dict[str, Any]) -> str:
 
 
 def manifests(store: Any, told: dict[str, Any]) -> list[dict[str, Any]]:
-    """Of all backups that are complete, oldest first."""
-    found: list[dict[str, Any]] = store.documents(folder(told), MANIFEST)
+    """Of all backups that are complete, oldest first. Of one whose manifest is ``damaged`` it says what its name does:
+    nothing can be made of it, and nothing that builds on it."""
+    whole, damaged = store.documents(folder(told), MANIFEST)
+    found = [*whole, *(one for label, why in damaged.items() for one in _as_named(label, why))]
     return sorted(found, key=lambda one: (one["ended"], one["id"]))
+
+
+def _as_named(label: str, why: str) -> Iterator[dict[str, Any]]:
+    if named := _LABEL.fullmatch(label):
+        at = timegm(time.strptime(named["stamp"], _STAMP))
+        yield {
+            "id": label, "name": "", "kind": named["kind"], "parent": None, "started": at, "ended": at, "size": 0,
+            "stored": 0, "gtid": "", "node": "", "damaged": why,
+        }  # fmt: skip
 
 
 def data_of(one: dict[str, Any]) -> str:
@@ -60,12 +74,12 @@ def make(told: dict[str, Any], name: str, kind: str, told_far: Path) -> dict[str
         return made
     data = Path(told["data"])
     lineage, size = _lineage(data), _size(data)
-    newest = known[-1] if known else None
+    newest = next((one for one in reversed(known) if "damaged" not in one), None)
     # A page's place in the redo log means something on the server that wrote it, and on no copy of it.
     goes_on = newest is not None and newest["lineage"] == lineage and newest.get("tool", tool.name) == tool.name
     parent = newest if kind == INCREMENTAL and tool.increments and goes_on else None
     began = time.time()
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(began))
+    stamp = time.strftime(_STAMP, time.gmtime(began))
     one = {
         "id": f"{stamp}-{INCREMENTAL if parent else FULL}", "name": name, "kind": INCREMENTAL if parent else FULL,
         "parent": parent["id"] if parent else None, "started": began, "size": size, "lineage": lineage,

@@ -69,6 +69,8 @@ def _chain(known: dict[str, dict[str, Any]], label: str) -> list[dict[str, Any]]
     while following is not None:
         if following not in known:
             raise NoRestore(f"the store has no backup {following}")
+        if "damaged" in known[following]:
+            raise NoRestore(f"the backup {following} is damaged: {known[following]['damaged']}")
         found.insert(0, known[following])
         following = known[following]["parent"]
     return found

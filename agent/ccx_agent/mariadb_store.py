@@ -60,10 +60,26 @@ class Store:
         listed = self._run(["lsf", "-R", "--files-only", _place(under)], absent=b"")
         return sorted(line for line in listed.decode().splitlines() if line)
 
-    def documents(self, under: str, name: str) -> list[dict[str, Any]]:
-        """The content of each object called ``name`` below: a line of JSON each."""
-        read = self._run(["cat", _place(under), "--include", f"/*/{name}"], absent=b"")
-        return [json.loads(line) for line in read.decode().splitlines() if line]
+    def documents(self, under: str, name: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
+        """The content of ``name`` in each folder below: a line of JSON each. And what is wrong with those that are
+        damaged, by their folders: they must not keep anybody from the others."""
+        try:
+            read = self._run(["cat", _place(under), "--include", f"/*/{name}"], absent=b"")
+            return [json.loads(line) for line in read.decode().splitlines() if line], {}
+        except (Damaged, ValueError):
+            return self._one_by_one(under, name)
+
+    def _one_by_one(self, under: str, name: str) -> tuple[list[dict[str, Any]], dict[str, str]]:
+        whole, damaged = [], {}
+        for folder, _, file in (path.partition("/") for path in self.names(under)):
+            if file == name:
+                try:
+                    whole.append(json.loads(self._run(["cat", _place(f"{under}/{folder}/{name}")])))
+                except Damaged:
+                    damaged[folder] = f"{folder}/{name} can't be decrypted: it is not what was stored"
+                except ValueError:
+                    damaged[folder] = f"{folder}/{name} is not what was stored"
+        return whole, damaged
 
     def put(self, name: str, content: bytes) -> None:
         self._run(["rcat", _place(name)], content)
@@ -103,7 +119,7 @@ class Store:
         if done.returncode == _NOWHERE and absent is not None:
             return absent
         if done.returncode:
-            raise StoreFailed(complaint(done.stderr))
+            raise _failed(done.stderr)
         return done.stdout
 
 
@@ -127,8 +143,12 @@ def finish(process: subprocess.Popen[bytes]) -> None:
             process.stdin.close()
     said = process.stderr.read() if process.stderr is not None else b""
     if process.wait():
-        words = complaint(said)
-        raise (Damaged if any(one in words for one in _DAMAGE) else StoreFailed)(words)
+        raise _failed(said)
+
+
+def _failed(said: bytes) -> StoreFailed:
+    words = complaint(said)
+    return (Damaged if any(one in words for one in _DAMAGE) else StoreFailed)(words)
 
 
 def complaint(said: bytes) -> str:

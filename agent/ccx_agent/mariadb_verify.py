@@ -29,9 +29,11 @@ def verify(told: dict[str, Any], backup: str | None, told_far: Path) -> dict[str
     store = Store(told)
     known = manifests(store, told)
     wanted = known if backup is None else _ancestry(known, backup)
+    checked = [one["id"] for one in wanted]
+    damaged: dict[str, str] = {one["id"]: one["damaged"] for one in wanted if "damaged" in one}
+    known, wanted = ([one for one in some if "damaged" not in one] for some in (known, wanted))
     there = set(store.names(folder(told)))
     far = _Far(told_far, sum(one["stored"] for one in wanted))
-    damaged: dict[str, str] = {}
     for one in wanted:
         name = data_of(one)
         why = "is missing"
@@ -40,7 +42,7 @@ def verify(told: dict[str, Any], backup: str | None, told_far: Path) -> dict[str
         if why:
             damaged[one["id"]] = f"{name} {why}"
     found: dict[str, Any] = {
-        "checked": [one["id"] for one in wanted], "damaged": damaged, "log": {}, "until": {},
+        "checked": checked, "damaged": damaged, "log": {}, "until": {},
     }  # fmt: skip
     if backup is not None or not known:
         return found

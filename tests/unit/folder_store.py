@@ -6,20 +6,28 @@ from pathlib import Path
 
 import pytest
 
+DAMAGED = "!damaged"
+"""An object with this content can't be decrypted."""
 _RCLONE = """#!/bin/sh
+wrong=0
+give() {{
+    grep -q '^!damaged' "$1" || {{ cat "$1"; return; }}
+    echo "failed to authenticate decrypted block - bad password?" >&2
+    wrong=1
+}}
 for word; do
     case "$word" in store:*) at="{store}/${{word#store:}}" ;; --files-from-raw=*) listed="${{word#*=}}" ;; esac
 done
 case " $* " in
     *" lsf "*) cd "$at" 2>/dev/null || exit 3; find . -type f | sed 's,^./,,' ;;
-    *" --include "*) for one in "$at"/*/manifest.json; do [ ! -e "$one" ] || cat "$one"; done ;;
+    *" --include "*) for one in "$at"/*/manifest.json; do [ ! -e "$one" ] || give "$one"; done; exit "$wrong" ;;
     *" rcat "*)
         [ ! -e {store}/full ] || {{ echo "no room" >&2; exit 1; }}
         mkdir -p "$(dirname "$at")"
         trap 'rm -f "$at"; exit 1' TERM
         cat >"$at" ;;
     *" delete "*) cd "$at" && xargs rm -f <"$listed" ;;
-    *) cat "$at" ;;
+    *) give "$at"; exit "$wrong" ;;
 esac
 """
 _ZSTD = """#!/bin/sh

@@ -106,6 +106,8 @@ def test_a_manifest_says_what_the_backup_is() -> None:
     found = mariadb_backup.backup_of(MANIFEST)
     assert (found.id, found.kind, found.lsn, found.node) == (MANIFEST["id"], Kind.FULL, "0-10001-57", "n2g1")
     assert found.ended == datetime.fromtimestamp(1795838460, UTC)
+    assert found.good
+    assert not mariadb_backup.backup_of(MANIFEST | {"damaged": "it can't be decrypted"}).good
 
 
 def test_where_the_log_breaks_off_is_known_by_backup() -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from agent.ccx_agent import copying, mariadb_copy, mariadb_ship, mysql_clone
+from agent.ccx_agent import copying, mariadb_copy, mariadb_restore, mariadb_ship, mariadb_store, mysql_clone
 from agent.ccx_agent.mariadb_copy import DATA, MANIFEST
-from tests.unit.folder_store import folder_store
+from tests.unit.folder_store import DAMAGED, folder_store
 
 A, B = (f"0000000{n}-0000-0000-0000-000000000000" for n in (1, 2))
 GTIDS = {"mariadb-backup": "0-1-57", "xtrabackup": f"{A}:1-57,\n{B}:1-2"}
@@ -161,3 +161,19 @@ def test_what_the_store_does_not_take_is_no_backup(node: Node) -> None:
     with pytest.raises(Exception, match="no room"):
         node.back_up("1f", "full")
     assert node.stored() == ["full"]
+
+
+def test_a_damaged_manifest_keeps_nobody_from_the_other_backups_and_no_new_one_builds_on_it(node: Node) -> None:
+    made, damaged = node.back_up("1f", "full"), "20990101T000000Z-incremental"
+    left = node.store / "backup/abc" / damaged
+    left.mkdir()
+    (left / MANIFEST).write_text(DAMAGED)
+    (left / DATA).write_text("what it was of")
+    assert node.back_up("2f", "incremental")["parent"] == made["id"]
+    told = {"archive": "abc", "rclone": "rclone.conf"}
+    found = {one["id"]: one for one in mariadb_copy.manifests(mariadb_store.Store(told), told)}
+    assert len(found) == 3
+    assert found[damaged]["damaged"] == f"{damaged}/{MANIFEST} can't be decrypted: it is not what was stored"
+    assert (left / DATA).exists(), "what is left of it stays to be looked at"
+    with pytest.raises(mariadb_restore.NoRestore, match=r"is damaged: .* can't be decrypted"):
+        mariadb_restore._chain(found, damaged)

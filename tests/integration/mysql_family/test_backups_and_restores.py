@@ -139,8 +139,9 @@ async def test_a_damaged_and_a_missing_object_and_a_gap_in_the_log_are_named(
     store = S3(weed.location, weed.keys)
     rig: Rig = past["rig"]
     data = [f"ds/abc/backup/{rig.archive}/{one['id']}/{rig.data}.bin" for one in (first, second)]
+    manifest = f"ds/abc/backup/{rig.archive}/{third['id']}/manifest.json.bin"
     log = sorted(one.key for one in await store.list(f"ds/abc/archive/{rig.archive}/"))
-    kept = {key: await store.get(key) for key in (*data, log[-1])}
+    kept = {key: await store.get(key) for key in (*data, log[-1], manifest)}
     try:
         await store.put(data[0], kept[data[0]][:5000] + b"X" + kept[data[0]][5001:])
         await store.delete(data[1])
@@ -155,6 +156,14 @@ async def test_a_damaged_and_a_missing_object_and_a_gap_in_the_log_are_named(
         with pytest.raises(subprocess.CalledProcessError) as refused:
             await in_thread(rig.restored, "damaged", backup=(third if rig.increments else first)["id"])
         assert f"the backup {first['id']} is damaged" in refused.value.stderr
+        await store.put(manifest, kept[manifest][:40] + b"X" + kept[manifest][41:])
+        found = await in_thread(rig.verify, "manifest")
+        wrong = f"{third['id']}/manifest.json can't be decrypted: it is not what was stored"
+        assert (found["damaged"][third["id"]], set(found["checked"])) == (wrong, {one["id"] for one in past["made"]})
+        assert await in_thread(rig.back_up, "first", "full") == first, "the others are found as before"
+        with pytest.raises(subprocess.CalledProcessError) as refused:
+            await in_thread(rig.restored, "unread", backup=third["id"])
+        assert wrong in refused.value.stderr
     finally:
         for key, content in kept.items():
             await store.put(key, content)

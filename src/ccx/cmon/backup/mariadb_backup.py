@@ -137,7 +137,7 @@ def _store(keys: str, repository: Repository, ca: str) -> dict[str, Any]:
 
 
 def backup_of(found: dict[str, Any]) -> Backup:
-    """A manifest."""
+    """A manifest; of one that is damaged there is only what its name says."""
     return Backup(
         id=found["id"],
         parent=found["parent"],
@@ -146,7 +146,7 @@ def backup_of(found: dict[str, Any]) -> Backup:
         ended=datetime.fromtimestamp(int(found["ended"]), UTC),
         size=found["size"],
         stored=found["stored"],
-        good=True,
+        good="damaged" not in found,
         lsn=found["gtid"] or None,
         node=found["node"],
         tool=found.get("tool"),
