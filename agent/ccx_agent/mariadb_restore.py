@@ -12,7 +12,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -110,7 +110,7 @@ def _unpack_all(store: Any, told: dict[str, Any], chain: list[dict[str, Any]], f
                 raise NoRestore(f"the backup {one['id']} was made by {tool.name}, and this node has no {program[0]}")
         done = _unpack(store, told, one, unpacks, done, tell)
         if prepares:
-            _run(prepares, f"preparing {one['id']}")
+            done = _prepare(prepares, one["id"], done, tell)
         if increment is not None:
             shutil.rmtree(increment)
     return done
@@ -293,8 +293,6 @@ class _Server:
 
         Says each second how many bytes of it are read, about: one transaction alone can take long.
         """
-        from ccx_agent.mariadb_copy import read_by
-
         read = [*self._backed.reads_log, f"--start-position={first}"]
         reading = subprocess.Popen(
             [*read, *([f"--stop-position={stop}"] if stop is not None else []), str(log)],
@@ -307,12 +305,7 @@ class _Server:
         assert reading.stdout is not None
         assert reading.stderr is not None
         reading.stdout.close()
-        refused, far = None, 0
-        while refused is None:
-            try:
-                _, refused = taking.communicate(timeout=_TELL_EVERY_S)
-            except subprocess.TimeoutExpired:
-                yield (far := max(far, read_by(reading.pid)))
+        refused = yield from _until_it_ends(taking, reading.pid)
         said = reading.stderr.read()
         if reading.wait() or taking.returncode:
             words = (refused or said).decode(errors="replace").strip()[-_SAID:]
@@ -335,6 +328,37 @@ class _Server:
         with Connection(self._socket, "mysql", _STARTS_S) as connection:
             for statement in statements:
                 connection.query(statement, _STARTS_S)
+
+
+def _prepare(command: list[str], label: str, done: int, tell: Tell) -> int:
+    """Makes a copy's files agree. How many bytes are done then: what it reads counts, or it would seem to stand still.
+
+    It may take as long as the copy took, and tells nobody how far it is.
+    """
+    preparing = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd="/")
+    far, steps = 0, _until_it_ends(preparing, preparing.pid)
+    try:
+        while True:
+            far = next(steps)
+            tell("preparing the backup", done + far)
+    except StopIteration as ended:
+        said: bytes = ended.value
+    if preparing.returncode:
+        raise NoRestore(f"preparing {label} failed: {said.decode(errors='replace').strip()[-_SAID:]}")
+    return done + far
+
+
+def _until_it_ends(process: subprocess.Popen[bytes], reader: int) -> Generator[int, None, bytes]:
+    """Says each second how many bytes the process ``reader`` has read by then; returns what the other one said."""
+    from ccx_agent.mariadb_copy import read_by
+
+    far = 0
+    while True:
+        try:
+            return process.communicate(timeout=_TELL_EVERY_S)[1]
+        except subprocess.TimeoutExpired:
+            far = max(far, read_by(reader))
+            yield far
 
 
 def _run(command: list[str], what: str) -> str:

@@ -54,9 +54,9 @@ def test_a_newer_servers_backup_is_refused_by_an_older_one_before_anything_is_co
 def test_a_restore_that_fails_in_any_way_says_so_and_is_not_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of all that may go wrong, a list of backups that nobody can read; a half-made copy may have filled the volume."""
+    """Of all that may go wrong, a manifest that lacks something; a half-made copy may have filled the volume."""
     rclone = tmp_path / "rclone"
-    rclone.write_text("#!/bin/sh\necho '{\"id\":'\n")
+    rclone.write_text('#!/bin/sh\necho \'{"id": "1F"}\'\n')
     rclone.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.syspath_prepend(AGENT)
@@ -66,7 +66,7 @@ def test_a_restore_that_fails_in_any_way_says_so_and_is_not_tried_again(
     with pytest.raises(SystemExit):
         mariadb_fresh.restored(told, fresh)
     said = json.loads((tmp_path / "restore-state").read_text())
-    assert (said["state"], "Expecting value" in said["err"], fresh.exists()) == ("failed", True, False)
+    assert (said["state"], "ended" in said["err"], fresh.exists()) == ("failed", True, False)
     with pytest.raises(SystemExit, match="failed before"):
         mariadb_fresh.restored(told, fresh)
 
@@ -126,6 +126,19 @@ def test_a_part_of_the_log_that_takes_long_says_meanwhile_how_far_it_is(
     (tmp_path / "bad").rename(tmp_path / "mariadb")
     with pytest.raises(mariadb_restore.NoRestore, match="can't be replayed"):
         list(server.replay(tmp_path / "log", 4, None))
+
+
+def test_a_copy_that_is_prepared_for_long_is_seen_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(AGENT)
+    monkeypatch.setattr(mariadb_restore, "_TELL_EVERY_S", 0.02)
+    said: list[int] = []
+    (tmp_path / "pages").write_text("a page\n" * 200)
+    reads = ["sh", "-c", f"while read -r line; do sleep 0.01; done <{tmp_path / 'pages'}"]
+    done = mariadb_restore._prepare(reads, "1F", 4000, lambda _, far: said.append(far))
+    assert said == sorted(said)
+    assert 4000 < said[0] < said[-1] <= done, "what comes after it counts on from there"
+    with pytest.raises(mariadb_restore.NoRestore, match="preparing 1F failed: no room"):
+        mariadb_restore._prepare(["sh", "-c", "echo no room >&2; exit 1"], "1F", 0, lambda *_: None)
 
 
 @pytest.mark.parametrize(
