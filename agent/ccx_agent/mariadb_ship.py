@@ -71,6 +71,9 @@ class Shipper:
         self._active = ""
         """The file that was being written when all others were stored."""
         self._newest: float | None = None
+        """When something was stored last."""
+        self._reached: float | None = None
+        """Up to when the log is stored, by when its files were closed: one may have waited for the store for long."""
         self._asked = self._ended = 0.0
         self._waits: float | None = None
         """Since when a file that is ended, or shall end, waits to be stored."""
@@ -202,7 +205,7 @@ class Shipper:
             self._note_lost(file)
         self.stored = max(self.stored, ends)
         self._marked = self._marked or begins <= self._behind
-        self._newest = time.time()
+        self._newest, self._reached = time.time(), max(self._reached or 0.0, float(part.until))
 
     def _parts(self) -> list[Any]:
         """What the store has."""
@@ -210,7 +213,7 @@ class Shipper:
 
         found = [part for name in self.store.names(_folder(self._told)) if (part := parse(plain(name))) is not None]
         self._asked = time.monotonic()
-        self._newest = float(max((part.until for part in found), default=0)) or None
+        self._newest = self._reached = float(max((part.until for part in found), default=0)) or None
         return found
 
     def _names(self) -> list[Path]:
@@ -304,7 +307,7 @@ class Shipper:
         from ccx_agent import notes
 
         shown = {
-            "oldest": max(0.0, time.time() - self._waits) if self._waits else 0.0, "newest": self._newest,
+            "oldest": max(0.0, time.time() - self._waits) if self._waits else 0.0, "newest": self._reached,
             "waiting": self._waiting, "stored": self.stored, "ships": self.ships, "err": err,
             "at": time.time(), "term": self._term, "behind": self._behind, "before": self._before,
         }  # fmt: skip

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -115,6 +118,18 @@ def test_who_leads_stores_what_it_has_at_once_and_a_replica_nothing(node: Node) 
     assert node.shipper.stored == 3
     node.shipper.turn()
     assert len([words for words in node.said if words.startswith("flush")]) == 1, "nothing was written since"
+
+
+def test_what_waited_for_the_store_makes_the_recovery_point_no_newer_than_it_is(node: Node) -> None:
+    file = node.write(3)
+    node.write(0)
+    an_hour_ago = time.time() - 3600
+    os.utime(file, (an_hour_ago, an_hour_ago))
+    node.shipper.turn()
+    node.shipper.show("")
+    told = json.loads((node.folder / "shipped").read_text())
+    assert told["stored"] == 3
+    assert told["newest"] == int(an_hour_ago) + 1
 
 
 def test_a_term_that_others_ended_is_gone_on_with_from_what_they_stored(node: Node) -> None:
