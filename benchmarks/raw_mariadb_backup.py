@@ -44,6 +44,7 @@ async def restore(node: Node) -> None:
     """Until the server takes writes."""
     await _piped(node, f"{_RCLONE} cat {_KEPT} | zstd -q -d -c | mbstream -x -C {_DATA}")
     await node.do(f"mariadb-backup --prepare --target-dir={_DATA} 2>/dev/null", "mysql")
+    await node.do(f"sync --file-system {_DATA}", "mysql")  # neither tool does, and no write may lie on lost data
     unit = "systemd-run --quiet --collect --unit=by-hand --uid=mysql -p Type=notify -p TimeoutStartSec=infinity"
     await node.do(f"{unit} -p RuntimeDirectory=ccx-mariadb mariadbd --defaults-file={_SERVER}", "root")
     await sql(node, "set global read_only = off")

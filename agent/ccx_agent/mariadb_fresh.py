@@ -64,6 +64,8 @@ def restored(told: dict[str, Any], fresh: Path) -> None:
     tell("copying the backup", 0)
     try:
         restore(told, fresh, tell)
+        # What is written to it from now on is on the disk at each commit, and it would lie on data that are not.
+        subprocess.run(["sync", "--file-system", str(fresh)], check=True, capture_output=True, cwd="/")
     except Exception as error:
         # Whatever it is: not told, it would be tried over and over, and whoever waits for it would see it go on.
         why = str(error)[:500] or type(error).__name__

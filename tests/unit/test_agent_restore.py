@@ -71,6 +71,23 @@ def test_a_restore_that_fails_in_any_way_says_so_and_is_not_tried_again(
         mariadb_fresh.restored(told, fresh)
 
 
+def test_what_was_restored_is_on_the_disk_before_it_is_said_to_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Writes are durable from then on, and would be of no use on data that the power takes."""
+    sync = tmp_path / "sync"
+    sync.write_text(f'#!/bin/sh\necho "$@" >>{tmp_path}/synced; cat {tmp_path}/restore-state >>{tmp_path}/synced\n')
+    sync.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.syspath_prepend(AGENT)
+    monkeypatch.setattr("ccx_agent.mariadb_restore.restore", lambda _told, fresh, _tell: fresh.mkdir())
+    mariadb_fresh.restored({"work": str(tmp_path)}, tmp_path / "data.new")
+    asked, state = (tmp_path / "synced").read_text().split("\n", 1)
+    assert asked == f"--file-system {tmp_path}/data.new"
+    assert json.loads(state)["state"] == "restoring"
+    assert json.loads((tmp_path / "restore-state").read_text())["state"] == "restored"
+
+
 class Nobody:
     """In the place of a server."""
 
