@@ -66,6 +66,7 @@ async def test_a_gap_is_there_until_a_full_backup_is_that_began_later(database: 
         ("amid", AGO + MINUTE, {}),
         ("incremental", AGO + 2 * MINUTE, {"kind": "incremental", "parent": "amid"}),
         ("damaged", AGO + 2 * MINUTE, {"unusable": "an object is missing"}),
+        ("unreadable", AGO + 2 * MINUTE, {"good": False}),
     ):
         await backed_up(database, orders, label, began, **changed)
         assert await missing(database, orders) is not None, label

@@ -70,7 +70,7 @@ async def drilled(tx: AsyncSession, datastore_id: UUID, label: str, outcome: dic
 async def full_since(tx: AsyncSession, datastore_id: UUID, branch: int) -> datetime | None:
     """When the newest full backup of a branch began that can be restored, as far as is known; None: there is none."""
     full = (Backup.datastore_id == datastore_id) & (Backup.branch == branch) & (Backup.kind == "full")
-    return await tx.scalar(select(func.max(Backup.started_at)).where(full, Backup.unusable.is_(None)))
+    return await tx.scalar(select(func.max(Backup.started_at)).where(full, Backup.good, Backup.unusable.is_(None)))
 
 
 async def of(
