@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.mariadb_rig import PASSWORD, CanNotBeHad, MySqlRig, Rig, programs
+from tests.mariadb_rig import PASSWORD, MySqlRig, Rig
 from tests.ports import free_ports
 
 from ccx import pki
@@ -57,15 +57,6 @@ class Server:
 def kind(request: pytest.FixtureRequest) -> type[Rig]:
     found: type[Rig] = request.param
     return found
-
-
-@pytest.fixture(scope="module")
-def root(kind: type[Rig]) -> Iterator[Path]:
-    try:
-        with programs(kind.image) as found:
-            yield found
-    except CanNotBeHad as error:
-        pytest.skip(f"NOT RUN: no {kind.image}: {error}")
 
 
 @pytest.fixture(scope="module")
